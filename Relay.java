@@ -1,0 +1,1396 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Relay: a WebSocket server through which browser games find one another.
+ *
+ *     java Relay.java 8080           then open http://localhost:8080
+ *
+ * A client opens ws://host:8080/ws-relay/some/game and is in the room of that name. It is told its id ("1 self"), who
+ * else is there ("2 join") and who leaves ("2 quit"). It sends "2 hello" to reach client 2, or "* hello" to reach
+ * everyone else; they receive "1 hello". That is all.
+ *
+ *   1. Command line   main, the options and the limits
+ *   2. The relay      listening, a virtual thread per connection, the sweeper, shutdown, the log
+ *   3. Connection     a socket, its deadlines, the bytes that have come and are not read yet
+ *   4. HTTP           a request in, a response out, files, the opening handshake
+ *   5. Frames in      bytes to messages: RFC 6455, masks, fragments, UTF-8
+ *   6. Frames out     messages to bytes; the outbox, which makes many frames one write
+ *   7. WebSocket      both directions together: pings, closing
+ *   8. Rooms          who is there, and where a message goes
+ *
+ * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> relay() encodes
+ * the outgoing frame once -> that one array is put into each receiver's Outbox -> each outbox is drained into its
+ * socket, everything that waits in one write. The sender's own thread does all of it but the last step, for which
+ * the receiver's outbox starts a thread whenever it becomes non-empty.
+ */
+
+import java.io.*;
+import java.lang.invoke.*;
+import java.net.*;
+import java.nio.*;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.time.*;
+import java.time.format.DateTimeFormatter;
+import java.time.temporal.ChronoUnit;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.*;
+import java.util.function.BooleanSupplier;
+import java.util.function.IntConsumer;
+import java.util.stream.Stream;
+
+@SuppressWarnings({"serial", "try"})   // its exceptions are never serialized; its locks are held by try
+public class Relay implements AutoCloseable {
+
+    // --- 1. Command line ---------------------------------------------------------------------------------------------
+    //
+    // The arguments become a Command: something to say, or options to run with. Exit code 0 is a good end, 1 means that
+    // the port could not be had, 2 that the arguments make no sense.
+
+    public static void main(String[] args) {
+        switch (Command.parse(args)) {
+            case Command.Say(var text, var exitCode) -> {   // an error in this line? Relay needs Java 21 or newer
+                (exitCode == 0 ? System.out : System.err).println(text);
+                System.exit(exitCode);
+            }
+            case Command.Run(var options) -> run(options);
+        }
+    }
+
+    /** Starts a relay that runs until the process is told to end (Ctrl-C, SIGTERM). */
+    private static void run(Options options) {
+        var relay = new Relay(options);
+        try {
+            relay.start().welcome().forEach(System.out::println);
+        } catch (IOException e) {
+            System.err.println("relay: cannot listen on port " + options.port + ": " + e.getMessage()
+                    + (e instanceof BindException ? "; name another one, as in: java Relay.java " + (options.port + 1) : ""));
+            System.exit(1);
+        }
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            relay.close();
+            Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
+        }));
+    }
+
+    /** What the arguments ask for. */
+    sealed interface Command {
+        record Run(Options options) implements Command {}
+        record Say(String text, int exitCode) implements Command {}
+
+        static Command parse(String... args) {
+            var options = new Options();
+            Iterator<String> words = List.of(args).iterator();
+            try {
+                while (words.hasNext()) {
+                    String word = words.next();
+                    switch (word) {
+                        case "--help", "-h" -> { return new Say(HELP, 0); }
+                        case "--version" -> { return new Say("relay 1.0", 0); }
+                        case "--host" -> options.host = InetAddress.getByName(value(word, words));
+                        case "--dir" -> options.folder = folder(value(word, words));
+                        case "--origin" -> options.origins.add(origin(value(word, words)));
+                        case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
+                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, 1 << 30);
+                        case "--metrics" -> options.metrics = true;
+                        case "--quiet" -> options.quiet = true;
+                        default -> {
+                            require(!word.startsWith("-"), "there is no option " + word);
+                            options.port = number("the port", word, 0, 65535);
+                        }
+                    }
+                }
+                return new Run(options);
+            } catch (IllegalArgumentException | UnknownHostException e) {
+                return new Say("relay: " + printable(e.getMessage()) + " (--help lists the options)", 2);
+            }
+        }
+
+        private static String value(String option, Iterator<String> words) {
+            String value = words.hasNext() ? words.next() : "";
+            require(!value.isEmpty(), option + " needs a value");
+            return value;
+        }
+
+        private static int number(String name, String digits, int least, int most) {
+            boolean good = digits.matches("[0-9]{1,18}") && Long.parseLong(digits) >= least && Long.parseLong(digits) <= most;
+            require(good, name + " must be a number from " + least + " to " + most + ", not '" + digits + "'");
+            return Integer.parseInt(digits);
+        }
+
+        private static Path folder(String path) {
+            Path folder = Path.of(path).toAbsolutePath().normalize();
+            require(Files.isDirectory(folder) && folder.getFileName() != null, "--dir '" + path + "' is no folder");
+            return folder;
+        }
+
+        private static String origin(String origin) {
+            require(origin.matches("\\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"),
+                    "--origin must be like https://example.com, not '" + origin + "'");
+            return plainOrigin(origin.replaceFirst("/$", ""));
+        }
+
+        private static void require(boolean condition, String complaint) {
+            if (!condition) throw new IllegalArgumentException(complaint);
+        }
+
+        String HELP = """
+            java Relay.java [PORT] [OPTION]...
+
+            Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves
+            the files of a game from a folder. PORT is 8080 unless given; 0 takes any free one.
+
+              --host ADDR          listen on this address only (default: all of this machine's); say 127.0.0.1 behind
+                                   a proxy on the same machine
+              --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
+                                   directory, if there is one); change it for your own game
+              --origin URL         let pages from there connect, such as https://example.com, or * for all (default:
+                                   only pages from this host); repeat it for each; for pages served elsewhere
+              --max-clients N      turn away clients beyond these with close code 1013 (default: 10000); raise it
+                                   together with the memory and the limit of open files
+              --max-message BYTES  close with code 1009 on a longer message (default: 1048576); lower it when
+                                   strangers play and your messages are small
+              --metrics            answer /metrics in Prometheus' format (default: no); when something collects it
+              --quiet              do not log joins, quits and refusals (default: log them); when nobody reads them
+              --help, --version    print this, or the version, and exit""";
+    }
+
+    /**
+     * The options, and with them all limits; what is not on the command line is here so that tests can shorten it. Not to
+     * be changed once a relay has them. Times are in milliseconds, sizes in bytes. 10,000 clients with a message
+     * of 1 MiB and an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
+     */
+    static final class Options {
+        int port = 8080;                                     // 0: any free one
+        InetAddress host = null;                             // null: all addresses of this machine
+        Path folder = Path.of("spacewar");                   // served if it is there
+        final List<String> origins = new ArrayList<>();      // in the form of plainOrigin, or *
+        boolean metrics = false;
+        boolean quiet = false;
+        int maxClients = 10_000;                             // each takes a thread, buffers and a descriptor
+        int maxVisitors = 1_000;                             // connections that are no clients: pages, handshakes
+        int maxMessage = 1 << 20;                            // a game sends hundreds of bytes, a file transfer more
+        int maxOutbox = 4 << 20;                             // what a client may be behind before it is given up
+        long budget = Runtime.getRuntime().maxMemory() / 4;  // messages and outboxes together: the heap never runs out
+        long headTime = 10_000;                              // for a request head to arrive, in all
+        long pingAfter = 20_000;                             // of silence; proxies cut off after 30 to 60 s
+        long stallTime = 10_000;                             // a write of 64 KiB that takes longer is given up
+        long farewellTime = 3_000;                           // for a closing peer to take our last words
+    }
+
+    private static final int MAX_HEAD = 8 << 10;     // a request head: browsers send 500 bytes, with cookies 4,000
+    private static final int INPUT_SIZE = 2 << 10;   // what one read may bring; longer messages get a buffer of their own
+    private static final int MAX_WRITE = 64 << 10;   // what one write may take along; more gains nothing
+    private static final int FRAME_OVERHEAD = 24;    // what a frame in an outbox costs besides its bytes
+
+    // --- 2. The relay ------------------------------------------------------------------------------------------------
+    //
+    // One thread accepts connections and gives each a virtual thread, which does everything for it in plain blocking
+    // code: HTTP first, then perhaps WebSocket. Sockets have no timeouts, which would cost a timer per read. Instead a
+    // sweeper looks at every connection about once a second; if one is past a deadline, the sweeper closes the socket, and
+    // whatever waits on it fails with an IOException. That is no error anywhere: it means that the peer is gone.
+
+    private final Options options;
+    private final Folder folder;   // null: no files
+    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+    private final ConcurrentHashMap<String, Room> rooms = new ConcurrentHashMap<>();
+    private final Metrics metrics = new Metrics();
+    private final AtomicLong buffered = new AtomicLong();                        // bytes; what the budget limits
+    private final AtomicReference<Connection> victim = new AtomicReference<>();  // cut off to reduce them, but not gone yet
+    private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS, new ArrayBlockingQueue<>(10_000),
+            Thread.ofPlatform().name("relay-log").daemon().factory(), new ThreadPoolExecutor.DiscardPolicy());
+    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();   // for the next drain that gathers frames
+    private ServerSocket listener;   // null until started
+    private volatile boolean closing;
+
+    Relay(Options options) {
+        this.options = options;
+        this.folder = Files.isDirectory(options.folder) ? new Folder(options.folder) : null;
+    }
+
+    /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
+    Relay start() throws IOException {
+        listener = new ServerSocket();
+        listener.setReuseAddress(true);   // a restart need not wait for old connections to time out
+        listener.bind(new InetSocketAddress(options.host, options.port), 1024);
+        Thread.ofPlatform().name("relay-accept").start(this::accept);
+        Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
+        return this;
+    }
+
+    int port() { return listener.getLocalPort(); }
+
+    /** The lines for whoever started the relay: first the address to open, then what else to know. */
+    private List<String> welcome() throws SocketException {
+        String path = ":" + port() + "/" + (folder == null ? "" : folder.url);
+        boolean everywhere = options.host == null || options.host.isAnyLocalAddress();
+        String host = everywhere ? "localhost" : options.host.getHostAddress();
+        var lines = new ArrayList<>(List.of("http://" + (host.contains(":") ? "[" + host + "]" : host) + path));
+        if (everywhere) NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
+                .filter(InetAddress::isSiteLocalAddress).findFirst()
+                .ifPresent(lan -> lines.add("http://" + lan.getHostAddress() + path + "   for others on this network"));
+        if (folder == null) lines.add("no folder '" + options.folder + "' here, hence no pages; relaying at /ws-relay");
+        return lines;
+    }
+
+    private void accept() {
+        while (!closing) {
+            try {
+                Socket socket = listener.accept();
+                if (connections.size() >= options.maxClients + options.maxVisitors) {
+                    socket.close();
+                    continue;
+                }
+                socket.setTcpNoDelay(true);   // or game traffic waits up to 40 ms for an acknowledgement
+                var connection = new Connection(socket);
+                connections.add(connection);
+                Thread.startVirtualThread(() -> serve(connection));
+            } catch (IOException e) {
+                if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, most likely
+                pause(100);
+            }
+        }
+    }
+
+    /** All that happens to one connection, on its own virtual thread. */
+    private void serve(Connection connection) {
+        try {
+            boolean more = true;
+            while (more) more = answer(connection);
+            connection.linger();
+        } catch (IOException gone) {
+            // by its own will or the sweeper's; there is nobody to tell
+        } finally {
+            connection.close();
+            connections.remove(connection);
+            victim.compareAndSet(connection, null);
+        }
+    }
+
+    /** Ends it: 1001 to every client, a few seconds for them to take it, then the sockets are closed. From any thread. */
+    @Override
+    public void close() {
+        if (listener == null || closing) return;
+        closing = true;
+        closeQuietly(listener);
+        connections.forEach(Connection::shutDown);
+        awaitUntil(connections::isEmpty, options.farewellTime);
+        connections.forEach(Connection::close);
+        awaitUntil(connections::isEmpty, 1_000);
+        log.shutdown();
+        awaitUntil(log::isTerminated, 1_000);
+    }
+
+    private void sweep() {
+        long shortest = Math.min(Math.min(options.headTime, options.pingAfter), Math.min(options.stallTime, options.farewellTime));
+        while (!closing || !connections.isEmpty()) {
+            pause(Math.clamp(shortest / 3, 10, 1_000));   // a second, but for tests
+            connections.forEach(connection -> connection.sweep(now()));
+        }
+    }
+
+    /**
+     * Books bytes of buffers taken, or given back if negative. Past the budget, the connection that holds the most is cut
+     * off without a word, since only its end gives the memory back: one at a time, for until that one
+     * has let go, the sum says nothing new. From any thread; never waits.
+     */
+    private void book(int bytes) {
+        if (buffered.addAndGet(bytes) <= options.budget || bytes <= 0 || victim.get() != null) return;
+        Connection most = connections.stream().max(Comparator.comparingLong(Connection::held)).orElse(null);
+        if (most == null || !victim.compareAndSet(null, most)) return;
+        most.abort("all buffers together are full, and this client's hold the most");
+        if (!connections.contains(most)) victim.set(null);   // it has ended by itself in between
+    }
+
+    /** Milliseconds on a clock that only goes forward. */
+    private static long now() { return System.nanoTime() / 1_000_000; }
+
+    private static void awaitUntil(BooleanSupplier condition, long millis) {
+        for (long end = now() + millis; !condition.getAsBoolean() && now() < end; ) pause(5);
+    }
+
+    private static void pause(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();   // nobody here does; whoever embeds the relay may
+        }
+    }
+
+    private static void closeQuietly(Closeable socket) {
+        try {
+            socket.close();
+        } catch (IOException ignored) { /* it is closed all the same */ }
+    }
+
+    /** Another thread prints it: a terminal that has stopped scrolling stops nobody. What is too much for it is lost. */
+    private void log(String event, String details) {
+        String line = Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event + " " + details;
+        if (!options.quiet) log.execute(() -> System.out.println(line));
+    }
+
+    /** What a stranger wrote, fit for a line of the log: printable ASCII, not over 200 characters. */
+    static String printable(String text) {
+        String plain = text.replaceAll("[^ -~]", "?");
+        return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
+    }
+
+    /** What /metrics tells. Counted always, since a LongAdder costs next to nothing. */
+    private static final class Metrics {
+        final long started = now();
+        final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open
+        final LongAdder messages = new LongAdder();     // received from them
+        final LongAdder deliveries = new LongAdder();   // of those messages, one for each receiver
+        final LongAdder bytes = new LongAdder();        // of deliveries, with the headers of frames
+        final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();
+
+        /** Prometheus' text format, version 0.0.4. */
+        String text(int rooms) {
+            var text = new StringBuilder("# TYPE relay_closes_total counter\n");
+            closes.forEach((code, count) -> text.append("relay_closes_total{code=\"" + code + "\"} " + count + "\n"));
+            Object[][] others = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
+                    {"uptime_seconds", "gauge", (now() - started) / 1000}, {"messages_received_total", "counter", messages},
+                    {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
+            for (Object[] metric : others) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
+            return text.toString().strip();
+        }
+    }
+
+    // --- 3. Connection -----------------------------------------------------------------------------------------------
+    //
+    // A socket, and what the sweeper must know of it. Reading belongs to the connection's own thread; writing belongs to
+    // that thread while it speaks HTTP, and then to the outbox. It reads as an InputStream, and so the parsers of requests
+    // and frames know no socket: they are tested with arrays of bytes.
+
+    final class Connection extends FilterInputStream {
+        private static final long NEVER = Long.MAX_VALUE;
+
+        private final Socket socket;
+        private final OutputStream out;
+        private final Input input = new Input(this);
+        // Written by the connection's own thread, or whoever ends it; read by the sweeper as well.
+        private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
+        private volatile int messageHeld;             // bytes of memory for the message that comes in
+        private volatile long lastHeard = now();      // when a byte came last
+        private volatile long writingSince = NEVER;   // when the write began that has not returned yet
+        private volatile long deadline = NEVER;       // of what is going on now: a request head, a farewell
+        private volatile boolean headAwaited;         // it is a request head
+
+        Connection(Socket socket) throws IOException {
+            super(socket.getInputStream());
+            this.socket = socket;
+            this.out = socket.getOutputStream();
+        }
+
+        /**
+         * Virtual threads are not preempted: a client that always has something to say would keep a processor to itself.
+         * Yielding lets the others run first, and more input gather meanwhile, which saves a quarter of all CPU on Java 21.
+         */
+        @Override
+        public int read(byte[] into, int offset, int length) throws IOException {
+            Thread.yield();
+            int received = in.read(into, offset, length);
+            lastHeard = now();
+            return received;
+        }
+
+        /** Writes it all, however long it takes; the sweeper sees how long, once per MAX_WRITE bytes. */
+        void write(byte[] bytes, int length) throws IOException {
+            for (int at = 0; at < length; at += MAX_WRITE) {
+                writingSince = now();
+                out.write(bytes, at, Math.min(MAX_WRITE, length - at));
+            }
+            writingSince = NEVER;
+        }
+
+        private void holdMessage(int bytes) {
+            messageHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
+            book(bytes);
+        }
+
+        /** What the budget knows of: bytes of the message that comes in, and of the outbox. */
+        private long held() { return messageHeld + (webSocket == null ? 0 : webSocket.outbox.held); }
+
+        /** Reads a request within the time allowed for it. Own thread. */
+        Request readRequest() throws IOException, HttpException {
+            deadline = now() + options.headTime;
+            headAwaited = true;
+            boolean begun = false;
+            try {
+                input.require(1);
+                begun = true;
+                return Request.read(input);
+            } catch (EOFException e) {
+                if (!begun || now() < deadline) throw e;
+                throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
+            } finally {
+                headAwaited = false;
+                deadline = NEVER;
+            }
+        }
+
+        /** From the sweeper's thread, about once a second. */
+        void sweep(long now) {
+            if (writingSince != NEVER && now - writingSince > options.stallTime)
+                abort("took nothing for " + options.stallTime / 1000 + " s");
+            else if (now >= deadline && headAwaited)
+                closeQuietly(socket::shutdownInput);   // wakes the reader, who still has to say 408
+            else if (now >= deadline)
+                abort("did not answer our close");
+            else if (webSocket != null) webSocket.keepAlive(now - lastHeard);
+        }
+
+        /** What is going on must end within farewellTime. From any thread. */
+        void expireSoon() { deadline = Math.min(deadline, now() + options.farewellTime); }
+
+        /** The relay is closing. From its thread. */
+        void shutDown() {
+            if (webSocket != null) webSocket.close(1001, "the relay is shutting down");
+            else if (headAwaited) close();
+            else expireSoon();
+        }
+
+        /**
+         * Says that no more will come and waits until the other side has closed too. If the socket were closed while
+         * unread bytes wait in it, TCP would reset the connection, and the reset can overtake our last words. Own thread.
+         */
+        void linger() throws IOException {
+            expireSoon();
+            socket.shutdownOutput();
+            if (socket.isInputShutdown()) pause(options.farewellTime / 3);   // after 408 there is nothing to read by
+            var ignored = new byte[INPUT_SIZE];
+            while (in.read(ignored) >= 0) Thread.yield();
+        }
+
+        /** Ends it without a word; the reason goes into the log. From any thread; never waits. */
+        void abort(String reason) {
+            if (webSocket != null) webSocket.ended(1006, reason);
+            close();
+        }
+
+        /** Closes the socket, so that threads which read or write it fail with an IOException. From any thread. */
+        @Override
+        public void close() { closeQuietly(socket); }
+
+        /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
+        String address(Request request) {
+            InetAddress peer = socket.getInetAddress();
+            String forwarded = request.header("x-forwarded-for").replaceFirst(".*,", "").strip();
+            boolean told = peer.isLoopbackAddress() && forwarded.matches("[0-9a-fA-F:.]{2,45}");
+            return told ? forwarded : peer.getHostAddress();
+        }
+    }
+
+    /** The bytes that have come and are not read yet: bytes[start..end). Knows no socket. One thread. */
+    static final class Input {
+        final byte[] bytes = new byte[INPUT_SIZE];
+        int start, end;
+        private final InputStream in;
+
+        Input(InputStream in) { this.in = in; }
+
+        int available() { return end - start; }
+
+        /** Waits until so many bytes are there in one piece; INPUT_SIZE at most. @throws EOFException if the stream ends */
+        void require(int count) throws IOException {
+            while (available() < count) {
+                if (available() == 0 || bytes.length - start < count) {
+                    System.arraycopy(bytes, start, bytes, 0, end -= start);
+                    start = 0;
+                }
+                int received = in.read(bytes, end, bytes.length - end);
+                if (received < 0) throw new EOFException();
+                end += received;
+            }
+        }
+
+        /** The next byte, 0 to 255. @throws EOFException if there is none */
+        int next() throws IOException {
+            require(1);
+            return bytes[start++] & 0xff;
+        }
+
+        /** Like InputStream.read: what is here already, or else straight from the stream. */
+        int read(byte[] into, int offset, int length) throws IOException {
+            if (available() == 0) return in.read(into, offset, length);
+            int count = Math.min(available(), length);
+            System.arraycopy(bytes, start, into, offset, count);
+            start += count;
+            return count;
+        }
+    }
+
+    // --- 4. HTTP -----------------------------------------------------------------------------------------------------
+    //
+    // HTTP/1.1 (RFC 9112) as far as a game needs it: GET and HEAD, and no request bodies. What is not exactly right is
+    // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
+    // another one past the first of them.
+
+    /** Answers one request; true if another may follow on this connection. */
+    private boolean answer(Connection connection) throws IOException {
+        Request request = Request.NONE;
+        Response response;
+        try {
+            request = connection.readRequest();
+            if (request.isForRelay()) {
+                upgrade(connection, request);
+                return false;
+            }
+            response = respond(request);
+        } catch (HttpException refusal) {
+            response = refusal.response;
+            if (request == Request.NONE || request.isForRelay()) log("refuse", printable(request.target) + " - "
+                    + connection.address(request) + " " + response.status + " " + printable(refusal.getMessage()));
+        }
+        boolean more = request.keepAlive() && !closing;
+        response.send(connection, more, !request.method.equals("HEAD"));
+        return more;
+    }
+
+    private Response respond(Request request) throws HttpException {
+        request.requireBodyless();
+        String path = request.path();
+        if (path.equals("/health")) return Response.text(200, "ok");
+        if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
+        if (path.equals("/") && folder != null) return Response.redirect(folder.url + "/" + request.query());
+        if (path.equals("/")) return Response.text(200, "A WebSocket relay: connect to ws://" + request.header("host") + "/ws-relay/any/name");
+        if (folder == null) throw new HttpException(404, "there are no files here, only WebSockets at /ws-relay");
+        return folder.get(request);
+    }
+
+    /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
+    private void upgrade(Connection connection, Request request) throws IOException, HttpException {
+        request.requireBodyless();
+        byte[] head = ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + "Sec-WebSocket-Accept: " + acceptHandshake(request, options.origins) + "\r\n\r\n");
+        connection.write(head, head.length);
+        connection.webSocket = new WebSocket(connection);
+        if (closing) connection.shutDown();
+        if (metrics.clients.incrementAndGet() <= options.maxClients) {
+            converse(connection.webSocket, request);
+        } else {
+            connection.webSocket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+            log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
+        }
+        metrics.clients.decrementAndGet();
+        connection.webSocket.outbox.awaitEmpty();
+    }
+
+    /** A way out of any depth of HTTP: this answer, with a sentence for whoever reads it. */
+    static final class HttpException extends Exception {
+        final Response response;
+
+        /** @param headers names and values in turn */
+        HttpException(int status, String sentence, String... headers) {
+            super(sentence, null, false, false);
+            response = Response.text(status, sentence);
+            for (int i = 0; i < headers.length; i += 2) response.with(headers[i], headers[i + 1]);
+        }
+    }
+
+    /**
+     * The head of a request.
+     *
+     * @param target  path and query as they came, visible ASCII
+     * @param headers by name in lower case; what came in several lines is joined with commas, RFC 9110 §5.2
+     */
+    record Request(String method, String target, String version, Map<String, String> headers) {
+        static final Request NONE = new Request("", "", "", Map.of());       // stands for one that could not be read
+        private static final String TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";   // RFC 9110 §5.6.2
+
+        /** Reads one head, RFC 9112 §3 and §5. @throws EOFException if the stream ends before the head does */
+        static Request read(Input input) throws IOException, HttpException {
+            String line = readLine(input, MAX_HEAD, 414);
+            if (line.isEmpty()) line = readLine(input, MAX_HEAD, 414);   // one empty line is ignored, RFC 9112 §2.2
+            String[] words = line.split(" ", -1);
+            if (words.length != 3 || !words[0].matches(TOKEN) || !words[2].matches("HTTP/[0-9]\\.[0-9]"))
+                throw new HttpException(400, "expected 'GET /path HTTP/1.1', got '" + printable(line) + "'");
+            if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
+            String target = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, RFC 9112 §3.2.2
+            if (!target.matches("/[!-~&&[^#]]*|\\*"))
+                throw new HttpException(400, "expected a path of visible ASCII, got '" + printable(target) + "'");
+
+            var headers = new LinkedHashMap<String, String>();
+            for (int room = MAX_HEAD - line.length() - 2; !(line = readLine(input, room, 431)).isEmpty(); room -= line.length() + 2) {
+                String[] header = line.split(":", 2);
+                if (header.length < 2 || !header[0].matches(TOKEN))   // a folded line, too: it begins with a space
+                    throw new HttpException(400, "expected 'Name: value', got '" + printable(line) + "'");
+                headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (first, next) -> first + ", " + next);
+            }
+            var request = new Request(words[0], target, words[2], headers);
+            request.check();
+            return request;
+        }
+
+        /** A line without its CR LF, which must fit the room; refused as soon as it can't become right, RFC 9112 §2.2. */
+        private static String readLine(Input input, int room, int tooLong) throws IOException, HttpException {
+            for (var line = new StringBuilder(); ; ) {
+                if (line.length() + 2 > room) throw new HttpException(tooLong, "expected a head of at most " + MAX_HEAD + " bytes");
+                int c = input.next();
+                if (c == '\r' && input.next() == '\n') return line.toString();
+                if (c < ' ' && c != '\t' || c == 0x7f)
+                    throw new HttpException(400, "expected text and CR LF, got the control character " + c + " alone");
+                line.append((char) c);
+            }
+        }
+
+        /** What could make two programs disagree about where the request goes or ends, RFC 9112 §3.2 and §6.3. */
+        private void check() throws HttpException {
+            String host = headers.get("host"), length = headers.get("content-length");
+            if (host == null && !version.equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
+            if (host != null && !host.matches("[0-9A-Za-z._~%\\[\\]:-]*"))
+                throw new HttpException(400, "expected one Host, got '" + printable(host) + "'");
+            if (length != null && !length.matches("[0-9]{1,18}"))
+                throw new HttpException(400, "expected one number as Content-Length, got '" + printable(length) + "'");
+            if (length != null && headers.containsKey("transfer-encoding"))
+                throw new HttpException(400, "Content-Length and Transfer-Encoding exclude each other");
+        }
+
+        /** Refuses methods other than GET and HEAD, and bodies. */
+        void requireBodyless() throws HttpException {
+            if (!method.equals("GET") && !method.equals("HEAD"))
+                throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
+            if (headers.containsKey("transfer-encoding")) throw new HttpException(411, "no bodies here, least of all of unknown length");
+            if (hasBody()) throw new HttpException(413, "no bodies here, but " + header("content-length") + " bytes were announced");
+        }
+
+        private boolean hasBody() { return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*"); }
+
+        /** Whether another request may follow: not if a body might be taken for one. */
+        boolean keepAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
+
+        /** A header's value, "" if there is none. */
+        String header(String name) { return headers.getOrDefault(name, ""); }
+
+        boolean hasToken(String name, String token) {
+            return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
+        }
+
+        String path() { return target.replaceFirst("\\?.*", ""); }
+
+        /** From the question mark on, or "". */
+        String query() { return target.substring(path().length()); }
+
+        boolean isForRelay() { return path().matches("/ws-relay(/.*)?"); }
+    }
+
+    /** An answer: a text or, if that is null, a file. */
+    record Response(int status, Map<String, String> headers, byte[] text, Path file, long length) {
+        static final DateTimeFormatter DATE =   // RFC 9110 §5.6.7
+                DateTimeFormatter.ofPattern("EEE, dd MMM yyyy HH:mm:ss 'GMT'", Locale.ENGLISH).withZone(ZoneOffset.UTC);
+
+        Response(int status, byte[] text, Path file, long length) {
+            this(status, new LinkedHashMap<>(Map.of("X-Content-Type-Options", "nosniff")), text, file, length);
+        }
+
+        static Response text(int status, String sentence) {
+            byte[] text = (sentence + "\n").getBytes(StandardCharsets.UTF_8);
+            return new Response(status, text, null, text.length).with("Content-Type", "text/plain; charset=utf-8");
+        }
+
+        /** @param location relative, so that it also holds behind a proxy that serves this below a prefix; RFC 9110 §10.2.2 */
+        static Response redirect(String location) {
+            return text(302, "it is at " + location).with("Location", location).with("Cache-Control", "no-cache");
+        }
+
+        Response with(String header, String value) {
+            headers.put(header, value);
+            return this;
+        }
+
+        /** @throws IOException also if the file has become shorter meanwhile: only the end of the connection can tell */
+        void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
+            if (status != 304) with("Content-Length", length + "");
+            if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
+            var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");   // needs no phrase
+            headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
+            byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
+            connection.write(bytes, bytes.length);
+            if (!withBody || status == 304) return;
+            try (InputStream body = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(file)) {
+                for (long left = length; left > 0; left -= bytes.length) {
+                    bytes = body.readNBytes((int) Math.min(left, MAX_WRITE));
+                    if (bytes.length == 0) throw new EOFException(file + " has become shorter");
+                    connection.write(bytes, bytes.length);
+                }
+            }
+        }
+    }
+
+    /** A folder whose files are served under its own name; nothing outside of it, nothing that begins with a dot. */
+    static final class Folder {
+        private static final String POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
+                + "connect-src 'self' ws: wss:; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+                + "object-src 'none'; base-uri 'none'; form-action 'self'";
+
+        private final Path root;
+        private final String name;   // of the folder, and of its place on the web,
+        final String url;            // as it stands in a URL
+
+        Folder(Path folder) {
+            root = folder.toAbsolutePath().normalize();
+            name = root.getFileName().toString();
+            url = root.toUri().getRawPath().replaceFirst("/$", "").replaceFirst(".*/", "");
+        }
+
+        Response get(Request request) throws HttpException {
+            String path = request.path();
+            try {
+                Path file = resolve(path);
+                boolean folder = Files.isDirectory(file);
+                if (folder && !path.endsWith("/"))
+                    return Response.redirect(path.substring(path.lastIndexOf('/') + 1) + "/" + request.query());
+                if (folder) file = resolve(path + "index.html");
+                if (!folder && path.endsWith("/") || !Files.isRegularFile(file) || !Files.isReadable(file))
+                    throw new NoSuchFileException(path);
+                return describe(request, file, Files.size(file), Files.getLastModifiedTime(file).toInstant());
+            } catch (IOException | IllegalArgumentException doubt) {
+                throw new HttpException(404, "there is no such file");
+            }
+        }
+
+        /** The real file or folder of that path. @throws IOException if there is none or anything about it is in doubt */
+        private Path resolve(String path) throws IOException {
+            Path real = root.toRealPath(), file = real;
+            String[] segments = path.substring(1).replaceFirst("/$", "").split("/", -1);
+            for (int i = 0; i < segments.length; i++) {
+                String segment = URI.create("/" + segments[i]).getPath().substring(1);   // decodes, once
+                boolean good = i == 0 ? segment.equals(name) : segment.matches("[^.\\x00-\\x1f\\x7f/\\\\:\ufffd][^\\x00-\\x1f\\x7f/\\\\:\ufffd]*");
+                if (!good) throw new NoSuchFileException(path);
+                if (i > 0) file = file.resolve(segment);
+            }
+            file = file.toRealPath();   // follows links
+            if (!file.startsWith(real)) throw new NoSuchFileException(path);
+            return file;
+        }
+
+        private static Response describe(Request request, Path file, long size, Instant modified) {
+            String etag = "\"" + Long.toHexString(modified.toEpochMilli()) + "-" + Long.toHexString(size) + "\"";
+            String date = Response.DATE.format(modified);
+            boolean known = request.headers.containsKey("if-none-match")   // has precedence, RFC 9110 §13.2.2
+                    ? Stream.of("*", etag, "W/" + etag).anyMatch(tag -> request.hasToken("if-none-match", tag))
+                    : request.header("if-modified-since").equals(date);    // browsers give back what they were given
+            return new Response(known ? 304 : 200, null, file, size)
+                    .with("Content-Type", type(file.toString().replaceFirst(".*[.]", "").toLowerCase(Locale.ROOT)))
+                    .with("Content-Security-Policy", POLICY)
+                    .with("Cache-Control", "no-cache")   // that is: keep it, but ask each time whether it has changed
+                    .with("Last-Modified", date)
+                    .with("ETag", etag);
+        }
+
+        private static String type(String extension) {
+            return switch (extension) {
+                case "html", "css" -> "text/" + extension + "; charset=utf-8";
+                case "js", "mjs" -> "text/javascript; charset=utf-8";
+                case "txt" -> "text/plain; charset=utf-8";
+                case "json", "wasm" -> "application/" + extension;
+                case "png", "webp", "gif" -> "image/" + extension;
+                case "ogg", "wav" -> "audio/" + extension;
+                case "jpg" -> "image/jpeg"; case "svg" -> "image/svg+xml"; case "ico" -> "image/x-icon";
+                case "mp3" -> "audio/mpeg"; case "woff2" -> "font/woff2"; case "webmanifest" -> "application/manifest+json";
+                default -> "application/octet-stream";
+            };
+        }
+    }
+
+    /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, once all about the request is right. */
+    private static String acceptHandshake(Request request, List<String> origins) throws HttpException {
+        String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
+        if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
+                || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
+            throw new HttpException(426, "expected a WebSocket's GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade",
+                    "Upgrade", "websocket", "Connection", "Upgrade");
+        if (!version.equals("13"))
+            throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
+                    "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
+        if (!key.matches("[A-Za-z0-9+/]{22}=="))
+            throw new HttpException(400, "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
+        checkOrigin(request.headers.get("origin"), request.header("host"), origins);
+        try {
+            var sha1 = MessageDigest.getInstance("SHA-1");
+            return Base64.getEncoder().encodeToString(sha1.digest(ascii(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+        } catch (GeneralSecurityException e) {
+            throw new AssertionError("every JDK has SHA-1", e);
+        }
+    }
+
+    /**
+     * RFC 6455 §10.2. A browser tells where its page came from, and pages from elsewhere are not let in unless allowed.
+     * Other programs could say what they like, so that one which says nothing is let in.
+     */
+    private static void checkOrigin(String origin, String host, List<String> allowed) throws HttpException {
+        if (origin == null || allowed.contains("*") || allowed.contains(plainOrigin(origin))
+                || plainOrigin(origin).matches("[a-z][a-z0-9+.-]*://\\Q" + plainOrigin(host) + "\\E")) return;
+        throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
+                + "; the option --origin " + printable(origin) + " would allow it");
+    }
+
+    /** In lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
+    private static String plainOrigin(String origin) {
+        return origin.toLowerCase(Locale.ROOT).replaceFirst(":(80|443)$", "");
+    }
+
+    // --- 5. Frames in ------------------------------------------------------------------------------------------------
+    //
+    // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame has
+    // a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is
+    // wrong is found at the first wrong byte, and nothing is allocated for what has only been announced.
+
+    static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
+    private static final byte[] NOTHING = {};
+
+    /** How a WebSocket ends, and the way out of any depth of it: RFC 6455 §7.4. 1005 means no code, 1006 no close. */
+    static final class CloseException extends Exception {
+        final int code;
+
+        CloseException(int code, String reason) {
+            super(reason, null, false, false);
+            this.code = code;
+        }
+
+        @Override
+        public String toString() { return code + " " + printable(getMessage()); }
+    }
+
+    /** A whole message or a control frame: bytes[start..end), good until the next one is read. */
+    record Frame(int opcode, byte[] bytes, int start, int end) {
+        String text(int from, int to) { return new String(bytes, from, Math.min(to, end) - from, StandardCharsets.UTF_8); }
+
+        /** Of a close frame; 1005 if it has none. */
+        int code() { return end - start < 2 ? 1005 : (bytes[start] & 0xff) << 8 | bytes[start + 1] & 0xff; }
+
+        /** Of a close frame; "" if it has none. */
+        String reason() { return end - start < 2 ? "" : text(start + 2, end); }
+    }
+
+    /** Takes the bytes of one client apart, RFC 6455 §5. Knows no socket. One thread. */
+    static final class FrameReader {
+        private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+        private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+        private static final int FIRST_PIECE = 64 << 10;
+
+        private final Input input;
+        private final int maxMessage;
+        private final IntConsumer hold;     // is told of bytes allocated, or freed if negative
+        private final Utf8 utf8 = new Utf8();
+        private boolean last;               // of the frame under way: it is the last of its message,
+        private int opcode, left, mask;     // what it is, bytes of payload still to come, the key for these
+        private int messageOpcode;          // of the message under way; CONTINUATION if there is none
+        private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input,
+        private int length;                 // and how much that is
+
+        FrameReader(Input input, int maxMessage, IntConsumer hold) {
+            this.input = input;
+            this.maxMessage = maxMessage;
+            this.hold = hold;
+        }
+
+        /**
+         * Waits for the next whole message or control frame.
+         *
+         * @throws CloseException 1002, 1007 or 1009 if what comes is not right
+         * @throws EOFException   if the stream ends
+         */
+        Frame next() throws IOException, CloseException {
+            if (messageOpcode == CONTINUATION) release();   // the message in there has been dealt with
+            while (true) {
+                readHeader();
+                if (opcode >= CLOSE) {
+                    input.require(left);
+                    return opcode == CLOSE ? checkedClose(takeInPlace(CLOSE)) : takeInPlace(opcode);
+                }
+                if (opcode != CONTINUATION) messageOpcode = opcode;
+                if (last && length == 0 && input.available() >= left) {   // the usual case; nothing is copied
+                    Frame whole = takeInPlace(messageOpcode);
+                    if (messageOpcode == TEXT) utf8.check(whole.bytes, whole.start, whole.end);
+                    return endOfMessage(whole);
+                }
+                append();
+                if (last) return endOfMessage(new Frame(messageOpcode, message, 0, length));
+            }
+        }
+
+        /** RFC 6455 §5.2. Each field is checked before the next one is waited for. */
+        private void readHeader() throws IOException, CloseException {
+            int first = input.next();
+            boolean continues = messageOpcode != CONTINUATION;
+            last = (first & 0x80) != 0;
+            opcode = first & 0x0f;
+            if ((first & 0x70) != 0) throw protocolError("a reserved bit is set, but no extension was agreed on");
+            if (opcode > PONG || opcode > BINARY && opcode < CLOSE) throw protocolError("opcode " + opcode + " means nothing");
+            if (opcode >= CLOSE && !last) throw protocolError("a control frame must not come in fragments");
+            if (opcode < CLOSE && continues != (opcode == CONTINUATION))
+                throw protocolError(continues ? "expected a continuation, got opcode " + opcode : "a continuation of nothing");
+
+            int second = input.next(), shortLength = second & 0x7f;
+            if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
+            if (opcode >= CLOSE && shortLength > 125) throw protocolError("a control frame must not be over 125 bytes");
+            int extended = shortLength == 126 ? 2 : shortLength == 127 ? 8 : 0;
+            long announced = extended == 0 ? shortLength : 0;
+            for (int i = 0; i < extended; i++) announced = announced << 8 | input.next();
+            if (announced < 0) throw protocolError("a negative length");
+            if (extended == 2 && announced < 126 || extended == 8 && announced < 65536)
+                throw protocolError("the length " + announced + " must not take " + extended + " bytes");
+            if (opcode < CLOSE && announced > maxMessage - length)
+                throw new CloseException(1009, "expected " + maxMessage + " bytes at most, got " + announced + " after " + length);
+            left = (int) announced;
+            input.require(4);
+            mask = (int) INT.get(input.bytes, input.start);
+            input.start += 4;
+        }
+
+        /** The payload where it lies, all of it being there. */
+        private Frame takeInPlace(int opcode) {
+            int start = input.start;
+            input.start += left;
+            unmask(input.bytes, start, input.start, mask);
+            return new Frame(opcode, input.bytes, start, input.start);
+        }
+
+        /** RFC 6455 §5.5.1 and §7.4. */
+        private static Frame checkedClose(Frame close) throws CloseException {
+            int length = close.end - close.start, code = close.code();
+            if (length == 1) throw protocolError("a close with half a code");
+            if (length > 0 && (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 1014 && code < 3000 || code > 4999))
+                throw protocolError("close code " + code + " must not be sent");
+            var reason = new Utf8();
+            reason.check(close.bytes, Math.min(close.start + 2, close.end), close.end);
+            reason.finish();
+            return close;
+        }
+
+        /** A payload that is long, or in several frames, or still to come: each piece is checked as it comes. */
+        private void append() throws IOException, CloseException {
+            for (int received; left > 0; left -= received) {
+                if (length == message.length) grow();
+                received = input.read(message, length, Math.min(left, message.length - length));
+                if (received < 0) throw new EOFException();
+                unmask(message, length, length + received, mask);
+                if (messageOpcode == TEXT) utf8.check(message, length, length + received);
+                mask = Integer.rotateRight(mask, 8 * received);   // the key goes on where this piece ends
+                length += received;
+            }
+        }
+
+        /** Memory grows with what has come, not with what was announced: to claim a megabyte costs the client one. */
+        private void grow() {
+            int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
+            hold.accept(capacity - message.length);
+            message = Arrays.copyOf(message, capacity);
+        }
+
+        private Frame endOfMessage(Frame whole) throws CloseException {
+            if (messageOpcode == TEXT) utf8.finish();
+            messageOpcode = CONTINUATION;
+            length = 0;
+            return whole;
+        }
+
+        /** Frees the memory of the message under way, or of the last one. */
+        void release() {
+            if (message.length > 0) hold.accept(-message.length);
+            message = NOTHING;
+        }
+
+        /** Takes the mask off in place, eight bytes at a time: RFC 6455 §5.3. Its lowest byte belongs to the first. */
+        private static void unmask(byte[] bytes, int start, int end, int mask) {
+            long wide = (mask & 0xffff_ffffL) << 32 | mask & 0xffff_ffffL;
+            int at = start;
+            for (; at <= end - 8; at += 8) LONG.set(bytes, at, (long) LONG.get(bytes, at) ^ wide);
+            for (; at < end; at++) bytes[at] ^= (byte) (mask >>> 8 * (at - start & 3));
+        }
+
+        private static CloseException protocolError(String what) { return new CloseException(1002, what); }
+    }
+
+    /** Checks text that comes in pieces, RFC 3629 §4. One thread. */
+    private static final class Utf8 {
+        private int missing;                      // bytes that the character under way still lacks
+        private int least = 0x80, most = 0xbf;    // between which the next of them must be
+
+        /** @throws CloseException 1007 at the first byte that no text could have there */
+        void check(byte[] bytes, int start, int end) throws CloseException {
+            for (int at = start; at < end; at++) {
+                while (missing == 0 && at <= end - 8 && ((long) FrameReader.LONG.get(bytes, at) & 0x8080_8080_8080_8080L) == 0)
+                    at += 8;   // eight characters of ASCII
+                if (at == end) return;
+                int b = bytes[at] & 0xff;
+                if (missing == 0 ? b >= 0x80 && b < 0xc2 || b > 0xf4 : b < least || b > most)
+                    throw new CloseException(1007, "byte 0x" + Integer.toHexString(b) + " is not UTF-8 here");
+                if (missing > 0) missing--;
+                else missing = b < 0x80 ? 0 : b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
+                least = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80;   // no overlong forms
+                most = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;    // no surrogates, nothing above U+10FFFF
+            }
+        }
+
+        /** The text ends here. @throws CloseException 1007 if that is within a character */
+        void finish() throws CloseException {
+            if (missing > 0) throw new CloseException(1007, "the text ends within a character");
+        }
+    }
+
+    // --- 6. Frames out -----------------------------------------------------------------------------------------------
+    //
+    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts a
+    // virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them, writes
+    // once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
+
+    /** A frame with a whole payload: the prefix, then bytes[start..end). A server does not mask. RFC 6455 §5.2. */
+    static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
+        int length = prefix.length + end - start;
+        int header = length < 126 ? 2 : length < 65536 ? 4 : 10;
+        var frame = new byte[header + length];
+        frame[0] = (byte) (0x80 | opcode);
+        frame[1] = (byte) (header == 2 ? length : header == 4 ? 126 : 127);
+        for (int at = header - 1, rest = length; at > 1; at--, rest >>>= 8) frame[at] = (byte) rest;
+        System.arraycopy(prefix, 0, frame, header, prefix.length);
+        System.arraycopy(bytes, start, frame, header + prefix.length, end - start);
+        return frame;
+    }
+
+    private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
+
+    /** RFC 6455 §5.5.1. A reason that is too long for a control frame is cut between characters. */
+    static byte[] encodeClose(int code, String reason) {
+        if (code == 1005) return encode(CLOSE, NOTHING, NOTHING, 0, 0);
+        var payload = ByteBuffer.allocate(125).putShort((short) code);
+        StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(reason), payload, true);
+        return encode(CLOSE, NOTHING, payload.array(), 0, payload.position());
+    }
+
+    private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
+
+    /** A lock for try-with-resources. It parks a virtual thread; synchronized would block its carrier on Java 21. */
+    private static final class Lock extends ReentrantLock implements AutoCloseable {
+        Lock hold() {
+            lock();
+            return this;
+        }
+
+        @Override
+        public void close() { unlock(); }
+    }
+
+    /** The frames that wait to be written to one client, in order. Any thread may put; one drain takes. */
+    private final class Outbox {
+        private final Connection connection;
+        private final Lock lock = new Lock();                            // held only for moments; guards all below
+        private final Condition changed = lock.newCondition();
+        private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);
+        private boolean draining;                                        // there is a drain
+        private boolean closed;                                          // what is put is lost: nobody is there any more
+        private volatile int held;                                       // bytes that wait or are being written; read by all
+
+        Outbox(Connection connection) { this.connection = connection; }
+
+        /** Takes a frame, of any size if it is empty. Never waits. @return false if there is no place for it */
+        boolean put(byte[] frame) {
+            try (var locked = lock.hold()) {
+                if (!closed && held > 0 && held + cost(frame) > options.maxOutbox) return false;
+                add(frame);
+                return true;
+            }
+        }
+
+        /** Takes a frame once the outbox is at most half full; until then the sender waits and reads no more. Its thread. */
+        void putPatiently(byte[] frame, Connection sender) {
+            try (var locked = lock.hold()) {
+                while (held > options.maxOutbox / 2 && !closed && !sender.socket.isClosed()) {
+                    sender.lastHeard = now();   // it is not heard because nobody listens
+                    changed.await(250, TimeUnit.MILLISECONDS);
+                }
+                add(frame);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();   // nobody here does; whoever embeds the relay may
+            }
+        }
+
+        /** Takes these last words and then no more; what waits is dropped, or goes before them. */
+        void close(byte[] lastWords, boolean drop) {
+            try (var locked = lock.hold()) {
+                if (drop) giveBack(frames);
+                if (lastWords != NOTHING) add(lastWords);
+                closed = true;
+                changed.signalAll();
+            }
+        }
+
+        /** Waits until all is written or the connection lost. */
+        void awaitEmpty() {
+            try (var locked = lock.hold()) {
+                while (draining) changed.awaitUninterruptibly();
+            }
+        }
+
+        private void add(byte[] frame) {
+            if (closed) return;
+            frames.add(frame);
+            hold(cost(frame));
+            if (!draining) Thread.startVirtualThread(this::drain);
+            draining = true;
+        }
+
+        private void giveBack(Collection<byte[]> gone) {
+            hold(-gone.stream().mapToInt(Outbox::cost).sum());
+            gone.clear();
+        }
+
+        private void hold(int bytes) {
+            held += bytes;
+            book(bytes);
+        }
+
+        private static int cost(byte[] frame) { return frame.length + FRAME_OVERHEAD; }
+
+        private void drain() {
+            var taken = new ArrayList<byte[]>();
+            try {
+                while (take(taken)) write(taken);
+            } catch (IOException lost) {
+                close(NOTHING, true);
+                take(taken);
+            }
+        }
+
+        /** Takes whole frames for one write, in place of those written; false, and the drain's end, if there are none. */
+        private boolean take(List<byte[]> taken) {
+            try (var locked = lock.hold()) {
+                giveBack(taken);
+                for (int room = MAX_WRITE; !frames.isEmpty() && (taken.isEmpty() || frames.peek().length <= room); ) {
+                    room -= frames.peek().length;
+                    taken.add(frames.poll());
+                }
+                draining = !taken.isEmpty();
+                changed.signalAll();
+                return draining;
+            }
+        }
+
+        private void write(List<byte[]> taken) throws IOException {
+            if (taken.size() == 1) {
+                connection.write(taken.getFirst(), taken.getFirst().length);
+                return;
+            }
+            byte[] all = Objects.requireNonNullElseGet(spareBuffer.getAndSet(null), () -> new byte[MAX_WRITE]);
+            int length = 0;
+            for (byte[] frame : taken) {
+                System.arraycopy(frame, 0, all, length, frame.length);
+                length += frame.length;
+            }
+            connection.write(all, length);
+            spareBuffer.set(all);
+        }
+    }
+
+    // --- 7. WebSocket ------------------------------------------------------------------------------------------------
+    //
+    // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must not;
+    // the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of RFC 6455.
+
+    /** What to do with a message, which is good until this returns. */
+    interface Handler {
+        void take(Frame message) throws CloseException;
+    }
+
+    final class WebSocket {
+        private static final byte[] PING_FRAME = encode(PING, NOTHING, NOTHING, 0, 0);
+
+        private final Connection connection;
+        private final Outbox outbox;
+        private final FrameReader reader;
+        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how it ended: the first to say counts
+        private boolean pinged;   // since it was last heard of; the sweeper's own
+
+        WebSocket(Connection connection) {
+            this.connection = connection;
+            this.outbox = new Outbox(connection);
+            this.reader = new FrameReader(connection.input, options.maxMessage, connection::holdMessage);
+        }
+
+        /** Gives every message to the handler until the WebSocket ends. Own thread. */
+        void run(Handler handler) {
+            try {
+                while (true) {
+                    Frame frame = reader.next();
+                    if (end() != null) break;   // we have closed: whatever still comes is too late
+                    switch (frame.opcode) {
+                        case PING -> sendPatiently(encode(PONG, NOTHING, frame.bytes, frame.start, frame.end), this);
+                        case PONG -> { /* to have come is all it is for */ }
+                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // echoed, RFC 6455 §5.5.1
+                        default -> handler.take(frame);
+                    }
+                }
+            } catch (CloseException e) {
+                close(e.code, e.getMessage());
+            } catch (IOException lost) {
+                ended(1006, "connection lost");
+                connection.expireSoon();
+                outbox.close(NOTHING, false);   // perhaps it has closed its half only, and still reads
+            } finally {
+                reader.release();
+                ended(1011, "a bug or no memory");   // if nothing else has
+            }
+        }
+
+        /** Sends without waiting: a client that is too far behind is closed. From any thread. */
+        void send(byte[] frame) {
+            if (!outbox.put(frame)) close(1008, "too slow: over " + options.maxOutbox + " bytes behind", true);
+        }
+
+        /** Sends, and lets the sender wait as long as this client is half that far behind. The sender's thread. */
+        void sendPatiently(byte[] frame, WebSocket sender) { outbox.putPatiently(frame, sender.connection); }
+
+        /** Starts the closing handshake or answers it, RFC 6455 §7.1. From any thread; only the first call counts. */
+        void close(int code, String reason) { close(code, reason, false); }
+
+        private void close(int code, String reason, boolean drop) {
+            if (!ended(code, reason)) return;
+            connection.expireSoon();
+            outbox.close(encodeClose(code, reason), drop);
+        }
+
+        /** Notes how it ended; false if it had ended before. From any thread. */
+        boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
+
+        /** How it ended, or null if it has not. */
+        CloseException end() { return end.get(); }
+
+        /** Asks a silent client for a sign of life; gives up one that has not answered. The sweeper's thread. */
+        void keepAlive(long silence) {
+            boolean silent = silence >= options.pingAfter;
+            if (silence >= 2 * options.pingAfter) connection.abort("no sign of life for " + 2 * options.pingAfter / 1000 + " s");
+            else if (silent && !pinged) send(PING_FRAME);
+            pinged = silent;
+        }
+    }
+
+    // --- 8. Rooms ----------------------------------------------------------------------------------------------------
+    //
+    // A room is a list of clients. To join and to leave replaces the list under the room's lock, so that all see these in
+    // the same order. Relaying takes no lock, and yet what each client receives is a true history. For all that is heard
+    // of a client - its join, its messages, its quit - is put into the outboxes by that client's own thread, one
+    // after the other; and a newcomer has the joins of the others in its outbox before anybody finds it in the list.
+
+    private static final byte[][] RELAYS_OWN_WORDS = {ascii("self"), ascii("join"), ascii("quit")};
+    private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // what a target is if it is no id
+
+    /** A WebSocket in a room. @param prefix its id, as it begins each message from it */
+    private record Client(int id, byte[] prefix, Room room, WebSocket socket) {}
+
+    private static final class Room {
+        private final Lock lock = new Lock();
+        private volatile Client[] clients = {};   // by id; replaced under the lock, never changed
+        private int lastId;                       // guarded by the lock
+        private boolean over;                     // it has emptied, and the next of its name is another; guarded by the lock
+
+        /** Tells the newcomer its id and who is there, and then those of the newcomer; null if the room is over. */
+        Client join(WebSocket socket) {
+            try (var locked = lock.hold()) {
+                if (over) return null;
+                Client[] present = clients, all = Arrays.copyOf(present, present.length + 1);
+                var newcomer = all[present.length] = new Client(++lastId, ascii(lastId + ""), this, socket);
+                socket.send(encodeText(newcomer.id + " self"));
+                for (Client other : present) socket.send(encodeText(other.id + " join"));
+                clients = all;
+                byte[] join = encodeText(newcomer.id + " join");
+                for (Client other : present) other.socket.send(join);
+                return newcomer;
+            }
+        }
+
+        /** Tells those who stay; true if there are none, and the room is over. The client's own thread, once. */
+        boolean leave(Client leaver) {
+            try (var locked = lock.hold()) {
+                clients = Stream.of(clients).filter(client -> client != leaver).toArray(Client[]::new);
+                byte[] quit = encodeText(leaver.id + " quit");
+                for (Client other : clients) other.socket.send(quit);
+                return over = clients.length == 0;
+            }
+        }
+
+        /** The client of that id, or null. Takes no lock. */
+        Client find(int id) {
+            Client[] present = clients;
+            int low = 0, high = present.length;
+            while (low < high) {
+                int middle = low + high >>> 1;
+                if (present[middle].id < id) low = middle + 1;
+                else high = middle;
+            }
+            return low < present.length && present[low].id == id ? present[low] : null;
+        }
+    }
+
+    /** A client's life, from join to quit, on its own thread. (A test puts an echo in its place.) */
+    void converse(WebSocket socket, Request request) {
+        String name = request.target, address = socket.connection.address(request);
+        Client client = join(name, socket);
+        log("join", printable(name) + " " + client.id + " " + address);
+        try {
+            socket.run(message -> relay(client, message));
+        } finally {
+            if (client.room.leave(client)) rooms.remove(name, client.room);
+            metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
+            log("quit", printable(name) + " " + client.id + " " + address + " " + socket.end());
+        }
+    }
+
+    private Client join(String name, WebSocket socket) {
+        while (true) {
+            Room room = rooms.computeIfAbsent(name, unused -> new Room());
+            Client client = room.join(socket);
+            if (client != null) return client;
+            rooms.remove(name, room);   // it has just emptied; the next try makes a new one
+        }
+    }
+
+    /** Passes on "target msgtype data" as "sender msgtype data". @throws CloseException 1008 if that is not what came */
+    private void relay(Client sender, Frame message) throws CloseException {
+        byte[] bytes = message.bytes;
+        int space = indexOfSpace(bytes, message.start, message.end);
+        int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
+        int target = target(bytes, message.start, space);
+        if (target == MALFORMED || typeEnd <= space + 1) throw new CloseException(1008,
+                "expected '<id or *> <msgtype> [<data>]', got '" + printable(message.text(message.start, message.start + 40)) + "'");
+        for (byte[] word : RELAYS_OWN_WORDS)
+            if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length)) throw new CloseException(1008,
+                    "only the relay says self, join and quit, got '" + printable(message.text(message.start, typeEnd)) + "'");
+
+        byte[] frame = encode(message.opcode, sender.prefix, bytes, space, message.end);
+        int deliveries = 0;
+        if (target == EVERYONE) {
+            Client[] present = sender.room.clients;
+            for (Client receiver : present) if (receiver != sender) receiver.socket.send(frame);
+            deliveries = present.length - 1;
+        } else {
+            Client receiver = sender.room.find(target);
+            if (receiver != null) {   // or else it may just have quit
+                receiver.socket.sendPatiently(frame, sender.socket);
+                deliveries = 1;
+            }
+        }
+        metrics.messages.increment();
+        metrics.deliveries.add(deliveries);
+        metrics.bytes.add((long) deliveries * frame.length);
+    }
+
+    private static int target(byte[] bytes, int start, int end) {
+        if (end - start == 1 && bytes[start] == '*') return EVERYONE;
+        int id = 0;
+        for (int at = start; at < end; at++) {
+            if (bytes[at] < '0' || bytes[at] > '9') return MALFORMED;
+            id = id * 10 + bytes[at] - '0';
+        }
+        return start == end ? MALFORMED : end - start > 9 || bytes[start] == '0' ? NOBODY : id;
+    }
+
+    /** The end, if there is none. */
+    private static int indexOfSpace(byte[] bytes, int start, int end) {
+        while (start < end && bytes[start] != ' ') start++;
+        return start;
+    }
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Builds, runs and tests Relay. `./build.sh help` lists the commands.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+help() {
+    cat <<'TEXT'
+./build.sh run [ARGS]   start the relay, as `java Relay.java ARGS` does, with whatever JDK 21+ there is
+./build.sh test [NAME]  run the tests, or one group of them (needs Maven, which fetches JUnit once)
+./build.sh echo PORT    start a bare WebSocket echo endpoint, for the Autobahn test suite
+./build.sh jar          make build/relay.jar, which starts faster and needs only a JRE
+./build.sh jdk          print the folder of the JDK that all of these use
+./build.sh clean        remove what the others made
+TEXT
+}
+
+# The first JDK of version 21 or newer: $JAVA_HOME, the PATH's, or one in the usual folders.
+find_jdk() {
+    local home javac
+    javac=$(command -v javac || true)
+    for home in "${JAVA_HOME:-}" "${javac:+$(dirname "$(dirname "$(readlink -f "$javac")")")}" \
+            /usr/lib/jvm/* /opt/java/* /opt/jdk* "${HOME:-}"/.sdkman/candidates/java/* /Library/Java/JavaVirtualMachines/*/Contents/Home; do
+        if [ -x "$home/bin/javac" ] && [ "$(major "$home")" -ge 21 ]; then
+            export JAVA_HOME=$home
+            return
+        fi
+    done
+    echo "build.sh: Relay needs Java 21 or newer, and no JDK of that kind is here." \
+        "On Debian and Raspberry Pi OS: sudo apt install openjdk-21-jdk-headless; elsewhere: https://adoptium.net" >&2
+    exit 1
+}
+
+# The number before the first dot of a JDK's version.
+major() {
+    "$1/bin/javac" -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p' | grep . || echo 0
+}
+
+compile() {
+    find_jdk
+    mkdir -p build/classes
+    "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -d build/classes Relay.java
+}
+
+compile_tests() {
+    compile
+    fetch_junit
+    mkdir -p build/test-classes
+    "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes RelayTest.java
+}
+
+# JUnit and its console launcher, into build/junit.
+fetch_junit() {
+    [ -e build/junit/fetched ] && return
+    command -v mvn > /dev/null || { echo "build.sh: the tests need Maven (mvn), which fetches JUnit" >&2; exit 1; }
+    mkdir -p build/junit
+    cat > build/junit/pom.xml <<'XML'
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>relay</groupId><artifactId>tests</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.junit.jupiter</groupId><artifactId>junit-jupiter</artifactId><version>5.14.1</version></dependency>
+    <dependency><groupId>org.junit.platform</groupId><artifactId>junit-platform-console</artifactId><version>1.14.1</version></dependency>
+  </dependencies>
+</project>
+XML
+    mvn --quiet --batch-mode -f build/junit/pom.xml \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$PWD/build/junit"
+    touch build/junit/fetched
+}
+
+run() {
+    find_jdk
+    exec "$JAVA_HOME/bin/java" Relay.java "$@"
+}
+
+test() {
+    compile_tests
+    local select=(--scan-classpath build/test-classes)
+    [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
+    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' org.junit.platform.console.ConsoleLauncher execute \
+        "${select[@]}" --exclude-tag bench --disable-banner --disable-ansi-colors --details "${DETAILS:-tree}"
+}
+
+echo_() {
+    compile_tests
+    exec "$JAVA_HOME/bin/java" -cp build/classes:build/test-classes RelayTest "${1:?PORT}"
+}
+
+jar() {
+    compile
+    "$JAVA_HOME/bin/jar" --create --file build/relay.jar --main-class Relay -C build/classes .
+    echo "build/relay.jar"
+}
+
+jdk() {
+    find_jdk
+    echo "$JAVA_HOME"
+}
+
+clean() {
+    rm -rf build
+}
+
+command=${1:-help}
+[ $# -gt 0 ] && shift
+case $command in
+    run | test | jar | jdk | clean | help) "$command" "$@" ;;
+    echo) echo_ "$@" ;;
+    *) echo "build.sh: there is no command '$command'" >&2; help >&2; exit 2 ;;
+esac

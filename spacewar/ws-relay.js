@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+
+/**
+ * The client of the WebSocket relay, for any game. The page's own address names the room:
+ *
+ *     import { WebSocketRelay } from './ws-relay.js';
+ *
+ *     const relay = new WebSocketRelay(location.href);          // joins /ws-relay + path + query
+ *     relay.onself = id => console.log(`we are ${id}`);         // again after every reconnect
+ *     relay.onjoin = id => relay.send('hello there', id);       // to one
+ *     relay.onquit = id => console.log(`${id} has left`);
+ *     relay.onhello = (id, data) => console.log(id, data);      // for messages of type `hello`
+ *     relay.onrecv = (id, msgtype, data) => {};                 // for those without a handler
+ *     relay.onstatus = (status, { code, reason, retryIn }) => console.log(status, code);
+ *     relay.send('move 3 4');                                   // to everyone else in the room
+ *
+ * `onstatus` tells 'connecting', 'open' (in the room) or 'closed', this with the close code (1006
+ * if the browser knows none), the relay's reason, and `retryIn`, ms until the next try. Ids are
+ * positive integers and hold for one connection. When it is lost they are all void: `id` is null,
+ * `peers` is empty, and after `onstatus`, `onquit` is called for each peer that was there. The
+ * relay is tried again until it answers, and `onself` tells the new id.
+ *
+ * The guarantees to a handler: an id was announced by `onjoin` and has not quit, or is one's
+ * own (what one sends to oneself comes back). Nothing else about a message can be trusted:
+ * any msgtype and any data can come from any peer, at any rate. Messages `status` and `recv`
+ * go to `onrecv`; `self`, `join` and `quit` are taken from the relay only. What a handler
+ * throws is reported like any uncaught error and ends there.
+ */
+
+const QUICK = 250;        // ms before the first retry; doubles with each one that fails
+const SLOWEST = 2_000;    // ms between retries (browsers stretch this by themselves in hidden tabs)
+const FULL = 30_000;      // ms before a relay that was full is asked again
+const STEADY = 10_000;    // ms a connection must last for the next retry to be quick again
+const NO_ANSWER = 10_000; // ms without `self` after which an attempt is given up
+const PULSE = 10_000;     // ms between looks at whether anything still arrives
+const PROBE = 'pulse';    // msgtype sent to oneself when nothing does
+
+const ASCII = new TextDecoder('latin1');
+const SENDABLE = /^(?:\*|\d+) (?!(?:self|join|quit)(?: |$))[^ ]/;
+const OWN_HANDLERS = new Set(['status', 'recv']);
+
+export class WebSocketRelay {
+  // All four are for reading only.
+  url;                    // of the room, ws: or wss:
+  status = 'connecting';  // as told to onstatus
+  id = null;              // our own, or null while not in the room
+  peers = new Set();      // ids of the others in the room
+
+  #socket = null;
+  #timer;                 // the one thing we wait for: an answer, the next look, the next try
+  #attempts = 0;          // since the last steady connection
+  #began = 0;             // when this attempt or connection began, as performance.now()
+  #quietLooks = 0;        // how many looks in a row found that nothing had arrived
+
+  /**
+   * Starts to connect; set the handlers in the same turn of the event loop.
+   * `url` (http, https, ws or wss; relative to the page) names the room: `/ws-relay` goes before
+   * its path, its query is kept, its fragment is not. Throws a TypeError for any other address.
+   */
+  constructor(url) {
+    const room = new URL(url, globalThis.location?.href);
+    if (!/^(http|ws)s?:$/.test(room.protocol)) throw new TypeError(`no relay at ${room.protocol}`);
+    room.protocol = room.protocol.replace('http', 'ws');
+    room.pathname = `/ws-relay${room.pathname}`;
+    room.hash = '';
+    this.url = room.href;
+    globalThis.addEventListener?.('online', this.#hurry);
+    globalThis.document?.addEventListener('visibilitychange', this.#hurry);
+    queueMicrotask(() => this.status === 'connecting' && this.#connect());
+  }
+
+  /**
+   * Sends `<msgtype>[ <data>]`, a string or a Uint8Array that begins with the same in ASCII, to
+   * the peer with the id `target` or to everyone else. Returns whether it was handed to the
+   * connection: false while there is none, and for what the relay would refuse (no msgtype, or
+   * `self`, `join`, `quit`). Over the relay's limit, 1 MiB unless it was started with another, a
+   * message is lost and the connection with it (1009). A peer that has just quit gets nothing.
+   */
+  send(message, target = '*') {
+    const binary = message instanceof Uint8Array;
+    const text = `${target} ${binary ? ASCII.decode(message.subarray(0, 5)) : message}`;
+    if (this.id === null || !SENDABLE.test(text)) return false;
+    this.#socket.send(binary ? new Blob([`${target} `, message]) : text);
+    return true;
+  }
+
+  /** Bytes sent but still on this side: a game skips its next report rather than let this grow. */
+  get buffered() {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
+  /** Leaves the room for good; the handlers hear of it as of any loss, with `retryIn` null. */
+  close() {
+    globalThis.removeEventListener?.('online', this.#hurry);
+    globalThis.document?.removeEventListener('visibilitychange', this.#hurry);
+    this.#leave(1000, '', null);
+  }
+
+  #connect() {
+    this.#began = performance.now();
+    try {
+      const socket = new WebSocket(this.url);
+      socket.binaryType = 'arraybuffer';
+      // A socket given up may still speak: only the current one is listened to.
+      socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
+      socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+      this.#socket = socket;
+    } catch (refused) {  // by the browser, which forbids ws: to a page that came over https:
+      return this.#lost(1006, refused.message);
+    }
+    this.#after(NO_ANSWER, () => this.#lost(1006, 'no answer'));
+    this.#report('connecting');
+  }
+
+  #lost(code, reason) {
+    const lasted = performance.now() - this.#began;
+    if (this.id !== null && lasted > STEADY) this.#attempts = 0;
+    // Counted from the start of an attempt, since browsers delay attempts by up to 5 s after many.
+    const spent = this.id === null ? lasted : 0;
+    this.#leave(code, reason, Math.max(0, this.#backOff(code) - spent));
+  }
+
+  /** In ms, jittered by half so that a restarted relay does not meet everybody at once. */
+  #backOff(code) {
+    const usual = Math.min(SLOWEST, QUICK * 2 ** this.#attempts++);
+    // 1008 and 1009 answer what we did (sent what is refused, read too slowly): no quick repeat.
+    const least = code === 1013 ? FULL : code === 1008 || code === 1009 ? SLOWEST : 0;
+    return Math.max(usual, least) * (0.5 + Math.random() / 2);
+  }
+
+  #leave(code, reason, retryIn) {
+    const gone = [...this.peers];
+    const socket = this.#socket;
+    this.#socket = this.id = null;
+    this.peers.clear();
+    socket?.close();
+    clearTimeout(this.#timer);
+    if (retryIn !== null) this.#after(retryIn, () => this.#connect());
+    this.#report('closed', { code, reason, retryIn });
+    for (const id of gone) this.#call('onquit', id);
+  }
+
+  /** The network is back, or somebody is looking again: wait no longer, trust no old silence. */
+  #hurry = () => {
+    if (globalThis.document?.hidden) return;
+    if (this.status === 'closed') this.#connect();
+    if (this.status !== 'open') return;
+    this.#quietLooks = 1;
+    this.#look();
+  };
+
+  /** Scripts see no pings, so a link that died unnoticed is found by a word to oneself. */
+  #look() {
+    if (this.#quietLooks === 2) return this.#lost(1006, 'nothing arrives any more');
+    if (this.#quietLooks++ === 1) this.send(PROBE, this.id);
+    this.#after(PULSE, () => this.#look());
+  }
+
+  #receive(message) {
+    this.#quietLooks = 0;
+    const { id, msgtype, data } = parse(message);
+    if (this.id === null) return msgtype === 'self' && this.#enter(id);
+    if (msgtype === 'self') return;  // the relay says it once, first
+    if (msgtype === 'join') return this.#join(id);
+    if (msgtype === 'quit') return this.peers.delete(id) && this.#call('onquit', id);
+    if (id === this.id ? msgtype === PROBE : !this.peers.has(id)) return;
+    const handler = `on${msgtype}`;
+    const handled = typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype);
+    if (handled) this.#call(handler, id, data);
+    else this.#call('onrecv', id, msgtype, data);
+  }
+
+  #enter(id) {
+    this.id = id;
+    this.#after(PULSE, () => this.#look());
+    this.#report('open');
+    this.#call('onself', id);
+  }
+
+  #join(id) {
+    if (id === this.id || this.peers.has(id)) return;
+    this.peers.add(id);
+    this.#call('onjoin', id);
+  }
+
+  #report(status, detail = {}) {
+    this.status = status;
+    this.#call('onstatus', status, detail);
+  }
+
+  #call(handler, ...args) {
+    try {
+      this[handler]?.(...args);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
+  #after(ms, action) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, ms);
+  }
+}
+
+/** `<id> <msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
+function parse(message) {
+  const text = typeof message === 'string';
+  const whole = text ? message : new Uint8Array(message);
+  const space = text ? ' ' : 0x20;
+  const second = whole.indexOf(space, whole.indexOf(space) + 1);
+  const end = second < 0 ? whole.length : second;
+  const head = whole.slice(0, end);
+  const [id, msgtype] = (text ? head : ASCII.decode(head)).split(' ');
+  return { id: Number(id), msgtype, data: whole.slice(end + 1) };
+}
