@@ -67,7 +67,7 @@ public class Relay implements AutoCloseable {
             relay.start().welcome().forEach(System.out::println);
         } catch (IOException e) {
             System.err.println("relay: cannot listen on port " + options.port + ": " + e.getMessage()
-                    + (e instanceof BindException ? "; name another one, as in: java Relay.java " + (options.port + 1) : ""));
+                    + (String.valueOf(e.getMessage()).contains("in use") ? "; name another one, or 0 for any" : ""));
             System.exit(1);
         }
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
@@ -91,8 +91,15 @@ public class Relay implements AutoCloseable {
                         case "--help", "-h" -> { return new Say(HELP, 0); }
                         case "--version" -> { return new Say("relay 1.0", 0); }
                         case "--host" -> options.host = InetAddress.getByName(value(word, words));
-                        case "--dir" -> options.folder = folder(value(word, words));
-                        case "--origin" -> options.origins.add(origin(value(word, words)));
+                        case "--dir" -> {
+                            options.folder = Path.of(value(word, words)).toAbsolutePath().normalize();
+                            require(Files.isDirectory(options.folder) && options.folder.getFileName() != null, options.folder + " is no folder");
+                        }
+                        case "--origin" -> {
+                            String origin = value(word, words);
+                            require(origin.matches("\\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"), origin + " is not like https://example.com");
+                            options.origins.add(plainOrigin(origin));
+                        }
                         case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
                         case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, 1 << 30);
                         case "--metrics" -> options.metrics = true;
@@ -116,21 +123,9 @@ public class Relay implements AutoCloseable {
         }
 
         private static int number(String name, String digits, int least, int most) {
-            boolean good = digits.matches("[0-9]{1,18}") && Long.parseLong(digits) >= least && Long.parseLong(digits) <= most;
-            require(good, name + " must be a number from " + least + " to " + most + ", not '" + digits + "'");
-            return Integer.parseInt(digits);
-        }
-
-        private static Path folder(String path) {
-            Path folder = Path.of(path).toAbsolutePath().normalize();
-            require(Files.isDirectory(folder) && folder.getFileName() != null, "--dir '" + path + "' is no folder");
-            return folder;
-        }
-
-        private static String origin(String origin) {
-            require(origin.matches("\\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"),
-                    "--origin must be like https://example.com, not '" + origin + "'");
-            return plainOrigin(origin.replaceFirst("/$", ""));
+            long number = digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
+            require(number >= least && number <= most, name + " must be from " + least + " to " + most + ", not '" + digits + "'");
+            return (int) number;
         }
 
         private static void require(boolean condition, String complaint) {
@@ -159,9 +154,9 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * The options, and with them all limits; what is not on the command line is here so that tests can shorten it. Not to
-     * be changed once a relay has them. Times are in milliseconds, sizes in bytes. 10,000 clients with a message
-     * of 1 MiB and an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
+     * The options, and with them all limits; what is not on the command line is here so that tests can shorten it. Times
+     * are in milliseconds, sizes in bytes; not to be changed once a relay has them. 10,000 clients with a message of
+     * 1 MiB and an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
      */
     static final class Options {
         int port = 8080;                                     // 0: any free one
@@ -181,10 +176,12 @@ public class Relay implements AutoCloseable {
         long farewellTime = 3_000;                           // for a closing peer to take our last words
     }
 
-    private static final int MAX_HEAD = 8 << 10;     // a request head: browsers send 500 bytes, with cookies 4,000
-    private static final int INPUT_SIZE = 2 << 10;   // what one read may bring; longer messages get a buffer of their own
-    private static final int MAX_WRITE = 64 << 10;   // what one write may take along; more gains nothing
-    private static final int FRAME_OVERHEAD = 24;    // what a frame in an outbox costs besides its bytes
+    private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
+    private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; longer messages get memory of their own
+    private static final int FIRST_PIECE = 64 << 10;     // of that memory; it grows as the message comes
+    private static final int MAX_WRITE = 64 << 10;       // what one write may take along; more gains nothing
+    private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only each time a third of it is written
+    private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
@@ -194,16 +191,16 @@ public class Relay implements AutoCloseable {
     // whatever waits on it fails with an IOException. That is no error anywhere: it means that the peer is gone.
 
     private final Options options;
-    private final Folder folder;   // null: no files
+    private final Folder folder;                                                   // null: no files
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
-    private final ConcurrentHashMap<String, Room> rooms = new ConcurrentHashMap<>();
+    private final Map<String, Room> rooms = new ConcurrentHashMap<>();
     private final Metrics metrics = new Metrics();
-    private final AtomicLong buffered = new AtomicLong();                        // bytes; what the budget limits
-    private final AtomicReference<Connection> victim = new AtomicReference<>();  // cut off to reduce them, but not gone yet
+    private final AtomicLong buffered = new AtomicLong();                          // bytes; what the budget limits
+    private final AtomicReference<Connection> victim = new AtomicReference<>();    // cut off to reduce them, not gone yet
+    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();   // for the next drain that gathers frames
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS, new ArrayBlockingQueue<>(10_000),
             Thread.ofPlatform().name("relay-log").daemon().factory(), new ThreadPoolExecutor.DiscardPolicy());
-    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();   // for the next drain that gathers frames
-    private ServerSocket listener;   // null until started
+    private ServerSocket listener;                                                 // null until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -242,12 +239,11 @@ public class Relay implements AutoCloseable {
                 Socket socket = listener.accept();
                 if (connections.size() >= options.maxClients + options.maxVisitors) {
                     socket.close();
-                    continue;
+                } else {
+                    var connection = new Connection(socket);
+                    connections.add(connection);
+                    Thread.startVirtualThread(() -> serve(connection));
                 }
-                socket.setTcpNoDelay(true);   // or game traffic waits up to 40 ms for an acknowledgement
-                var connection = new Connection(socket);
-                connections.add(connection);
-                Thread.startVirtualThread(() -> serve(connection));
             } catch (IOException e) {
                 if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, most likely
                 pause(100);
@@ -258,8 +254,7 @@ public class Relay implements AutoCloseable {
     /** All that happens to one connection, on its own virtual thread. */
     private void serve(Connection connection) {
         try {
-            boolean more = true;
-            while (more) more = answer(connection);
+            while (answer(connection)) continue;
             connection.linger();
         } catch (IOException gone) {
             // by its own will or the sweeper's; there is nobody to tell
@@ -293,9 +288,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Books bytes of buffers taken, or given back if negative. Past the budget, the connection that holds the most is cut
-     * off without a word, since only its end gives the memory back: one at a time, for until that one
-     * has let go, the sum says nothing new. From any thread; never waits.
+     * Books bytes taken, or given back if negative. Past the budget, the connection that holds the most is cut off without
+     * a word, one at a time: until that one has let go, the sum says nothing new. From any thread; never waits.
      */
     private void book(int bytes) {
         if (buffered.addAndGet(bytes) <= options.budget || bytes <= 0 || victim.get() != null) return;
@@ -342,19 +336,19 @@ public class Relay implements AutoCloseable {
     private static final class Metrics {
         final long started = now();
         final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open
-        final LongAdder messages = new LongAdder();     // received from them
-        final LongAdder deliveries = new LongAdder();   // of those messages, one for each receiver
-        final LongAdder bytes = new LongAdder();        // of deliveries, with the headers of frames
+        final LongAdder messages = new LongAdder();          // received from them
+        final LongAdder deliveries = new LongAdder();        // of those messages, one for each receiver
+        final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
         final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();
 
         /** Prometheus' text format, version 0.0.4. */
         String text(int rooms) {
-            var text = new StringBuilder("# TYPE relay_closes_total counter\n");
-            closes.forEach((code, count) -> text.append("relay_closes_total{code=\"" + code + "\"} " + count + "\n"));
-            Object[][] others = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
+            Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
                     {"uptime_seconds", "gauge", (now() - started) / 1000}, {"messages_received_total", "counter", messages},
                     {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
-            for (Object[] metric : others) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
+            var text = new StringBuilder();
+            for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
+            closes.forEach((code, count) -> text.append("relay_closes_total{code=\"" + code + "\"} " + count + "\n"));
             return text.toString().strip();
         }
     }
@@ -383,6 +377,8 @@ public class Relay implements AutoCloseable {
             super(socket.getInputStream());
             this.socket = socket;
             this.out = socket.getOutputStream();
+            socket.setTcpNoDelay(true);   // or game traffic waits up to 40 ms for an acknowledgement
+            socket.setSendBufferSize(SEND_BUFFER);
         }
 
         /**
@@ -434,12 +430,9 @@ public class Relay implements AutoCloseable {
 
         /** From the sweeper's thread, about once a second. */
         void sweep(long now) {
-            if (writingSince != NEVER && now - writingSince > options.stallTime)
-                abort("took nothing for " + options.stallTime / 1000 + " s");
-            else if (now >= deadline && headAwaited)
-                closeQuietly(socket::shutdownInput);   // wakes the reader, who still has to say 408
-            else if (now >= deadline)
-                abort("did not answer our close");
+            if (now - options.stallTime > writingSince) abort("took nothing for " + options.stallTime / 1000 + " s");
+            else if (now >= deadline && headAwaited) closeQuietly(socket::shutdownInput);   // wakes the reader, to say 408
+            else if (now >= deadline) abort("did not answer our close");
             else if (webSocket != null) webSocket.keepAlive(now - lastHeard);
         }
 
@@ -449,8 +442,7 @@ public class Relay implements AutoCloseable {
         /** The relay is closing. From its thread. */
         void shutDown() {
             if (webSocket != null) webSocket.close(1001, "the relay is shutting down");
-            else if (headAwaited) close();
-            else expireSoon();
+            else close();
         }
 
         /**
@@ -459,8 +451,8 @@ public class Relay implements AutoCloseable {
          */
         void linger() throws IOException {
             expireSoon();
-            socket.shutdownOutput();
-            if (socket.isInputShutdown()) pause(options.farewellTime / 3);   // after 408 there is nothing to read by
+            if (socket.isInputShutdown()) pause(options.farewellTime / 3);   // after 408 there is nothing to wait for
+            else socket.shutdownOutput();
             var ignored = new byte[INPUT_SIZE];
             while (in.read(ignored) >= 0) Thread.yield();
         }
@@ -477,10 +469,9 @@ public class Relay implements AutoCloseable {
 
         /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
         String address(Request request) {
-            InetAddress peer = socket.getInetAddress();
-            String forwarded = request.header("x-forwarded-for").replaceFirst(".*,", "").strip();
-            boolean told = peer.isLoopbackAddress() && forwarded.matches("[0-9a-fA-F:.]{2,45}");
-            return told ? forwarded : peer.getHostAddress();
+            String told = request.header("x-forwarded-for").replaceFirst(".*,", "").strip();
+            boolean proxied = socket.getInetAddress().isLoopbackAddress() && told.matches("[0-9a-fA-F:.]{2,45}");
+            return proxied ? told : socket.getInetAddress().getHostAddress();
         }
     }
 
@@ -564,10 +555,10 @@ public class Relay implements AutoCloseable {
     /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
     private void upgrade(Connection connection, Request request) throws IOException, HttpException {
         request.requireBodyless();
-        byte[] head = ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + "Sec-WebSocket-Accept: " + acceptHandshake(request, options.origins) + "\r\n\r\n");
-        connection.write(head, head.length);
+        String accept = acceptHandshake(request, options.origins);
         connection.webSocket = new WebSocket(connection);
+        connection.webSocket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with what the room has to say
         if (closing) connection.shutDown();
         if (metrics.clients.incrementAndGet() <= options.maxClients) {
             converse(connection.webSocket, request);
@@ -576,6 +567,7 @@ public class Relay implements AutoCloseable {
             log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
         }
         metrics.clients.decrementAndGet();
+        metrics.closes.computeIfAbsent(connection.webSocket.end().code, code -> new LongAdder()).increment();
         connection.webSocket.outbox.awaitEmpty();
     }
 
@@ -591,14 +583,9 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /**
-     * The head of a request.
-     *
-     * @param target  path and query as they came, visible ASCII
-     * @param headers by name in lower case; what came in several lines is joined with commas, RFC 9110 §5.2
-     */
+    /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
     record Request(String method, String target, String version, Map<String, String> headers) {
-        static final Request NONE = new Request("", "", "", Map.of());       // stands for one that could not be read
+        static final Request NONE = new Request("", "-", "", Map.of());      // stands for one that could not be read
         private static final String TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";   // RFC 9110 §5.6.2
 
         /** Reads one head, RFC 9112 §3 and §5. @throws EOFException if the stream ends before the head does */
@@ -658,10 +645,8 @@ public class Relay implements AutoCloseable {
         }
 
         private boolean hasBody() { return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*"); }
-
         /** Whether another request may follow: not if a body might be taken for one. */
         boolean keepAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
-
         /** A header's value, "" if there is none. */
         String header(String name) { return headers.getOrDefault(name, ""); }
 
@@ -670,10 +655,8 @@ public class Relay implements AutoCloseable {
         }
 
         String path() { return target.replaceFirst("\\?.*", ""); }
-
         /** From the question mark on, or "". */
         String query() { return target.substring(path().length()); }
-
         boolean isForRelay() { return path().matches("/ws-relay(/.*)?"); }
     }
 
@@ -830,7 +813,7 @@ public class Relay implements AutoCloseable {
 
     /** In lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
     private static String plainOrigin(String origin) {
-        return origin.toLowerCase(Locale.ROOT).replaceFirst(":(80|443)$", "");
+        return origin.toLowerCase(Locale.ROOT).replaceFirst("(:80|:443)?/?$", "");
     }
 
     // --- 5. Frames in ------------------------------------------------------------------------------------------------
@@ -852,16 +835,14 @@ public class Relay implements AutoCloseable {
         }
 
         @Override
-        public String toString() { return code + " " + printable(getMessage()); }
+        public String toString() { return (code + " " + printable(getMessage())).strip(); }
     }
 
     /** A whole message or a control frame: bytes[start..end), good until the next one is read. */
     record Frame(int opcode, byte[] bytes, int start, int end) {
         String text(int from, int to) { return new String(bytes, from, Math.min(to, end) - from, StandardCharsets.UTF_8); }
-
         /** Of a close frame; 1005 if it has none. */
         int code() { return end - start < 2 ? 1005 : (bytes[start] & 0xff) << 8 | bytes[start + 1] & 0xff; }
-
         /** Of a close frame; "" if it has none. */
         String reason() { return end - start < 2 ? "" : text(start + 2, end); }
     }
@@ -870,7 +851,6 @@ public class Relay implements AutoCloseable {
     static final class FrameReader {
         private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
         private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
-        private static final int FIRST_PIECE = 64 << 10;
 
         private final Input input;
         private final int maxMessage;
@@ -888,12 +868,7 @@ public class Relay implements AutoCloseable {
             this.hold = hold;
         }
 
-        /**
-         * Waits for the next whole message or control frame.
-         *
-         * @throws CloseException 1002, 1007 or 1009 if what comes is not right
-         * @throws EOFException   if the stream ends
-         */
+        /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is not right */
         Frame next() throws IOException, CloseException {
             if (messageOpcode == CONTINUATION) release();   // the message in there has been dealt with
             while (true) {
@@ -1135,7 +1110,9 @@ public class Relay implements AutoCloseable {
         }
 
         private void giveBack(Collection<byte[]> gone) {
-            hold(-gone.stream().mapToInt(Outbox::cost).sum());
+            int cost = 0;
+            for (byte[] frame : gone) cost += cost(frame);
+            hold(-cost);
             gone.clear();
         }
 
@@ -1175,11 +1152,12 @@ public class Relay implements AutoCloseable {
                 connection.write(taken.getFirst(), taken.getFirst().length);
                 return;
             }
-            byte[] all = Objects.requireNonNullElseGet(spareBuffer.getAndSet(null), () -> new byte[MAX_WRITE]);
-            int length = 0;
+            int length = 0, at = 0;
+            for (byte[] frame : taken) length += frame.length;
+            byte[] spare = spareBuffer.getAndSet(null), all = spare != null && spare.length >= length ? spare : new byte[length];
             for (byte[] frame : taken) {
-                System.arraycopy(frame, 0, all, length, frame.length);
-                length += frame.length;
+                System.arraycopy(frame, 0, all, at, frame.length);
+                at += frame.length;
             }
             connection.write(all, length);
             spareBuffer.set(all);
@@ -1192,9 +1170,7 @@ public class Relay implements AutoCloseable {
     // the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of RFC 6455.
 
     /** What to do with a message, which is good until this returns. */
-    interface Handler {
-        void take(Frame message) throws CloseException;
-    }
+    interface Handler { void take(Frame message) throws CloseException; }
 
     final class WebSocket {
         private static final byte[] PING_FRAME = encode(PING, NOTHING, NOTHING, 0, 0);
@@ -1255,7 +1231,6 @@ public class Relay implements AutoCloseable {
 
         /** Notes how it ended; false if it had ended before. From any thread. */
         boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
-
         /** How it ended, or null if it has not. */
         CloseException end() { return end.get(); }
 
@@ -1315,8 +1290,8 @@ public class Relay implements AutoCloseable {
         /** The client of that id, or null. Takes no lock. */
         Client find(int id) {
             Client[] present = clients;
-            int low = 0, high = present.length;
-            while (low < high) {
+            int low = 0;
+            for (int high = present.length; low < high; ) {
                 int middle = low + high >>> 1;
                 if (present[middle].id < id) low = middle + 1;
                 else high = middle;
@@ -1334,7 +1309,6 @@ public class Relay implements AutoCloseable {
             socket.run(message -> relay(client, message));
         } finally {
             if (client.room.leave(client)) rooms.remove(name, client.room);
-            metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
             log("quit", printable(name) + " " + client.id + " " + address + " " + socket.end());
         }
     }
