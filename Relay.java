@@ -348,6 +348,7 @@ public class Relay implements AutoCloseable {
                     {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
             var text = new StringBuilder();
             for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
+            text.append("# TYPE relay_closes_total counter\n");
             closes.forEach((code, count) -> text.append("relay_closes_total{code=\"" + code + "\"} " + count + "\n"));
             return text.toString().strip();
         }
@@ -482,7 +483,6 @@ public class Relay implements AutoCloseable {
         private final InputStream in;
 
         Input(InputStream in) { this.in = in; }
-
         int available() { return end - start; }
 
         /** Waits until so many bytes are there in one piece; INPUT_SIZE at most. @throws EOFException if the stream ends */
@@ -564,6 +564,7 @@ public class Relay implements AutoCloseable {
             converse(connection.webSocket, request);
         } else {
             connection.webSocket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+            connection.webSocket.outbox.open();
             log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
         }
         metrics.clients.decrementAndGet();
@@ -647,16 +648,14 @@ public class Relay implements AutoCloseable {
         private boolean hasBody() { return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*"); }
         /** Whether another request may follow: not if a body might be taken for one. */
         boolean keepAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
-        /** A header's value, "" if there is none. */
-        String header(String name) { return headers.getOrDefault(name, ""); }
+        String header(String name) { return headers.getOrDefault(name, ""); }   // a header's value, "" if there is none
 
         boolean hasToken(String name, String token) {
             return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
         }
 
         String path() { return target.replaceFirst("\\?.*", ""); }
-        /** From the question mark on, or "". */
-        String query() { return target.substring(path().length()); }
+        String query() { return target.substring(path().length()); }   // from the question mark on, or ""
         boolean isForRelay() { return path().matches("/ws-relay(/.*)?"); }
     }
 
@@ -843,8 +842,7 @@ public class Relay implements AutoCloseable {
         String text(int from, int to) { return new String(bytes, from, Math.min(to, end) - from, StandardCharsets.UTF_8); }
         /** Of a close frame; 1005 if it has none. */
         int code() { return end - start < 2 ? 1005 : (bytes[start] & 0xff) << 8 | bytes[start + 1] & 0xff; }
-        /** Of a close frame; "" if it has none. */
-        String reason() { return end - start < 2 ? "" : text(start + 2, end); }
+        String reason() { return end - start < 2 ? "" : text(start + 2, end); }   // of a close frame; "" if it has none
     }
 
     /** Takes the bytes of one client apart, RFC 6455 §5. Knows no socket. One thread. */
@@ -1056,11 +1054,14 @@ public class Relay implements AutoCloseable {
         private final Lock lock = new Lock();                            // held only for moments; guards all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);
-        private boolean draining;                                        // there is a drain
+        private boolean draining = true;                                 // there is a drain; at first only an expected one
         private boolean closed;                                          // what is put is lost: nobody is there any more
         private volatile int held;                                       // bytes that wait or are being written; read by all
 
         Outbox(Connection connection) { this.connection = connection; }
+
+        /** Starts to write; until then all is held back. Once. */
+        void open() { Thread.startVirtualThread(this::drain); }
 
         /** Takes a frame, of any size if it is empty. Never waits. @return false if there is no place for it */
         boolean put(byte[] frame) {
@@ -1189,6 +1190,7 @@ public class Relay implements AutoCloseable {
 
         /** Gives every message to the handler until the WebSocket ends. Own thread. */
         void run(Handler handler) {
+            outbox.open();
             try {
                 while (true) {
                     Frame frame = reader.next();
@@ -1231,8 +1233,7 @@ public class Relay implements AutoCloseable {
 
         /** Notes how it ended; false if it had ended before. From any thread. */
         boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
-        /** How it ended, or null if it has not. */
-        CloseException end() { return end.get(); }
+        CloseException end() { return end.get(); }   // how it ended, or null if it has not
 
         /** Asks a silent client for a sign of life; gives up one that has not answered. The sweeper's thread. */
         void keepAlive(long silence) {
@@ -1328,11 +1329,10 @@ public class Relay implements AutoCloseable {
         int space = indexOfSpace(bytes, message.start, message.end);
         int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
         int target = target(bytes, message.start, space);
-        if (target == MALFORMED || typeEnd <= space + 1) throw new CloseException(1008,
-                "expected '<id or *> <msgtype> [<data>]', got '" + printable(message.text(message.start, message.start + 40)) + "'");
+        if (target == MALFORMED || typeEnd <= space + 1) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
         for (byte[] word : RELAYS_OWN_WORDS)
-            if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length)) throw new CloseException(1008,
-                    "only the relay says self, join and quit, got '" + printable(message.text(message.start, typeEnd)) + "'");
+            if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
+                throw refusal("only the relay says self, join and quit", message);
 
         byte[] frame = encode(message.opcode, sender.prefix, bytes, space, message.end);
         int deliveries = 0;
@@ -1350,6 +1350,10 @@ public class Relay implements AutoCloseable {
         metrics.messages.increment();
         metrics.deliveries.add(deliveries);
         metrics.bytes.add((long) deliveries * frame.length);
+    }
+
+    private static CloseException refusal(String sentence, Frame message) {
+        return new CloseException(1008, sentence + ", got '" + printable(message.text(message.start, message.start + 40)) + "'");
     }
 
     private static int target(byte[] bytes, int start, int end) {
