@@ -64,16 +64,17 @@ public class Relay implements AutoCloseable {
     private static void run(Options options) {
         var relay = new Relay(options);
         try {
-            relay.start().welcome().forEach(System.out::println);
+            relay.start();
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+                relay.close();
+                Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
+            }));
+            relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
             System.err.println("relay: cannot listen on port " + options.port + ": " + e.getMessage()
                     + (String.valueOf(e.getMessage()).contains("in use") ? "; name another one, or 0 for any" : ""));
             System.exit(1);
         }
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            relay.close();
-            Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
-        }));
     }
 
     /** What the arguments ask for. */

@@ -46,6 +46,7 @@ export class WebSocketRelay {
   id = null;              // our own, or null while not in the room
   peers = new Set();      // ids of the others in the room
 
+  #listening = new AbortController();
   #socket = null;
   #timer;                 // the one thing we wait for: an answer, the next look, the next try
   #attempts = 0;          // since the last steady connection
@@ -64,8 +65,11 @@ export class WebSocketRelay {
     room.pathname = `/ws-relay${room.pathname}`;
     room.hash = '';
     this.url = room.href;
-    globalThis.addEventListener?.('online', this.#hurry);
-    globalThis.document?.addEventListener('visibilitychange', this.#hurry);
+    const { signal } = this.#listening;
+    globalThis.addEventListener?.('online', this.#hurry, { signal });
+    globalThis.addEventListener?.('pageshow', this.#hurry, { signal });
+    globalThis.addEventListener?.('pagehide', this.#away, { signal });
+    globalThis.document?.addEventListener('visibilitychange', this.#hurry, { signal });
     queueMicrotask(() => this.status === 'connecting' && this.#connect());
   }
 
@@ -91,8 +95,7 @@ export class WebSocketRelay {
 
   /** Leaves the room for good; the handlers hear of it as of any loss, with `retryIn` null. */
   close() {
-    globalThis.removeEventListener?.('online', this.#hurry);
-    globalThis.document?.removeEventListener('visibilitychange', this.#hurry);
+    this.#listening.abort();
     this.#leave(1000, '', null);
   }
 
@@ -148,6 +151,9 @@ export class WebSocketRelay {
     this.#quietLooks = 1;
     this.#look();
   };
+
+  /** A page that was left may be kept with its connection open, a ghost to its peers, until it is shown again. */
+  #away = () => this.#leave(1001, 'the page was left', null);
 
   /** Scripts see no pings, so a link that died unnoticed is found by a word to oneself. */
   #look() {
