@@ -561,15 +561,18 @@ public class Relay implements AutoCloseable {
         connection.webSocket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with what the room has to say
         if (closing) connection.shutDown();
-        if (metrics.clients.incrementAndGet() <= options.maxClients) {
-            converse(connection.webSocket, request);
-        } else {
-            connection.webSocket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-            connection.webSocket.outbox.open();
-            log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
+        try {
+            if (metrics.clients.incrementAndGet() > options.maxClients) {
+                connection.webSocket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+                connection.webSocket.outbox.open();
+                log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
+            } else {
+                converse(connection.webSocket, request);
+            }
+        } finally {
+            metrics.clients.decrementAndGet();
+            metrics.closes.computeIfAbsent(connection.webSocket.end().code, code -> new LongAdder()).increment();
         }
-        metrics.clients.decrementAndGet();
-        metrics.closes.computeIfAbsent(connection.webSocket.end().code, code -> new LongAdder()).increment();
         connection.webSocket.outbox.awaitEmpty();
     }
 
@@ -784,8 +787,9 @@ public class Relay implements AutoCloseable {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
-            throw new HttpException(426, "expected a WebSocket's GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade",
-                    "Upgrade", "websocket", "Connection", "Upgrade");
+            throw new HttpException(426, "expected a WebSocket's GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got "
+                    + request.method + " in " + request.version + " with '" + printable(request.header("upgrade")) + "' and '"
+                    + printable(request.header("connection")) + "'", "Upgrade", "websocket", "Connection", "Upgrade");
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
@@ -872,9 +876,10 @@ public class Relay implements AutoCloseable {
             if (messageOpcode == CONTINUATION) release();   // the message in there has been dealt with
             while (true) {
                 readHeader();
+                if (opcode == CLOSE) checkClose();
                 if (opcode >= CLOSE) {
                     input.require(left);
-                    return opcode == CLOSE ? checkedClose(takeInPlace(CLOSE)) : takeInPlace(opcode);
+                    return takeInPlace(opcode);
                 }
                 if (opcode != CONTINUATION) messageOpcode = opcode;
                 if (last && length == 0 && input.available() >= left) {   // the usual case; nothing is copied
@@ -924,16 +929,21 @@ public class Relay implements AutoCloseable {
             return new Frame(opcode, input.bytes, start, input.start);
         }
 
-        /** RFC 6455 §5.5.1 and §7.4. */
-        private static Frame checkedClose(Frame close) throws CloseException {
-            int length = close.end - close.start, code = close.code();
-            if (length == 1) throw protocolError("a close with half a code");
-            if (length > 0 && (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 1014 && code < 3000 || code > 4999))
+        /** RFC 6455 §5.5.1 and §7.4; looks at each byte as it comes, through the mask. */
+        private void checkClose() throws IOException, CloseException {
+            if (left == 0) return;
+            if (left == 1) throw protocolError("a close with half a code");
+            int code = unmasked(0) << 8 | unmasked(1);
+            if (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 1014 && code < 3000 || code > 4999)
                 throw protocolError("close code " + code + " must not be sent");
             var reason = new Utf8();
-            reason.check(close.bytes, Math.min(close.start + 2, close.end), close.end);
+            for (int i = 2; i < left; i++) reason.next(unmasked(i));
             reason.finish();
-            return close;
+        }
+
+        private int unmasked(int i) throws IOException {
+            input.require(i + 1);
+            return (input.bytes[input.start + i] ^ mask >>> 8 * (i & 3)) & 0xff;
         }
 
         /** A payload that is long, or in several frames, or still to come: each piece is checked as it comes. */
@@ -985,20 +995,21 @@ public class Relay implements AutoCloseable {
         private int missing;                      // bytes that the character under way still lacks
         private int least = 0x80, most = 0xbf;    // between which the next of them must be
 
-        /** @throws CloseException 1007 at the first byte that no text could have there */
         void check(byte[] bytes, int start, int end) throws CloseException {
             for (int at = start; at < end; at++) {
                 while (missing == 0 && at <= end - 8 && ((long) FrameReader.LONG.get(bytes, at) & 0x8080_8080_8080_8080L) == 0)
                     at += 8;   // eight characters of ASCII
-                if (at == end) return;
-                int b = bytes[at] & 0xff;
-                if (missing == 0 ? b >= 0x80 && b < 0xc2 || b > 0xf4 : b < least || b > most)
-                    throw new CloseException(1007, "byte 0x" + Integer.toHexString(b) + " is not UTF-8 here");
-                if (missing > 0) missing--;
-                else missing = b < 0x80 ? 0 : b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
-                least = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80;   // no overlong forms
-                most = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;    // no surrogates, nothing above U+10FFFF
+                if (at < end) next(bytes[at] & 0xff);
             }
+        }
+
+        /** @throws CloseException 1007 if no text could have that byte here */
+        void next(int b) throws CloseException {
+            if (missing == 0 ? b >= 0x80 && b < 0xc2 || b > 0xf4 : b < least || b > most)
+                throw new CloseException(1007, "byte 0x" + Integer.toHexString(b) + " is not UTF-8 here");
+            missing = missing > 0 ? missing - 1 : b < 0x80 ? 0 : b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
+            least = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80;   // no overlong forms
+            most = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;    // no surrogates, nothing above U+10FFFF
         }
 
         /** The text ends here. @throws CloseException 1007 if that is within a character */
@@ -1064,10 +1075,10 @@ public class Relay implements AutoCloseable {
         /** Starts to write; until then all is held back. Once. */
         void open() { Thread.startVirtualThread(this::drain); }
 
-        /** Takes a frame, of any size if it is empty. Never waits. @return false if there is no place for it */
+        /** Takes a frame, unless more than maxOutbox waits already; never waits. @return whether it was taken, or is moot */
         boolean put(byte[] frame) {
             try (var locked = lock.hold()) {
-                if (!closed && held > 0 && held + cost(frame) > options.maxOutbox) return false;
+                if (!closed && held > options.maxOutbox) return false;
                 add(frame);
                 return true;
             }

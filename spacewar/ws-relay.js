@@ -152,7 +152,7 @@ export class WebSocketRelay {
     this.#look();
   };
 
-  /** A page that was left may be kept with its connection open, a ghost to its peers, until it is shown again. */
+  /** A page that was left may be kept with its connection open: a ghost, until it is shown again. */
   #away = () => this.#leave(1001, 'the page was left', null);
 
   /** Scripts see no pings, so a link that died unnoticed is found by a word to oneself. */

@@ -1,0 +1,3751 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What Relay promises, as tests. Peers are real ones: raw sockets with bytes in hex, the JDK's own
+ * WebSocket client, Python's websockets, Chromium. `./build.sh test` runs all of them,
+ * `./build.sh test Rooms` one group; `./build.sh echo PORT` starts the bare echo endpoint below.
+ */
+
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.io.*;
+import java.net.*;
+import java.net.http.*;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.function.*;
+import java.util.stream.*;
+import org.junit.jupiter.api.*;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.*;
+
+@Timeout(60)
+class RelayTest {
+
+    // --- what the tests are made of ----------------------------------------------------------
+
+    /** A relay on a free port of 127.0.0.1 that logs nothing. */
+    static Relay relay(Consumer<Relay.Options> settings) throws IOException {
+        return new Relay(options(settings)).start();
+    }
+
+    static Relay relay() throws IOException {
+        return relay(options -> {});
+    }
+
+    static Relay.Options options(Consumer<Relay.Options> settings) {
+        var options = new Relay.Options();
+        options.port = 0;
+        options.host = InetAddress.getLoopbackAddress();
+        options.folder = Path.of("no-such-folder");
+        options.quiet = true;
+        settings.accept(options);
+        return options;
+    }
+
+    /** The bare echo endpoint: Relay's handshake and framing without its rooms. */
+    static final class Echo extends Relay {
+        Echo(Relay.Options options) {
+            super(options);
+        }
+
+        @Override
+        void converse(WebSocket socket, Request request) {
+            socket.run(message -> socket.sendPatiently(
+                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end()), socket));
+        }
+    }
+
+    /** Echo with the limit of 16 MiB that Autobahn's section 9 needs. */
+    static Relay echo() throws IOException {
+        return new Echo(options(options -> options.maxMessage = 16 << 20)).start();
+    }
+
+    /** `./build.sh echo PORT`. */
+    public static void main(String[] args) throws IOException {
+        var relay = new Echo(options(options -> {
+            options.port = Integer.parseInt(args[0]);
+            options.maxMessage = 16 << 20;
+            options.origins.add("*");
+        })).start();
+        System.out.println("ws://127.0.0.1:" + relay.port() + "/ws-relay echoes what it gets");
+    }
+
+    /** Waits, 10 s at most, until it holds. */
+    static void eventually(BooleanSupplier condition, String what) {
+        long deadline = System.nanoTime() + 10_000_000_000L;
+        while (!condition.getAsBoolean()) {
+            assertTrue(System.nanoTime() < deadline, "never came true: " + what);
+            try {
+                Thread.sleep(2);
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        }
+    }
+
+    static byte[] hex(String hex) {
+        return HexFormat.of().parseHex(hex.replace(" ", ""));
+    }
+
+    static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    static byte[] concat(byte[]... parts) {
+        var all = new ByteArrayOutputStream();
+        for (byte[] part : parts) all.writeBytes(part);
+        return all.toByteArray();
+    }
+
+    /** A client's frame: header, mask and masked payload. */
+    static byte[] frame(boolean last, int opcode, byte[] payload) {
+        byte[] mask = {0x12, (byte) 0xf3, 0x05, 0x77};
+        var frame = ByteBuffer.allocate(14 + payload.length).put((byte) ((last ? 0x80 : 0) | opcode));
+        if (payload.length < 126) frame.put((byte) (0x80 | payload.length));
+        else if (payload.length < 65536) frame.put((byte) 0xfe).putShort((short) payload.length);
+        else frame.put((byte) 0xff).putLong(payload.length);
+        frame.put(mask);
+        for (int i = 0; i < payload.length; i++) frame.put((byte) (payload[i] ^ mask[i % 4]));
+        return Arrays.copyOf(frame.array(), frame.position());
+    }
+
+    static byte[] text(String text) {
+        return frame(true, 1, bytes(text));
+    }
+
+    static byte[] close(int code, String reason) {
+        return frame(true, 8, concat(new byte[] {(byte) (code >> 8), (byte) code}, bytes(reason)));
+    }
+
+    /** A frame as a client receives it. */
+    record Received(boolean last, int opcode, byte[] payload) {
+        String text() {
+            return new String(payload, StandardCharsets.UTF_8);
+        }
+
+        /** Of a close frame; 1005 if it has none. */
+        int code() {
+            assertEquals(8, opcode, () -> "expected a close, got " + this);
+            return payload.length == 0 ? 1005 : (payload[0] & 0xff) << 8 | payload[1] & 0xff;
+        }
+
+        String reason() {
+            return payload.length < 2 ? "" : new String(payload, 2, payload.length - 2, StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public String toString() {
+            return "opcode " + opcode + " '" + text().substring(0, Math.min(100, text().length())) + "'";
+        }
+    }
+
+    /** A socket that says what it is told to and knows nothing but how to tell frames apart. Reads wait 10 s at most. */
+    static final class Raw implements AutoCloseable {
+        static final String KEY = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";   // RFC 6455 §1.3
+
+        final Socket socket;
+        final DataInputStream in;
+
+        Raw(int port) throws IOException {
+            socket = new Socket(InetAddress.getLoopbackAddress(), port);
+            socket.setTcpNoDelay(true);
+            socket.setSoTimeout(10_000);
+            in = new DataInputStream(new BufferedInputStream(socket.getInputStream()));
+        }
+
+        /** A WebSocket, opened. */
+        static Raw open(Relay relay, String path) throws IOException {
+            var raw = new Raw(relay.port());
+            raw.send(upgrade(path));
+            assertTrue(raw.head().startsWith("HTTP/1.1 101 "), "no upgrade");
+            return raw;
+        }
+
+        /** A right opening handshake; more headers may be given, each with its CRLF. */
+        static String upgrade(String path, String... more) {
+            return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    + "Sec-WebSocket-Key: " + KEY + "\r\nSec-WebSocket-Version: 13\r\n" + String.join("", more) + "\r\n";
+        }
+
+        Raw send(byte[] bytes) throws IOException {
+            socket.getOutputStream().write(bytes);
+            return this;
+        }
+
+        Raw send(String latin1) throws IOException {
+            return send(latin1.getBytes(StandardCharsets.ISO_8859_1));
+        }
+
+        /** A response's head, up to and with its empty line. */
+        String head() throws IOException {
+            var head = new StringBuilder();
+            while (!head.toString().endsWith("\r\n\r\n")) head.append((char) in.readUnsignedByte());
+            return head.toString();
+        }
+
+        /** The next frame. @throws EOFException if there is none */
+        Received receive() throws IOException {
+            int first = in.readUnsignedByte(), second = in.readUnsignedByte();
+            assertEquals(0, first & 0x70, "reserved bits");
+            assertEquals(0, second & 0x80, "a server's frames are not masked");
+            long length = second == 126 ? in.readUnsignedShort() : second == 127 ? in.readLong() : second;
+            return new Received((first & 0x80) != 0, first & 15, in.readNBytes((int) length));
+        }
+
+        /** The next frame must be this text. */
+        Raw expect(String text) throws IOException {
+            assertEquals(text, receive().text());
+            return this;
+        }
+
+        /** The next frame must be a close with this code, and then the stream must end. */
+        String expectClose(int code) throws IOException {
+            Received close = receive();
+            assertEquals(code, close.code(), close::reason);
+            expectEnd();
+            return close.reason();
+        }
+
+        void expectEnd() throws IOException {
+            assertEquals(-1, in.read(), "more than was expected");
+        }
+
+        @Override
+        public void close() throws IOException {
+            socket.close();
+        }
+    }
+
+    // --- streams of frames, written in a line ---------------------------------------------------
+    //
+    // 81:Hello,_world! is a client's frame: first octet in hex, payload as text with _ for a space, as 0x00ff in hex, or as
+    // fe*126, that pattern repeated to so many octets; + joins these. 81/64:2a*100 is a message in fragments of 64
+    // octets. What has no colon is raw bytes in hex. A case, `frames => frames end`, says what must come of a stream.
+
+    private static Stream<String> words(String line) {
+        return Stream.of(line.strip().split(" +")).filter(word -> !word.isEmpty());
+    }
+
+    private static byte[] payload(String words) {
+        return concat(Stream.of(words.split("\\+")).map(word -> {
+            if (word.startsWith("0x")) return hex(word.substring(2));
+            if (!word.matches("[0-9a-f]+\\*\\d+")) return bytes(word.replace('_', ' '));
+            byte[] pattern = hex(word.substring(0, word.indexOf('*')));
+            var repeated = new byte[Integer.parseInt(word.substring(word.indexOf('*') + 1))];
+            for (int i = 0; i < repeated.length; i++) repeated[i] = pattern[i % pattern.length];
+            return repeated;
+        }).toArray(byte[][]::new));
+    }
+
+    /** The frames of a word. A message that divides evenly into its fragments ends with an empty one, as in Autobahn. */
+    private static List<byte[]> frames(String word) {
+        int colon = word.indexOf(':');
+        if (colon < 0) return List.of(hex(word));
+        int first = Integer.parseInt(word, 0, 2, 16);
+        byte[] payload = payload(word.substring(colon + 1));
+        int size = colon == 2 ? payload.length : Integer.parseInt(word, 3, colon, 10);
+        if (payload.length <= size) return List.of(frame(false, first, payload));
+        return IntStream.rangeClosed(0, payload.length / size).map(i -> i * size).mapToObj(at -> frame(at + size > payload.length,
+                at == 0 ? first & 15 : 0, Arrays.copyOfRange(payload, at, Math.min(at + size, payload.length)))).toList();
+    }
+
+    private static byte[] stream(String line) {
+        return concat(words(line).flatMap(word -> frames(word).stream()).toArray(byte[][]::new));
+    }
+
+    /** A client's frame with this mask. */
+    private static byte[] masked(int first, byte[] payload, int mask) {
+        byte[] frame = frame(false, first, payload);
+        int start = frame.length - payload.length - 4, change = ByteBuffer.wrap(frame, start, 4).getInt() ^ mask;
+        for (int i = start; i < frame.length; i++) frame[i] ^= (byte) (change >>> 24 - 8 * ((i - start) % 4));
+        return frame;
+    }
+
+    /** Arguments (number, manner, frames, answers, end) of the cases on each line or between semicolons, which may begin with numbers. */
+    private static Stream<Arguments> cases(String table) {
+        return Stream.of(table.split("[;\n]")).filter(line -> !line.isBlank()).map(String::strip).flatMap(line -> {
+            int arrow = line.indexOf("=>"), last = line.lastIndexOf(' ');
+            var parts = words(line.substring(0, arrow)).collect(Collectors.partitioningBy(word -> word.matches("\\d+\\.[^:]*")));
+            String frames = String.join(" ", parts.get(false)), answers = line.substring(arrow + 2, Math.max(last, arrow + 2)).strip();
+            return (parts.get(true).isEmpty() ? List.of("") : parts.get(true)).stream().map(number -> Arguments.of(
+                    number.replaceFirst("/.*", ""), number.replaceFirst("[^/]*/?", ""), frames, answers, line.substring(last + 1)));
+        });
+    }
+
+    /** A message or control frame that came out of a stream. */
+    record Seen(int opcode, ByteBuffer payload) {
+        Seen(int opcode, byte[] payload) { this(opcode, ByteBuffer.wrap(payload)); }
+
+        static List<Seen> of(String line) {
+            return words(line).map(word -> new Seen(Integer.parseInt(word, 1, 2, 16), RelayTest.payload(word.substring(3)))).toList();
+        }
+
+        @Override
+        public String toString() {
+            String hex = HexFormat.of().formatHex(payload.array());
+            return opcode + ":" + (hex.length() > 100 ? hex.substring(0, 100) + "... " + hex.length() / 2 : hex);
+        }
+    }
+
+    /** Gives its bytes in random pieces of 1 to `most` bytes, however many are asked for. */
+    static final class Pieces extends InputStream {
+        private final ByteBuffer left;
+        private final int most;
+        private final Random random;
+
+        Pieces(byte[] bytes, int most) {
+            this.left = ByteBuffer.wrap(bytes);
+            this.most = most;
+            this.random = new Random(bytes.length * 31L + most);
+        }
+
+        @Override
+        public int read() { throw new UnsupportedOperationException("a system call for one byte"); }
+
+        @Override
+        public int read(byte[] into, int offset, int length) {
+            if (!left.hasRemaining()) return -1;
+            int count = Math.min(Math.min(length, left.remaining()), 1 + random.nextInt(most));
+            left.get(into, offset, count);
+            return count;
+        }
+    }
+
+    /** Counts the memory that a reader says it holds. */
+    static final class Held implements IntConsumer {
+        int now, peak;
+
+        @Override
+        public void accept(int bytes) {
+            now += bytes;
+            peak = Math.max(peak, now);
+            assertTrue(now >= 0, "gave back more than it had");
+        }
+    }
+
+    private static Relay.FrameReader reader(InputStream stream, int maxMessage, Held held) {
+        return new Relay.FrameReader(new Relay.Input(stream), maxMessage, held);
+    }
+
+    /** What a FrameReader makes of a stream: frames, and then a close code or "end". */
+    record Reading(List<Seen> frames, String end) {
+        static Reading of(byte[] stream, int maxMessage, int most) throws IOException {
+            var held = new Held();
+            var reader = reader(new Pieces(stream, most), maxMessage, held);
+            var frames = new ArrayList<Seen>();
+            String end;
+            try {
+                while (true) {
+                    var frame = reader.next();
+                    frames.add(new Seen(frame.opcode(), Arrays.copyOfRange(frame.bytes(), frame.start(), frame.end())));
+                }
+            } catch (Relay.CloseException e) {
+                assertFalse(e.getMessage().isEmpty(), "closed without a reason");
+                end = e.code + "";
+            } catch (EOFException e) {
+                end = "end";
+            }
+            reader.release();
+            assertEquals(0, held.now, "bytes are still held");
+            return new Reading(frames, end);
+        }
+
+        /** The same in whatever pieces it comes: whole, byte by byte, small and large random ones. */
+        static Reading of(byte[] stream, int maxMessage) throws IOException {
+            Reading whole = of(stream, maxMessage, Integer.MAX_VALUE);
+            for (int most : new int[] {1, 7, 3000}) assertEquals(whole, of(stream, maxMessage, most), "in pieces of up to " + most);
+            return whole;
+        }
+    }
+
+    private static void assertReads(byte[] stream, List<Seen> frames, String end) throws IOException {
+        assertEquals(new Reading(frames, end), Reading.of(stream, 1 << 20));
+    }
+
+    /** UTF-8 as Autobahn tests it: + is right, - is wrong; numbers count in each section. */
+    record Utf8Case(String number, boolean valid, byte[] bytes) {
+        static List<Utf8Case> all() {
+            var cases = new ArrayList<Utf8Case>();
+            String section = "";
+            int number = 0;
+            for (String word : TABLE.split("\\s+")) {
+                if (Character.isDigit(word.charAt(0))) {
+                    section = word;
+                    number = 0;
+                } else {
+                    cases.add(new Utf8Case(section + "." + ++number, word.charAt(0) == '+', hex(word.substring(1))));
+                }
+            }
+            return cases;
+        }
+
+        @Override
+        public String toString() { return number + (valid ? " right: " : " wrong: ") + HexFormat.of().formatHex(bytes); }
+
+        private static final String TABLE = """
+            6.5  +68656c6c6f24776f726c64 +68656c6c6fc2a2776f726c64 +68656c6c6fe282ac776f726c64 +68656c6c6ff0a4ada2776f726c64
+                 +cebae1bdb9cf83cebcceb5
+            6.6  -ce +ceba -cebae1 -cebae1bd +cebae1bdb9 -cebae1bdb9cf +cebae1bdb9cf83 -cebae1bdb9cf83ce +cebae1bdb9cf83cebc
+                 -cebae1bdb9cf83cebcce +cebae1bdb9cf83cebcceb5
+            6.7  +00 +c280 +e0a080 +f0908080
+            6.8  -f888808080 -fc8480808080
+            6.9  +7f +dfbf +efbfbf +f48fbfbf
+            6.10 -f7bfbfbf -fbbfbfbfbf -fdbfbfbfbfbf
+            6.11 +ed9fbf +ee8080 +efbfbd +f48fbfbf -f4908080
+            6.12 -80 -bf -80bf -80bf80 -80bf80bf -80bf80bf80 -80bf80bf80bf
+                 -808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbe
+            6.13 -c020c120c220c320c420c520c620c720c820c920ca20cb20cc20cd20ce20cf20d020d120d220d320d420d520d620d720d820d920da20db20dc20dd20de20
+                 -e020e120e220e320e420e520e620e720e820e920ea20eb20ec20ed20ee20 -f020f120f220f320f420f520f620 -f820f920fa20 -fc20
+            6.14 -c0 -e080 -f08080 -f8808080 -fc80808080 -df -efbf -f7bfbf -fbbfbfbf -fdbfbfbfbf
+            6.15 -c0e080f08080f8808080fc80808080dfefbff7bfbffbbfbfbffdbfbfbfbf
+            6.16 -fe -ff -fefeffff
+            6.17 -c0af -e080af -f08080af -f8808080af -fc80808080af
+            6.18 -c1bf -e09fbf -f08fbfbf -f887bfbfbf -fc83bfbfbfbf
+            6.19 -c080 -e08080 -f0808080 -f880808080 -fc8080808080
+            6.20 -eda080 -edadbf -edae80 -edafbf -edb080 -edbe80 -edbfbf
+            6.21 -eda080edb080 -eda080edbfbf -edadbfedb080 -edadbfedbfbf -edae80edb080 -edae80edbfbf -edafbfedb080 -edafbfedbfbf
+            6.22 +efbfbe +efbfbf +f09fbfbe +f09fbfbf +f0afbfbe +f0afbfbf +f0bfbfbe +f0bfbfbf +f18fbfbe +f18fbfbf +f19fbfbe +f19fbfbf
+                 +f1afbfbe +f1afbfbf +f1bfbfbe +f1bfbfbf +f28fbfbe +f28fbfbf +f29fbfbe +f29fbfbf +f2afbfbe +f2afbfbf +f2bfbfbe +f2bfbfbf
+                 +f38fbfbe +f38fbfbf +f39fbfbe +f39fbfbf +f3afbfbe +f3afbfbf +f3bfbfbe +f3bfbfbf +f48fbfbe +f48fbfbf
+            6.23 +efbfb9 +efbfba +efbfbb +efbfbc +efbfbd +efbfbe +efbfbf""";
+    }
+
+    // The opening handshake, RFC 6455 §4.2. Each case changes one part of a right request; ~ stands for CR LF, ^ for a tab.
+    @Nested
+    class Handshake {
+        @AutoClose
+        private static Relay relay;
+
+        @BeforeAll
+        static void start() throws IOException { relay = relay(); }
+
+        private static Stream<Arguments> rows(String table) {
+            return table.lines().map(line -> Arguments.of(Stream.of(line.split("\\|", -1)).map(String::strip).toArray()));
+        }
+
+        private static String changed(String part, String instead) {
+            String right = Raw.upgrade("/ws-relay/handshake"), from = part.replace("~", "\r\n");
+            assertTrue(right.contains(from), part);
+            return right.replace(from, instead.replace("~", "\r\n").replace('^', '\t'));
+        }
+
+        private static void assertUpgraded(Raw raw, String accept) throws IOException {
+            String head = raw.head();
+            assertTrue(head.startsWith("HTTP/1.1 101 "), head);
+            for (String line : List.of("Sec-WebSocket-Accept: " + accept, "Upgrade: websocket", "Connection: Upgrade"))
+                assertTrue(head.contains("\r\n" + line + "\r\n"), head);
+            assertFalse(head.contains("Sec-WebSocket-Extensions") || head.contains("Sec-WebSocket-Protocol"), head);
+            assertTrue(raw.receive().text().endsWith(" self"));
+        }
+
+        private static void assertRefused(Raw raw, String status, String header, String excerpt) throws IOException {
+            String head = raw.head();
+            assertTrue(head.startsWith("HTTP/1.1 " + status + " "), head);
+            assertTrue(head.toLowerCase(Locale.ROOT).contains("\r\n" + header.toLowerCase(Locale.ROOT)), head);
+            if (excerpt.isEmpty()) return;   // to HEAD there is no body
+            int length = Integer.parseInt(head.replaceFirst("(?s).*\r\nContent-Length: (\\d+)\r\n.*", "$1"));
+            String sentence = new String(raw.in.readNBytes(length), StandardCharsets.UTF_8);
+            assertTrue(length > 20 && sentence.endsWith("\n") && sentence.contains(excerpt), sentence);
+        }
+
+        static Stream<Arguments> legal() {
+            return rows("""
+                GET | GET
+                Upgrade: websocket | UPGRADE:websocket
+                Upgrade: websocket | upgrade: ^ WebSocket ^
+                Upgrade: websocket | Upgrade: h2c, websocket
+                Upgrade: websocket | Upgrade: h2c~Upgrade: WEBSOCKET
+                Connection: Upgrade | connection: upgrade
+                Connection: Upgrade | Connection: keep-alive, Upgrade
+                Connection: Upgrade | Connection: keep-alive ^,^UPGRADE,,
+                Connection: Upgrade | Connection: keep-alive~Connection: Upgrade
+                Sec-WebSocket-Key: | sec-websocket-key:^
+                Sec-WebSocket-Version: 13 | SEC-WEBSOCKET-VERSION:13 ^
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Protocol: chat, superchat
+                Host: localhost~ | Pragma: no-cache~User-Agent: x (y; z)~Cookie: a=b~X-Empty:~Host: localhost~Cache-Control: no-cache~
+                Host: localhost | Content-Length: 0~Host: localhost
+                GET /ws | ~GET /ws
+                GET /ws | GET http://localhost/ws
+                """);
+        }
+
+        @ParameterizedTest(name = "{0} -> {1}")
+        @MethodSource("legal")
+        void isAcceptedInEveryLegalSpelling(String part, String instead) throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                assertUpgraded(raw.send(changed(part, instead)), Raw.ACCEPT);
+            }
+        }
+
+        static Stream<Arguments> illegal() {
+            return rows("""
+                Upgrade: websocket~ | | 426 | upgrade: websocket | Upgrade: websocket
+                Upgrade: websocket | Upgrade: h2c | 426 | upgrade: websocket | Upgrade: websocket
+                Upgrade: websocket | Upgrade: websockets | 426 | upgrade: websocket | Upgrade: websocket
+                Connection: Upgrade~ | | 426 | upgrade: websocket | Connection: Upgrade
+                Connection: Upgrade | Connection: keep-alive | 426 | upgrade: websocket | Connection: Upgrade
+                Connection: Upgrade | Connection: no-upgrade | 426 | upgrade: websocket | Connection: Upgrade
+                GET | HEAD | 426 | upgrade: websocket |
+                HTTP/1.1 | HTTP/1.0 | 426 | upgrade: websocket | HTTP/1.1
+                HTTP/1.1 | HTTP/2.0 | 505 | | HTTP/2.0
+                GET | POST | 405 | allow: GET, HEAD | POST
+                GET | get | 405 | allow: GET, HEAD | get
+                Sec-WebSocket-Version: 13~ | | 426 | sec-websocket-version: 13 | Sec-WebSocket-Version 13
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 8 | 426 | sec-websocket-version: 13 | '8'
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 013 | 426 | sec-websocket-version: 13 | '013'
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 25~Sec-WebSocket-Key2: x | 426 | sec-websocket-version: 13 | '25'
+                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Version: 8 | 426 | sec-websocket-version: 13 | '13, 8'
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==~ | | 400 | | Sec-WebSocket-Key
+                dGhlIHNhbXBsZSBub25jZQ== | | 400 | | ''
+                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25jZQ | 400 | | 'dGhlIHNhbXBsZSBub25jZQ'
+                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25j | 400 | | 16 bytes
+                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25jZQAA | 400 | | 16 bytes
+                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25j_-== | 400 | | base64
+                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBs ZSBub25jZQ= | 400 | | base64
+                Sec-WebSocket-Key: | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==~Sec-WebSocket-Key: | 400 | | ==, dG
+                Host: localhost | Host: localhost~Content-Length: 5 | 413 | connection: close | 5 bytes
+                Host: localhost | Host: localhost~Transfer-Encoding: chunked | 411 | connection: close | bodies
+                """);
+        }
+
+        @ParameterizedTest(name = "{0} -> {1}: {2}")
+        @MethodSource("illegal")
+        void isRefusedWithAStatusAndASentence(String part, String instead, String status, String header, String excerpt)
+                throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                assertRefused(raw.send(changed(part, instead)), status, header, excerpt);
+            }
+        }
+
+        @Test
+        void answersEachKeyWithItsOwnAccept() throws Exception {
+            for (byte i = 0; i < 20; i++) {
+                String key = Base64.getEncoder().encodeToString(hex("%02x".formatted(251 - i).repeat(16)));
+                byte[] hash = java.security.MessageDigest.getInstance("SHA-1").digest(bytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+                try (var raw = new Raw(relay.port())) {
+                    assertUpgraded(raw.send(changed(Raw.KEY, key)), Base64.getEncoder().encodeToString(hash));
+                }
+            }
+        }
+
+        @Test
+        void mayComeByteByByteWithItsFirstFrame() throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                for (byte b : concat(bytes(Raw.upgrade("/ws-relay/trickle")), text("1 hello"))) raw.send(new byte[] {b});
+                assertUpgraded(raw, Raw.ACCEPT);
+                raw.expect("1 hello");
+            }
+        }
+
+        @Test
+        void mayBeFollowedByFramesInTheSamePacket() throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                raw.send(concat(bytes(Raw.upgrade("/ws-relay/packet")), text("1 a"), text("1 b"), close(1000, "")));
+                assertUpgraded(raw, Raw.ACCEPT);
+                raw.expect("1 a").expect("1 b").expectClose(1000);
+            }
+        }
+
+        @Test
+        void mayFollowARefusalOnTheSameConnection() throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                raw.send(changed("Version: 13", "Version: 12") + changed("Upgrade: websocket~", "") + changed("GET", "GET"));
+                assertRefused(raw, "426", "sec-websocket-version: 13", "'12'");
+                assertRefused(raw, "426", "upgrade: websocket", "Upgrade");
+                assertUpgraded(raw, Raw.ACCEPT);
+            }
+        }
+
+        @Test
+        void isForgottenWithAllItsMemoryOnceItIsRefused() throws IOException {
+            try (var small = relay(options -> options.budget = 100_000)) {
+                for (int i = 0; i < 40; i++) {
+                    try (var raw = new Raw(small.port())) {
+                        raw.send(changed("GET", "HEAD").replace("Host", "Cookie: " + "x".repeat(7_000) + "\r\nHost"));
+                        assertRefused(raw, "426", "upgrade: websocket", "");
+                    }
+                }
+                try (var client = Raw.open(small, "/ws-relay")) {
+                    String message = "1 data " + "x".repeat(20_000);
+                    client.expect("1 self").send(text(message)).expect(message);
+                }
+            }
+        }
+    }
+
+    // Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
+    // all sizes. That a stream may stop right after its offence shows that the reader waits for no more.
+    @Nested
+    class Frames {
+        static Stream<Arguments> streams() {
+            return cases("""
+                => end; 81 => end; 8185 37fa213d 7f9f4d5158 => 81:Hello end; 8185 37fa213d 7f9f4d51 => end
+                8185 00000000 48656c6c6f => 81:Hello end; 8985 37fa213d 7f9f4d5158 => 89:Hello end
+                8980 01020304 8a80 01020304 => 89: 8a: end; 89:fe*125 8a:00*125 => 89:fe*125 8a:00*125 end
+                81:a 82:b 89:c 8a:d 81: => 81:a 82:b 89:c 8a:d 81: end
+                01:a 80:b => 81:ab end; 02:0xff00 00:0xfe 80:0xfd => 82:0xff00fefd end; 01:a 88:0x03e8 => 88:0x03e8 end
+                01:a 89:p 00:b 8a:q 89: 80:c 81:d => 89:p 8a:q 89: 81:abc 81:d end; 02:a 00:b 89:p => 89:p end; 01:a => end
+                01: 00: 80: 81:x => 81: 81:x end; 01: 89:p 00:a 00: 80: 02: 80:b => 89:p 81:a 82:b end
+                81:a c181 => 81:a 1002; 89fe => 1002; 88ff => 1002; 8a7e => 1002; 09 80 => 1002; 08 80 => 1002; 0a 80 => 1002
+                80 80 => 1002; 00 80 => 1002; 01:a 80:b 80 80 => 81:ab 1002; 01:a 81 80 => 1002; 01: 81 80 => 1002
+                02:a 01 80 => 1002; 02:a 89:p 82 80 => 89:p 1002; 8100 => 1002; 8905 => 1002; 827f => 1002
+                81fe 0000 => 1002; 81fe 007d => 1002; 82ff 0000000000000000 => 1002; 82ff 000000000000007d => 1002
+                82ff 000000000000ffff => 1002; 82ff 8000000000000000 => 1002; 82ff ffffffffffffffff => 1002
+                82ff 0000000000100001 => 1009; 82ff 7fffffffffffffff => 1009; 81ff 0000000100000001 => 1009
+                88: => 88: end; 88:0x03 => 1002; 88:0x03ed => 1002; 88:0x0bb8 => 88:0x0bb8 end
+                88:0x03e8c3a9 => 88:0x03e8c3a9 end; 88:0x03e8c3 => 1007""");
+        }
+
+        @ParameterizedTest(name = "{2} => {3} {4}")
+        @MethodSource("streams")
+        void areReadAsTheyAreWrittenAndRefusedAtTheFirstOffence(String number, String manner, String stream, String frames, String end)
+                throws IOException {
+            assertReads(stream(stream), Seen.of(frames), end);
+        }
+
+        @Test
+        void areRefusedWithAReservedBitOrOpcodeAtTheirFirstByte() throws IOException {
+            for (int first = 0; first < 256; first++) {
+                int opcode = first & 15;
+                boolean reserved = (first & 0x70) != 0 || opcode > 10 || opcode > 2 && opcode < 8;
+                boolean misplaced = opcode == 0 || opcode >= 8 && first < 0x80;
+                assertReads(new byte[] {(byte) first}, List.of(), reserved || misplaced ? "1002" : "end");
+                assertReads(new byte[] {(byte) first, 0x05}, List.of(), "1002");   // and always without a mask
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(ints = {0, 1, 124, 125, 126, 127, 128, 65534, 65535, 65536, 65537, 1 << 20})
+        void mayHaveAnyLengthThatIsWrittenInTheFewestBytes(int length) throws IOException {
+            for (String kind : List.of("81:7fe282ac", "82:00ff80"))
+                assertReads(stream(kind + "*" + length / 4 * 4 + " 82/1000:00ff80*" + length),
+                        Seen.of(kind + "*" + length / 4 * 4 + " 82:00ff80*" + length), "end");
+        }
+
+        @Test
+        void loseTheirMaskWhateverItIsAndWhereverTheyLie() throws IOException {
+            for (int mask : new int[] {0, -1, 0x01020304, 0x80ff007f})
+                for (int shift = 0; shift < 9; shift++)
+                    for (int length = 0; length < 40; length++) {
+                        byte[] payload = payload("00ff55aa0180*" + length);
+                        assertReads(concat(stream("89:2a*" + shift), masked(0x82, payload, mask)),
+                                List.of(new Seen(9, payload("2a*" + shift)), new Seen(2, payload)), "end");
+                    }
+        }
+
+        @Test
+        void mayLieAcrossTheEndOfTheReadBufferAnywhere() throws IOException {
+            String line = IntStream.range(0, 3000).mapToObj(i -> "89:00ff80*" + i % 126 + " 82:00ff80*" + i % 131)
+                    .collect(Collectors.joining(" "));
+            assertReads(stream(line), Seen.of(line), "end");
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @CsvSource({"82fe03e9,0", "81ff0000000000010000,0", "82ff7fffffffffffffff,0", "02:2a*600 00fe0191,1000", "01:2a*1000 8081,1000"})
+        void areTooLargeByTheirHeadersBeforeMemoryIsTaken(String stream, int memory) {
+            var held = new Held();
+            var reader = reader(new ByteArrayInputStream(stream(stream)), 1000, held);
+            assertEquals(1009, assertThrows(Relay.CloseException.class, reader::next).code);
+            assertTrue(held.peak <= memory, held.peak + " bytes taken");
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @ValueSource(strings = {"82:2a*1000", "02:2a*600 89: 80:2a*400", "01:2a*1000 80:", "82/1:2a*1000"})
+        void mayAddUpToExactlyTheLimit(String stream) throws IOException {
+            assertEquals("end", Reading.of(stream(stream), 1000).end);
+            assertEquals("1009", Reading.of(stream(stream), 999).end);
+        }
+
+        @Test
+        void takeMemoryAsBytesComeAndNotAsTheyAreAnnounced() {
+            var held = new Held();
+            var reader = reader(new ByteArrayInputStream(stream("82:2a*1048576"), 0, 100), 1 << 20, held);
+            assertThrows(EOFException.class, reader::next);
+            assertTrue(held.peak > 0 && held.peak <= 100_000, held.peak + " bytes for 100");
+        }
+
+        @Test
+        void giveTheirMemoryBackBeforeTheNextOneIsWaitedFor() throws Exception {
+            var held = new Held();
+            var reader = reader(new ByteArrayInputStream(stream("82/5000:2a*1048576 89:")), 1 << 20, held);
+            assertEquals(1 << 20, reader.next().end());
+            assertTrue(held.peak >= 1 << 20 && held.peak <= (1 << 20) + (16 << 10), held.peak + " bytes for 1 MiB");
+            assertEquals(9, reader.next().opcode());
+            assertEquals(0, held.now);
+        }
+
+        @ParameterizedTest(name = "{0} bytes: {1}")
+        @CsvSource({"0,8200", "1,8201", "125,827d", "126,827e007e", "127,827e007f", "65535,827effff", "65536,827f0000000000010000",
+            "1048576,827f0000000000100000"})
+        void areEncodedWithTheirLengthInTheFewestBytes(int length, String header) {
+            byte[] payload = payload("00ff55aa01*" + length), around = concat(hex("dead"), payload, hex("beef"));
+            for (int prefix = 0; prefix <= Math.min(3, length); prefix++)
+                assertArrayEquals(concat(hex(header), payload),
+                        Relay.encode(2, Arrays.copyOf(payload, prefix), around, 2 + prefix, 2 + length));
+        }
+
+        @ParameterizedTest(name = "{0} characters {1} are cut to {2} bytes")
+        @CsvSource({"0,a,0", "123,a,123", "124,a,123", "1000,a,123", "61,é,122", "62,é,122",
+            "41,€,123", "42,€,123", "30,🚀,120", "31,🚀,120"})
+        void ofACloseCutTheReasonBetweenCharacters(int count, String character, int length) {
+            byte[] reason = Arrays.copyOf(bytes(character.repeat(count)), length);
+            assertArrayEquals(concat(new byte[] {(byte) 0x88, (byte) (2 + length), 0x03, (byte) 0xf0}, reason),
+                    Relay.encodeClose(1008, character.repeat(count)));
+        }
+
+        @Test
+        void ofACloseAreEmptyForCode1005AndAlwaysGoodUtf8() {
+            assertArrayEquals(hex("8800"), Relay.encodeClose(1005, ""));
+            assertArrayEquals(hex("8800"), Relay.encodeClose(1005, "never sent"));
+            assertArrayEquals(hex("880303e861"), Relay.encodeClose(1000, "a\ud83d"));   // half of a surrogate pair
+        }
+    }
+
+    // Text is UTF-8 (RFC 6455 §8.1, RFC 3629) wherever fragments divide it, and what isn't is told at its first
+    // wrong byte. The JDK's strict decoder is the judge.
+    @Nested
+    class Utf8Text {
+        static List<Utf8Case> cases() { return Utf8Case.all(); }
+
+        private static boolean isText(byte[] bytes) {
+            try {
+                return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)) != null;
+            } catch (java.nio.charset.CharacterCodingException wrong) {
+                return false;
+            }
+        }
+
+        private static boolean canBecomeText(byte[] start) {
+            return Stream.of("", "80", "bf", "8080", "bf80", "808080", "bf8080").anyMatch(rest -> isText(concat(start, hex(rest))));
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @MethodSource("cases")
+        void isAcceptedOrRefusedWhereverFragmentsDivideIt(Utf8Case text) throws IOException {
+            byte[] all = text.bytes;
+            assertEquals(isText(all), text.valid);
+            var expected = new Reading(text.valid ? List.of(new Seen(1, all)) : List.of(), text.valid ? "end" : "1007");
+            for (int i = 0; i <= all.length; i++)
+                for (int j = i; j <= all.length; j++) {
+                    byte[] stream = concat(frame(false, 1, Arrays.copyOf(all, i)), frame(false, 0, Arrays.copyOfRange(all, i, j)),
+                            frame(true, 0, Arrays.copyOfRange(all, j, all.length)));
+                    assertEquals(expected, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000), () -> HexFormat.of().formatHex(stream));
+                }
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @MethodSource("cases")
+        void isRefusedAtItsFirstWrongByteHoweverMuchIsToCome(Utf8Case text) throws IOException {
+            int good = 0;
+            while (good < text.bytes.length && canBecomeText(Arrays.copyOf(text.bytes, good + 1))) good++;
+            byte[] announced = frame(true, 1, concat(bytes("Hello "), text.bytes, new byte[300]));
+            assertReads(Arrays.copyOf(announced, 8 + 6 + good), List.of(), "end");
+            if (good < text.bytes.length) assertReads(Arrays.copyOf(announced, 8 + 6 + good + 1), List.of(), "1007");
+            else assertReads(frame(false, 1, text.bytes), List.of(), "end");
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @MethodSource("cases")
+        void isJudgedTheSameInACloseReasonAndNotAtAllInBinaryAndPings(Utf8Case text) throws IOException {
+            byte[] close = concat(hex("0fa0"), text.bytes);
+            assertReads(frame(true, 8, close), text.valid ? List.of(new Seen(8, close)) : List.of(), text.valid ? "end" : "1007");
+            for (int opcode : new int[] {2, 9}) assertReads(frame(true, opcode, text.bytes), List.of(new Seen(opcode, text.bytes)), "end");
+        }
+
+        @Test
+        void isEveryCodePointThatThereIs() throws IOException {
+            var all = new StringBuilder();
+            IntStream.rangeClosed(0, 0x10ffff).filter(c -> c < 0xd800 || c > 0xdfff).forEach(all::appendCodePoint);
+            byte[] text = bytes(all.toString());
+            assertEquals(new Reading(List.of(new Seen(1, concat(text, text))), "end"),
+                    Reading.of(concat(frame(false, 1, text), frame(true, 0, text)), 10 << 20, 5000));
+        }
+
+        @Test
+        void isJudgedAsTheJdkDoesForEverySequenceOfFourTellingBytes() throws IOException {
+            byte[] telling = hex("00 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 f7 f8 ff");
+            for (int n = 0; n < Math.pow(telling.length, 4); n++) {
+                var four = new byte[4];
+                for (int i = 0, rest = n; i < 4; i++, rest /= telling.length) four[i] = telling[rest % telling.length];
+                assertJudged(four);
+                if (n % 7 == 0) assertJudged(concat(Arrays.copyOf(four, 2), bytes("and then"), Arrays.copyOfRange(four, 2, 4)));
+            }
+        }
+
+        private static void assertJudged(byte[] text) throws IOException {
+            String end = Reading.of(masked(0x81, text, 0), 12, 1 << 20).end;
+            assertEquals(isText(text) ? "end" : "1007", end, () -> HexFormat.of().formatHex(text));
+        }
+    }
+
+    // The closing handshake, RFC 6455 §7, on a socket. The farewell time is far longer than a read of these tests waits:
+    // the server must end its part by itself and not because of a deadline.
+    @Nested
+    class Closing {
+        @AutoClose
+        private static Relay echo;
+
+        @BeforeAll
+        static void start() throws IOException { echo = new Echo(options(options -> options.farewellTime = 60_000)).start(); }
+
+        private static Raw open() throws IOException { return Raw.open(echo, "/ws-relay"); }
+
+        @ParameterizedTest
+        @ValueSource(ints = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999})
+        void isAnsweredWithTheSameCodeAndReason(int code) throws IOException {
+            for (String reason : List.of("", "bye", "x".repeat(123), "€".repeat(41)))
+                try (var raw = open()) {
+                    assertEquals(reason, raw.send(close(code, reason)).expectClose(code));
+                }
+        }
+
+        @ParameterizedTest
+        @ValueSource(ints = {0, 1, 255, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 32768, 65535})
+        void isAProtocolErrorWithACodeThatMayNotBeSent(int code) throws IOException {
+            for (String reason : List.of("", "bye"))
+                try (var raw = open()) {
+                    String answer = raw.send(close(code, reason)).expectClose(1002);
+                    assertTrue(answer.contains(code + ""), answer);
+                }
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource({"88:,1005", "88:0x03,1002", "88:0x03e8ff,1007", "88:0x03e8c3,1007", "88:2a*126,1002", "08:,1002",
+            "01:a 88:0x03e8,1000"})
+        void isAnsweredAsItsPayloadDeserves(String frames, int code) throws IOException {
+            try (var raw = open()) {
+                String reason = raw.send(stream(frames)).expectClose(code);
+                assertEquals(code == 1000 || code == 1005, reason.isEmpty(), reason);
+            }
+        }
+
+        @Test
+        void comesAfterTheAnswersToAllBeforeIt() throws IOException {
+            try (var raw = open()) {
+                String large = "x".repeat(1 << 20);
+                raw.send(concat(text(large), frame(true, 9, bytes("p")), text("b"), close(4321, "done")));
+                assertEquals("done", raw.expect(large).expect("p").expect("b").expectClose(4321));
+            }
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @ValueSource(strings = {"81:late 89: 88:0x03e9", "88:0x03e8", "ffffffffffffffffffff", "82ff7fffffffffffffff", "82:00*100000"})
+        void isTheLastThatIsRead(String late) throws IOException {
+            try (var raw = open()) {
+                raw.send(concat(text("a"), close(1000, ""), stream(late))).expect("a").expectClose(1000);
+                raw.send(stream(late)).expectEnd();
+            }
+        }
+
+        @Test
+        void ofOneHalfLetsPendingEchoesArrive() throws IOException {
+            try (var raw = open()) {
+                String message = "x".repeat(10_000);
+                for (int i = 0; i < 100; i++) raw.send(text(i + message));
+                raw.socket.shutdownOutput();
+                for (int i = 0; i < 100; i++) raw.expect(i + message);
+                raw.expectEnd();
+            }
+        }
+
+        @ParameterizedTest(name = "after \"{0}\"")
+        @ValueSource(strings = {"", "81", "81fe", "8185 00000000 61", "01:a", "01:a 80"})
+        void ofOneHalfWithinAMessageIsTheEnd(String half) throws IOException {
+            try (var raw = open()) {
+                raw.send(concat(text("a"), stream(half))).socket.shutdownOutput();
+                raw.expect("a").expectEnd();
+            }
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource({"c1:a,1002", "81:0xff,1007", "82ff7fffffffffffffff,1009", "88:0x03e8,1000"})
+        void reachesTheClientEvenIfMuchUnreadDataIsOnItsWay(String last, int code) throws IOException {
+            byte[] all = concat(text("a"), stream(last), new byte[8 << 20]);
+            for (int i = 0; i < 5; i++)
+                try (var raw = open()) {
+                    raw.send(all).expect("a").expectClose(code);
+                }
+        }
+
+        @Test
+        void isFollowedByAnEndEvenIfTheClientStays() throws IOException {
+            try (var hasty = new Echo(options(options -> options.farewellTime = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
+                raw.send(close(1000, "")).expectClose(1000);
+                eventually(() -> {
+                    try {
+                        return raw.send(new byte[1]) == null;
+                    } catch (IOException reset) {
+                        return true;
+                    }
+                }, "the server closes the connection");
+            }
+        }
+    }
+
+    // The cases of the public Autobahn test suite, sections 1 to 7, 9 and 10, by its numbers: a client sends frames to the
+    // echo endpoint, certain frames must come back, and then a close with this code. Frames leave in one write, after /sync
+    // one by one, or chopped in pieces of /n bytes; < waits for the next answer, ? sees that none comes.
+    @Nested
+    class Autobahn {
+        @AutoClose
+        private static Relay echo;
+
+        @BeforeAll
+        static void start() throws IOException { echo = echo(); }
+
+        static List<Arguments> all() {
+            var table = new StringJoiner("\n").add(TABLE);
+            int[] sizes = {0, 125, 126, 127, 128, 65535, 65536, 65536};
+            for (int i = 0; i < 8; i++)
+                table.add("1.1.%1$d%2$s 81:2a*%3$d => 81:2a*%3$d 1000; 1.2.%1$d%2$s 82:fe*%3$d => 82:fe*%3$d 1000".formatted(
+                        i + 1, i == 7 ? "/997" : "", sizes[i]));
+            for (var text : Utf8Case.all()) {
+                String message = "81:0x" + HexFormat.of().formatHex(text.bytes);
+                table.add(text.number + " " + message + " => " + (text.valid ? message + " 1000" : "1007"));
+            }
+            int[][] codes = {{7, 1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999},
+                {9, 0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999}, {13, 5000, 65535}};
+            for (int[] section : codes)
+                for (int i = 1; i < section.length; i++)
+                    table.add("7.%d.%d 88:0x%04x => %d".formatted(section[0], i, section[i], section[0] == 7 ? section[i] : 1002));
+            addLimits(table, 1, "81", ":4241736437266a683233*", ":2a*");
+            addLimits(table, 2, "82", ":00fe23faf0*", ":fe*");
+            return cases(table.toString()).toList();
+        }
+
+        /** Section 9, of which one half is for text: large, fragmented, chopped and many messages. */
+        private static void addLimits(StringJoiner table, int half, String first, String pattern, String same) {
+            int[] large = {65536, 262144, 1 << 20, 4 << 20, 8 << 20, 16 << 20}, small = {0, 16, 64, 256, 1024, 4096};
+            for (int i = 0; i < 6; i++) {
+                table.add("9.%d.%d %3$s => %3$s 1000".formatted(half, i + 1, first + pattern + large[i]));
+                table.add("9.%d.%d/%d %4$s => %4$s 1000".formatted(half + 4, i + 1, 64 << i, first + pattern + (1 << 20)));
+                table.add("9.%d.%d %s=> %s1000".formatted(half + 6, i + 1, (first + same + small[i] + " < ").repeat(1000),
+                        (first + same + small[i] + " ").repeat(1000)));
+            }
+            for (int i = 0; i < 9; i++)
+                table.add("9.%d.%d %s/%d%s => %3$s%5$s 1000".formatted(
+                        half + 2, i + 1, first, i < 8 ? 64 << 2 * i : 4 << 20, same + (4 << 20)));
+        }
+
+        @Test
+        void areAllOfThem() {
+            var sections = all().stream().map(one -> (String) one.get()[0]).distinct()
+                    .collect(Collectors.groupingBy(number -> number.replaceFirst("\\..*", ""), TreeMap::new, Collectors.counting()));
+            assertEquals("{1=16, 10=1, 2=11, 3=7, 4=10, 5=20, 6=145, 7=37, 9=54}", sections.toString());
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @MethodSource("all")
+        void isPassed(String number, String manner, String frames, String answers, int code) throws IOException {
+            try (var raw = Raw.open(echo, "/ws-relay")) {
+                var expected = Seen.of(answers).iterator();
+                for (String part : frames.splitWithDelimiters("[<?]", 0)) {
+                    if (part.equals("<")) expectNext(expected, raw);
+                    else if (part.equals("?")) assertQuiet(raw);
+                    else for (byte[] piece : pieces(manner, part)) raw.send(piece);
+                }
+                while (expected.hasNext()) expectNext(expected, raw);
+                if (code == 1000 && !frames.contains("88:")) raw.send(close(1000, ""));
+                raw.expectClose(code);
+            }
+        }
+
+        private static List<byte[]> pieces(String manner, String part) {
+            if (manner.equals("sync")) return words(part).flatMap(word -> frames(word).stream()).toList();
+            byte[] stream = stream(part);
+            int size = manner.isEmpty() ? Math.max(1, stream.length) : Integer.parseInt(manner);
+            return IntStream.rangeClosed(0, (stream.length - 1) / size)
+                    .mapToObj(i -> Arrays.copyOfRange(stream, i * size, Math.min((i + 1) * size, stream.length))).toList();
+        }
+
+        private static void expectNext(Iterator<Seen> expected, Raw raw) throws IOException {
+            Received received = raw.receive();
+            assertEquals(expected.next(), new Seen(received.opcode, received.payload));
+            assertTrue(received.last);
+        }
+
+        private static void assertQuiet(Raw raw) throws IOException {
+            raw.socket.setSoTimeout(100);
+            assertThrows(SocketTimeoutException.class, raw.in::read);
+            raw.socket.setSoTimeout(10_000);
+        }
+
+        private static final String TABLE = """
+            2.1 89: => 8a: 1000; 2.2 89:Hello,_world! => 8a:Hello,_world! 1000; 2.3 89:0x00fffefdfcfb00ff => 8a:0x00fffefdfcfb00ff 1000
+            2.4 2.6/1 89:fe*125 => 8a:fe*125 1000; 2.5 89:fe*126 => 1002; 2.7 8a: 88:0x03e8 => 1000; 2.8 8a:unsolicited 88:0x03e8 => 1000
+            2.9 8a:unsolicited 89:ping => 8a:ping 1000
+            2.10 2.11/1 89:0 89:1 89:2 89:3 89:4 89:5 89:6 89:7 89:8 89:9 => 8a:0 8a:1 8a:2 8a:3 8a:4 8a:5 8a:6 8a:7 8a:8 8a:9 1000
+            3.1 91:Hello => 1002; 3.2 81:Hello a1:Hello 89: => 81:Hello 1002; 3.3/sync 81:Hello b1:Hello 89: => 81:Hello 1002
+            3.4/1 81:Hello c1:Hello 89: => 81:Hello 1002; 3.5 d2:0x00fffefdfcfb00ff => 1002; 3.6 e2:Hello => 1002; 3.7 f8: => 1002
+            4.1.1 83: => 1002; 4.1.2 84:reserved => 1002; 4.1.3 81:Hello 85: 89: => 81:Hello 1002
+            4.1.4 81:Hello 86:Hello 89: => 81:Hello 1002; 4.1.5/1 81:Hello 87:Hello 89: => 81:Hello 1002
+            4.2.1 8b: => 1002; 4.2.2 8c:reserved => 1002; 4.2.3 81:Hello 8d: 89: => 81:Hello 1002
+            4.2.4 81:Hello 8e:Hello 89: => 81:Hello 1002; 4.2.5/1 81:Hello 8f:Hello 89: => 81:Hello 1002
+            5.1 09:f1 80:f2 => 1002; 5.2 0a:f1 80:f2 => 1002; 5.3 5.4/sync 5.5/1 01:f1 80:f2 => 81:f1f2 1000
+            5.6 5.7/sync 5.8/1 01:f1 89:ping 80:f2 => 8a:ping 81:f1f2 1000
+            5.9 5.10/sync 5.11/1 80:non-continuation 81:Hello => 1002; 5.12 5.13/sync 5.14/1 00:non-continuation 81:Hello => 1002
+            5.15 01:f1 80:f2 00:f3 81:f4 => 81:f1f2 1002; 5.16 00:f1 01:f2 80:f3 00:f1 01:f2 80:f3 => 1002
+            5.17 80:f1 01:f2 80:f3 80:f1 01:f2 80:f3 => 1002; 5.18 01:f1 81:f2 => 1002
+            5.19 5.20/sync 01:f1 00:f2 89:p1 < 00:f3 00:f4 89:p2 80:f5 => 8a:p1 8a:p2 81:f1f2f3f4f5 1000
+            6.1.1 81: => 81: 1000; 6.1.2 01: 00: 80: => 81: 1000; 6.1.3 01: 00:middle 80: => 81:middle 1000
+            6.2.1 81:Hello-µ@ßöä => 81:Hello-µ@ßöä 1000; 6.2.2 01:Hello-µ@ 80:ßöä => 81:Hello-µ@ßöä 1000
+            6.2.3 81/1:Hello-µ@ßöä => 81:Hello-µ@ßöä 1000; 6.2.4 81/1:0xcebae1bdb9cf83cebcceb5 => 81:0xcebae1bdb9cf83cebcceb5 1000
+            6.3.1 81:0xcebae1bdb9cf83cebcceb5eda080656469746564 => 1007; 6.3.2 81/1:0xcebae1bdb9cf83cebcceb5eda080656469746564 => 1007
+            6.4.1 01:0xcebae1bdb9cf83cebcceb5 ? 00:0xf4908080 => 1007; 6.4.2 01:0xcebae1bdb9cf83cebcceb5f4 ? 00:0x90 => 1007
+            6.4.3 0195 00000000 cebae1bdb9cf83cebcceb5 ? f4908080 => 1007; 6.4.4 0195 00000000 cebae1bdb9cf83cebcceb5f4 ? 90 => 1007
+            7.1.1 81:Hello => 81:Hello 1000; 7.1.2 88:0x03e8 88: => 1000; 7.1.3 88:0x03e8 89: => 1000; 7.1.4 88:0x03e8 81:Hello => 1000
+            7.1.5 01:f1 88:0x03e8 80:f2 => 1000; 7.1.6 81:42417364*262144 81:Hello 88:0x03e8 89: => 81:42417364*262144 81:Hello 1000
+            7.3.1 88: => 1005; 7.3.2 88:a => 1002; 7.3.3 88:0x03e8 => 1000; 7.3.4 88:0x03e8+Hello => 1000; 7.3.5 88:0x03e8+2a*123 => 1000
+            7.3.6 88:0x03e8+2a*124 => 1002; 7.5.1 88:0x03e8cebae1bdb9cf83cebcceb5eda080656469746564 => 1007
+            10.1.1 81/1300:2a*65536 => 81:2a*65536 1000""";
+    }
+
+    // What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a close
+    // with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a failure.
+    @Nested
+    class Fuzz {
+        /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
+        record Script(byte[] stream, List<Seen> frames) {
+            static Script random(Random random, String textPrefix) {
+                var stream = new ByteArrayOutputStream();
+                var frames = new ArrayList<Seen>();
+                for (int messages = random.nextInt(5); messages >= 0; messages--) {
+                    int opcode = 1 + random.nextInt(2), length = random.nextInt(40);
+                    if (random.nextInt(60) == 0) length = new int[] {120, 2000, 65530}[random.nextInt(3)] + random.nextInt(12);
+                    byte[] payload = opcode == 2 ? randomBytes(random, length) : concat(bytes(textPrefix), randomText(random, length));
+                    for (int fragments = random.nextInt(4), first = opcode, at = 0, end; fragments >= 0; fragments--, first = 0, at = end) {
+                        end = fragments == 0 ? payload.length : at + random.nextInt(payload.length - at + 1);
+                        byte[] fragment = Arrays.copyOfRange(payload, at, end);
+                        stream.writeBytes(masked(fragments == 0 ? 0x80 | first : first, fragment, random.nextInt()));
+                        if (fragments == 0) frames.add(new Seen(opcode, payload));
+                        if (random.nextInt(4) != 0) continue;
+                        var control = random.nextInt(20) == 0 ? new Seen(8, hex("0bb8627965"))
+                                : new Seen(9 + random.nextInt(2), randomBytes(random, random.nextInt(126)));
+                        stream.writeBytes(masked(0x80 | control.opcode, control.payload.array(), random.nextInt()));
+                        frames.add(control);
+                    }
+                }
+                return new Script(stream.toByteArray(), frames);
+            }
+        }
+
+        private static byte[] randomBytes(Random random, int length) {
+            var bytes = new byte[length];
+            random.nextBytes(bytes);
+            return bytes;
+        }
+
+        private static byte[] randomText(Random random, int length) {
+            int[] ends = {0x80, 0x800, 0xd800, 0x110000};   // of characters of one byte, up to two, three, four
+            var text = new StringBuilder();
+            while (text.length() < length) {
+                int c = random.nextInt(ends[random.nextInt(4)]);
+                if (c < 0xd800 || c > 0xdfff) text.appendCodePoint(c);
+            }
+            return bytes(text.toString());
+        }
+
+        /** Flips bits, doubles, removes, inserts and cuts. */
+        private static byte[] spoil(byte[] stream, Random random) {
+            byte[] spoilt = stream;
+            for (int times = random.nextInt(3); times >= 0; times--) {
+                int at = random.nextInt(spoilt.length + 1), end = Math.min(spoilt.length, at + 1 + random.nextInt(20));
+                byte[] before = Arrays.copyOf(spoilt, at), slice = Arrays.copyOfRange(spoilt, at, end),
+                        after = Arrays.copyOfRange(spoilt, end, spoilt.length);
+                switch (random.nextInt(10)) {
+                    case 0 -> spoilt = concat(before, slice, slice, after);
+                    case 1 -> spoilt = concat(before, after);
+                    case 2 -> spoilt = concat(before, randomBytes(random, 1 + random.nextInt(10)), slice, after);
+                    case 3 -> spoilt = before;
+                    default -> {
+                        if (slice.length > 0) slice[0] ^= (byte) (1 << random.nextInt(8));
+                        spoilt = concat(before, slice, after);
+                    }
+                }
+            }
+            return spoilt;
+        }
+
+        private static void trySeeds(int from, int to, org.junit.jupiter.api.function.ThrowingConsumer<Random> trial) {
+            for (int seed = from; seed < to; seed++)
+                try {
+                    trial.accept(new Random(seed));
+                } catch (Throwable e) {
+                    throw new AssertionError("seed " + seed + ": " + e, e);
+                }
+        }
+
+        @Test
+        void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
+            trySeeds(0, 20_000, random -> {
+                Script script = Script.random(random, "");
+                assertEquals(new Reading(script.frames, "end"), Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
+            });
+        }
+
+        @Test
+        void spoiltStreamsEndAsDocumentedAndAlikeInWhateverPiecesTheyCome() {
+            var ends = new TreeSet<String>();
+            trySeeds(0, 100_000, random -> {
+                byte[] spoilt = spoil(Script.random(random, "").stream, random);
+                int limit = random.nextInt(10) == 0 ? 300 : 70_000;
+                Reading reading = Reading.of(spoilt, limit, 1 + random.nextInt(2000));
+                assertEquals(reading, Reading.of(spoilt, limit, 1 + random.nextInt(30)));
+                ends.add(reading.end);
+            });
+            assertEquals(Set.of("end", "1002", "1007", "1009"), ends, "all the ways to end, and no other");
+        }
+
+        @Test
+        void aRelayServesOnAfterAThousandStrangersAndKeepsNothingOfThem(@TempDir Path folder) throws Exception {
+            var all = new ConcurrentLinkedQueue<Relay.WebSocket>();   // held, so that no garbage collection closes a socket left open
+            try (var relay = new Relay(options(options -> {
+                options.metrics = true;
+                options.farewellTime = 30_000;   // no stranger is cut off for being slow
+            })) {
+                @Override
+                void converse(WebSocket socket, Request request) {
+                    all.add(socket);
+                    super.converse(socket, request);
+                }
+            }.start(); var strangers = Executors.newFixedThreadPool(20)) {
+                greet(relay, "/ws-relay/good");
+                eventually(() -> isEmpty(relay), "the relay is empty");
+                long sockets = sockets(), threads = threads(folder);
+                var visits = IntStream.range(0, 1000).mapToObj(seed -> Executors.callable(
+                        () -> trySeeds(seed, seed + 1, random -> visit(relay, random))));
+                for (var visit : strangers.invokeAll(visits.toList())) visit.get();
+                greet(relay, "/ws-relay/good");
+                eventually(() -> isEmpty(relay), "all clients and rooms are gone");
+                eventually(() -> sockets() <= sockets, "all sockets are closed");
+                eventually(() -> threads(folder) <= threads, "all threads of connections have ended");
+                greet(relay, "/ws-relay/fuzz");
+            }
+        }
+
+        private static void greet(Relay relay, String room) throws IOException {
+            try (var client = Raw.open(relay, room)) {
+                client.expect("1 self").send(text("1 hello")).expect("1 hello").send(close(1000, "")).expectClose(1000);
+            }
+        }
+
+        /** Some say nothing that makes sense, some only from a point on; some leave without waiting for an answer. */
+        private static void visit(Relay relay, Random random) throws IOException {
+            byte[] frames = Script.random(random, "* m ").stream, head = bytes(Raw.upgrade("/ws-relay/fuzz"));
+            byte[] all = switch (random.nextInt(6)) {
+                case 0 -> randomBytes(random, random.nextInt(2000));
+                case 1 -> concat(spoil(head, random), frames);
+                case 2, 3 -> concat(head, frames);
+                default -> concat(head, spoil(frames, random));
+            };
+            int manner = random.nextInt(4);
+            try (var raw = new Raw(relay.port())) {
+                raw.send(manner == 0 ? Arrays.copyOf(all, all.length / 2) : all);
+                if (manner < 2) return;
+                raw.socket.shutdownOutput();
+                raw.in.transferTo(OutputStream.nullOutputStream());   // to a clean end, not a reset
+            }
+        }
+
+        private static boolean isEmpty(Relay relay) {
+            try (var raw = new Raw(relay.port())) {
+                raw.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+                String metrics = new String(raw.in.readAllBytes(), StandardCharsets.UTF_8);
+                return metrics.contains("\nrelay_clients 0\n") && metrics.contains("\nrelay_rooms 0\n");
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        /** Open sockets of this process; 0 where there is no Linux to ask. */
+        private static long sockets() {
+            File[] descriptors = Objects.requireNonNullElse(new File("/proc/self/fd").listFiles(), new File[0]);
+            return Stream.of(descriptors).filter(descriptor -> {
+                try {
+                    return Files.readSymbolicLink(descriptor.toPath()).toString().startsWith("socket:");
+                } catch (IOException closedMeanwhile) {
+                    return false;
+                }
+            }).count();
+        }
+
+        /** Threads, virtual or not, that are in the relay's code. */
+        private static long threads(Path folder) {
+            try {
+                Path dump = folder.resolve(UUID.randomUUID() + ".txt").toAbsolutePath();
+                java.lang.management.ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class)
+                        .dumpThreads(dump.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
+                return Stream.of(Files.readString(dump).split("\n\\s*\n")).filter(thread -> thread.matches("(?s).*\\bRelay[.$].*")).count();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+    // --- HTTP --------------------------------------------------------------------------------
+
+    /** A response, read to its end. Header names in any case. */
+    record Answer(int status, Map<String, String> headers, byte[] body) {
+        /** The answer to a request of that method, which decides whether there is a body. */
+        static Answer read(Raw raw, String method) throws IOException {
+            String[] lines = raw.head().split("\r\n");
+            assertTrue(lines[0].matches("HTTP/1\\.1 [1-5][0-9][0-9] [A-Za-z ]*"), lines[0]);
+            var headers = new TreeMap<String, String>(String.CASE_INSENSITIVE_ORDER);
+            for (String line : Arrays.asList(lines).subList(1, lines.length))
+                headers.merge(line.split(": ", 2)[0], line.split(": ", 2)[1], (first, next) -> first + ", " + next);
+            int status = Integer.parseInt(lines[0].substring(9, 12));
+            boolean bodyless = method.equals("HEAD") || status == 304 || status == 101;
+            return new Answer(status, headers, raw.in.readNBytes(bodyless ? 0 : Integer.parseInt(headers.get("Content-Length"))));
+        }
+
+        /** GET on a connection that goes on. */
+        static Answer get(Raw raw, String target, String... headers) throws IOException {
+            return read(raw.send(request("GET", target, headers)), "GET");
+        }
+
+        /** GET on a connection of its own. */
+        static Answer get(Relay relay, String target, String... headers) throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                return get(raw, target, headers);
+            }
+        }
+
+        static Answer head(Raw raw, String target) throws IOException {
+            return read(raw.send(request("HEAD", target)), "HEAD");
+        }
+
+        static String request(String method, String target, String... headers) {
+            return Stream.concat(Stream.of(method + " " + target + " HTTP/1.1", "Host: localhost"), Stream.of(headers))
+                    .collect(Collectors.joining("\r\n", "", "\r\n\r\n"));
+        }
+
+        String header(String name) {
+            return headers.getOrDefault(name, "");
+        }
+
+        String text() {
+            return new String(body, StandardCharsets.UTF_8);
+        }
+
+        /** It has this status and a sentence for whoever reads it. */
+        Answer expect(int expected) {
+            assertEquals(expected, status, this::text);
+            assertTrue(text().matches("[ -~]{15,}\n"), () -> "expected a sentence, got '" + text() + "'");
+            assertEquals("text/plain; charset=utf-8", header("Content-Type"));
+            assertEquals("nosniff", header("X-Content-Type-Options"));
+            return this;
+        }
+
+        /** All headers are the same, but for the time. */
+        void expectHeadersOf(Answer other) {
+            other.headers.put("Date", header("Date"));
+            assertEquals(other.headers, headers);
+        }
+    }
+
+    /** Request heads on byte arrays (RFC 9112): what is read, and that nothing unfinished or damaged gets through. */
+    @Nested
+    class RequestHead {
+        private static final String HEAD = "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
+
+        private static Relay.Input input(byte[] bytes) {
+            return new Relay.Input(new ByteArrayInputStream(bytes));
+        }
+
+        private static Relay.Request parse(String latin1) throws Exception {
+            return Relay.Request.read(input(latin1.getBytes(StandardCharsets.ISO_8859_1)));
+        }
+
+        private static void expectWhole(Relay.Request request) {
+            assertEquals(List.of("GET", "/a?b=c", "HTTP/1.1"), List.of(request.method(), request.target(), request.version()));
+            assertEquals(Map.of("host", "localhost:8080", "x-thing", "some, more"), request.headers());
+        }
+
+        @Test
+        void itIsTakenApartAndHeadersOfOneNameAreJoinedAndAnEmptyLineBeforeItIsIgnored() throws Exception {
+            expectWhole(parse(HEAD));
+            expectWhole(parse("\r\n" + HEAD));
+        }
+
+        @Test
+        void itIsTheSameIfItComesByteByByte() throws Exception {
+            expectWhole(Relay.Request.read(new Relay.Input(new ByteArrayInputStream(bytes(HEAD)) {
+                @Override
+                public synchronized int read(byte[] into, int offset, int length) {
+                    return super.read(into, offset, Math.min(length, 1));
+                }
+            })));
+        }
+
+        @Test
+        void whatFollowsIsLeftForTheNextReader() throws Exception {
+            var input = input(bytes(HEAD + "GET /2 HTTP/1.0\r\n\r\nrest"));
+            Relay.Request.read(input);
+            assertEquals("/2", Relay.Request.read(input).target());
+            assertEquals("rest", new String(input.bytes, input.start, input.available(), StandardCharsets.US_ASCII));
+        }
+
+        @Test
+        void oneThatBreaksOffAnywhereIsNoRequest() {
+            for (int length = 0; length < HEAD.length(); length++) {
+                String start = HEAD.substring(0, length);
+                assertThrows(EOFException.class, () -> parse(start), start);
+            }
+        }
+
+        @ParameterizedTest(name = "{0} is {1}")
+        @CsvSource({"/, /", "/a/../b, /a/../b", "/ws-relay/x?game=1&y=%20, /ws-relay/x?game=1&y=%20", "//a, //a", "*, *",
+                "http://other.example, /", "http://other.example:81/a?b, /a?b", "HTTPS://other.example/, /", "http://other.example?a, /?a"})
+        void theTargetIsKeptAsItCameWithoutAProxysSchemeAndHost(String target, String expected) throws Exception {
+            assertEquals(expected, parse("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n").target());
+        }
+
+        @Test
+        void aHeaderMayBeEmptyAndMayHoldBytesBeyondAscii() throws Exception {
+            var request = parse("GET / HTTP/1.1\r\nHost:\r\nCookie: a=\u00e4:b\r\n\r\n");
+            assertEquals(List.of("", "a=\u00e4:b", ""), List.of(request.header("host"), request.header("cookie"), request.header("none")));
+        }
+
+        @Test
+        void eightKibibytesFitAndOneByteMoreDoesNot() throws Exception {
+            IntFunction<String> longHeader = size -> "GET / HTTP/1.1\r\nHost: h\r\nX: " + "x".repeat(size - 32) + "\r\n\r\n";
+            assertEquals(8192, longHeader.apply(8192).length());
+            assertEquals("/", parse(longHeader.apply(8192)).target());
+            assertEquals(431, refusal(longHeader.apply(8193)).response.status());
+            IntFunction<String> longPath = size -> "GET /" + "a".repeat(size - 28) + " HTTP/1.1\r\nHost: h\r\n\r\n";
+            assertEquals(8192 - 27, parse(longPath.apply(8192)).target().length());
+            assertEquals(414, refusal("GET /" + "a".repeat(8192)).response.status());
+        }
+
+        private static Relay.HttpException refusal(String head) {
+            return assertThrows(Relay.HttpException.class, () -> parse(head));
+        }
+
+        @Test
+        void damagedOnesAreReadOrRefusedAndNothingElseHappens() throws Exception {
+            long seed = System.nanoTime();
+            var random = new Random(seed);
+            String signs = "\r\n :/\t\0,";
+            byte[] whole = bytes(Raw.upgrade("/ws-relay/a?b", "Content-Length: 0\r\n", "Origin: http://localhost\r\n"));
+            for (int round = 0; round < 20_000; round++) {
+                byte[] damaged = whole.clone();
+                for (int i = random.nextInt(4); i >= 0; i--)
+                    damaged[random.nextInt(whole.length)] = (byte) (random.nextBoolean() ? random.nextInt(256)
+                            : signs.charAt(random.nextInt(signs.length())));
+                try {
+                    var request = Relay.Request.read(input(damaged));
+                    assertTrue(request.target().matches("[!-~]+") && request.toString().matches("[^\r\n\0]+"), () -> request + ", seed " + seed);
+                } catch (Relay.HttpException | EOFException refused) {
+                    // as it should be
+                } catch (RuntimeException e) {
+                    fail("seed " + seed + ": " + HexFormat.of().formatHex(damaged), e);
+                }
+            }
+        }
+    }
+
+    /** HTTP over real sockets: what is answered and what is refused, and that a refusal arrives whole and is the last word. */
+    @Nested
+    class Http {
+        private Relay relay;
+        private Raw raw;
+
+        @BeforeEach
+        void start() throws IOException {
+            relay = relay();
+            raw = new Raw(relay.port());
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            raw.close();
+            relay.close();
+        }
+
+        @Test
+        void aConnectionServesOneRequestAfterTheOther() throws IOException {
+            for (int i = 0; i < 3; i++) {
+                Answer answer = Answer.get(raw, "/health");
+                assertEquals(List.of(200, "",
+                        "nosniff"), List.of(answer.status, answer.header("Connection"), answer.header("X-Content-Type-Options")));
+                assertEquals(1, answer.text().lines().count());
+            }
+        }
+
+        @Test
+        void pipelinedRequestsAreAnsweredInOrder() throws IOException {
+            raw.send((Answer.request("GET", "/health") + Answer.request("GET", "/nothing")).repeat(50));
+            for (int i = 0; i < 100; i++) assertEquals(i % 2 == 0 ? 200 : 404, Answer.read(raw, "GET").status);
+        }
+
+        @Test
+        void anUpgradeMayFollowARequestAndFramesMayFollowTheUpgradeInOneWrite() throws IOException {
+            raw.send(concat(bytes(Answer.request("GET", "/health") + Raw.upgrade("/ws-relay/a")), text("1 echo")));
+            assertEquals(200, Answer.read(raw, "GET").status);
+            assertEquals(Raw.ACCEPT, Answer.read(raw, "GET").header("Sec-WebSocket-Accept"));
+            raw.expect("1 self").expect("1 echo");
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"/", "/health", "/nothing"})
+        void headIsAnsweredLikeGetButWithoutABody(String target) throws IOException {
+            Answer get = Answer.get(raw, target), head = Answer.head(raw, target);
+            assertEquals(get.status, head.status);
+            head.expectHeadersOf(get);
+            assertEquals(426, Answer.head(raw, "/ws-relay").status);
+            assertEquals(200, Answer.get(raw, "/health").status);   // which comes next: there was no body
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"HTTP/1.1|Host: h|Connection: close", "HTTP/1.1|Host: h|Connection: Keep-Alive, CLOSE",
+                "HTTP/1.1|Host: h|Connection: x,close", "HTTP/1.0"})
+        void aRequestMayAskForTheEndOfTheConnectionAndAnOldOneNeedsNoHost(String version) throws IOException {
+            Answer answer = Answer.read(raw.send("GET /health " + version.replace("|", "\r\n") + "\r\n\r\n"), "GET");
+            assertEquals(List.of(200, "close"), List.of(answer.status, answer.header("Connection")));
+            raw.expectEnd();
+        }
+
+        @Test
+        void whoHasClosedItsHalfIsStillAnswered() throws IOException {
+            raw.send(Answer.request("GET", "/health")).socket.shutdownOutput();
+            assertEquals(200, Answer.read(raw, "GET").status);
+            raw.expectEnd();
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"GET /", "GET HTTP/1.1", "GET / a HTTP/1.1", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ",
+                "GET\t/\tHTTP/1.1", " / HTTP/1.1", "G@T / HTTP/1.1", "GET / http/1.1", "GET / HTTP/1.1.1", "GET / HTTP/11", "GET / ICY/1.1",
+                "GET a HTTP/1.1", "GET ftp://h/ HTTP/1.1", "CONNECT h:443 HTTP/1.1", "GET /\u00e4 HTTP/1.1", "GET /\0 HTTP/1.1",
+                "GET /\177 HTTP/1.1", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r", "\26\3\1\2\0\1\0\1\374\3\3"})
+        void aBrokenRequestLineIsRefused(String line) throws IOException {
+            refused(400, line + "\r\nHost: h\r\n\r\n");
+        }
+
+        /** What stands between the request line and the empty line; | is CR LF. */
+        @ParameterizedTest
+        @ValueSource(strings = {"X: no host", "Host: h|Host: h", "Host:|Host:", "Host: a, b", "Host: a b", "Host: h/x", "Host: me@h",
+                "Host: h\n", "Host: h\r", "Host: h|X: a\rb", "Host: h|X: a\nb", "Host: h|X: a\0b", "Host: h|X: \33[2J", "Host: h|X: \177",
+                "Host: h|\13X: a", "Host: h|X: a| folded", "Host: h|X: a|\tfolded", " Host: h", "Host : h", "Host: h|X\t: a", "Host: h|X",
+                "Host: h|: a", "Host: h|X Y: a", "Host: h|\u00c4: a"})
+        void aBrokenHeaderIsRefused(String headers) throws IOException {
+            refused(400, "GET / HTTP/1.1\r\n" + headers.replace("|", "\r\n") + "\r\n\r\n");
+        }
+
+        static List<Arguments> otherRefusals() {
+            return List.of(Arguments.of(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Arguments.of(505, "GET / HTTP/3.0\r\n\r\n"),
+                    Arguments.of(505, "GET / HTTP/0.9\r\n\r\n"), Arguments.of(400, "GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n"),
+                    Arguments.of(414, "GET /" + "a".repeat(100_000)), Arguments.of(431, "GET / HTTP/1.1\r\nX: " + "x".repeat(100_000)),
+                    Arguments.of(431, "GET / HTTP/1.1\r\n" + "X: x\r\n".repeat(20_000)),
+                    Arguments.of(405, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n" + "x".repeat(3_000_000)));
+        }
+
+        @ParameterizedTest(name = "{0}")
+        @MethodSource("otherRefusals")
+        void otherVersionsAndWhatIsTooLongAreRefused(int status, String request) throws IOException {
+            refused(status, request);
+        }
+
+        private void refused(int status, String request) throws IOException {
+            expectLastWords(raw.send(request), status);
+        }
+
+        /** The answer and an end arrive although more is sent meanwhile, which would reset a connection that is closed already. */
+        private static void expectLastWords(Raw raw, int status) throws IOException {
+            eventually(() -> assertDoesNotThrow(() -> raw.in.available() > 0), "an answer");
+            for (int i = 0; i < 20; i++) raw.send("more ");
+            assertEquals("close", Answer.read(raw, "GET").expect(status).header("Connection"));
+            raw.expectEnd();
+        }
+
+        static Stream<String> hiddenRequests() {
+            return Stream.of("Content-Length: 4x", "Content-Length: -1", "Content-Length: +40", "Content-Length: 0x28",
+                    "Content-Length: 4 0", "Content-Length:", "Content-Length: 40, 40", "Content-Length: 40|Content-Length: 40",
+                    "Content-Length: 40|Content-Length: 0", "Content-Length: 0|Content-Length: 40", "Content-Length: 18446744073709551656",
+                    "Content-Length: 40", "Content-Length: 0040", "content-length:\t40", "Content-Length: 40|Transfer-Encoding: chunked",
+                    "Transfer-Encoding: chunked|Content-Length: 0", "Content-Length: 0|Transfer-Encoding: identity",
+                    "Transfer-Encoding: chunked", "Transfer-Encoding:\tchunked", "Transfer-Encoding: xchunked",
+                    "Transfer-Encoding: identity", "Transfer-Encoding:", "Transfer-Encoding: chunked|Transfer-Encoding: x",
+                    "Transfer-Encoding : chunked", " Transfer-Encoding: chunked", "X: x| Content-Length: 40", "X: x\nContent-Length: 40",
+                    "X: x\rContent-Length: 40", "Content-Length\t: 40", "X\0: Content-Length: 40")
+                    .flatMap(headers -> Stream.of("GET /", "HEAD /health", "POST /", "GET /ws-relay")
+                            .map(start -> start + " HTTP/1.1|Host: h|" + headers));
+        }
+
+        /** RFC 9112 §11.2: what one side takes for a body must never be a request to the other. */
+        @ParameterizedTest
+        @MethodSource("hiddenRequests")
+        void aRequestHiddenBehindAnotherIsNeverAnswered(String head) throws IOException {
+            raw.send(head.replace("|", "\r\n") + "\r\n\r\nGET /health HTTP/1.1\r\nHost: hidden\r\n\r\n");
+            String all = new String(raw.in.readAllBytes(), StandardCharsets.ISO_8859_1);
+            assertTrue(all.matches("(?s)HTTP/1\\.1 (400|405|411|413) .*"), all);
+            assertEquals(0, all.lastIndexOf("HTTP/1.1 "), all);
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource({"Transfer-Encoding: chunked, 411", "Content-Length: 5, 413", "Content-Length: five, 400",
+                "Content-Length: 0|Transfer-Encoding: chunked, 400"})
+        void aBodyIsRefusedOnPagesAndOnTheRelayAlike(String headers, int status) throws IOException {
+            for (String target : List.of("/health", "/ws-relay/a"))
+                try (var other = new Raw(relay.port())) {
+                    Answer.get(other, target, headers.split("[|]")).expect(status);
+                    other.expectEnd();
+                }
+            for (int i = 0; i < 2; i++) assertEquals(200, Answer.get(raw, "/health", "Content-Length: 0").status);   // which is none
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "GETX"})
+        void otherMethodsAreRefusedAndTheConnectionGoesOn(String method) throws IOException {
+            for (String target : List.of("/", "/health", "/ws-relay/a"))
+                assertEquals("GET, HEAD", Answer.read(raw.send(Answer.request(method, target)), method).expect(405).header("Allow"));
+            assertEquals(200, Answer.get(raw, "/health").status);
+        }
+
+        @Test
+        void theRelaysAddressWithoutAnUpgradeSaysWhatItIsFor() throws IOException {
+            for (String target : List.of("/ws-relay", "/ws-relay/a/b", "/ws-relay?game=1"))
+                assertEquals("websocket", Answer.get(raw, target).expect(426).header("Upgrade"));
+            Answer.get(raw, "/ws-relayed").expect(404);
+        }
+
+        @Test
+        void withoutAFolderThereIsASentenceAtTheRootAndNothingElse() throws IOException {
+            Answer.get(raw, "/").expect(200);
+            for (String target : List.of("/spacewar/", "/index.html", "//", "/metrics", "/health/", "/healthy",
+                    "*")) Answer.get(raw, target).expect(404);
+        }
+
+        @Test
+        void aHeadThatIsNotThereInTimeIsRefusedAndTheSentenceArrivesAlthoughMoreTricklesIn() throws IOException {
+            try (var hasty = relay(options -> {
+                options.headTime = 300;
+                options.farewellTime = 6_000;   // of which a third is for the sentence
+            }); var slow = new Raw(hasty.port())) {
+                slow.send("GET / HTTP/1.1\r\nX: ");
+                eventually(() -> assertDoesNotThrow(() -> slow.send("x").in.available() > 0), "an answer to what trickles in");
+                expectLastWords(slow, 408);
+            }
+        }
+
+        @Test
+        void aConnectionOnWhichNothingIsAskedIsClosedWithoutAWord() throws IOException {
+            try (var hasty = relay(options -> options.headTime = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
+                assertEquals(200, Answer.get(used, "/health").status);
+                used.expectEnd();
+                fresh.expectEnd();
+            }
+        }
+
+        @Test
+        void metricsAreThereOnlyIfAskedForAndCountWhatHappened() throws IOException {
+            Answer.get(raw, "/metrics").expect(404);
+            Consumer<Relay.Options> settings = options -> {
+                options.metrics = true;
+                options.maxClients = 3;
+            };
+            try (var counting = relay(settings);
+                    var first = Raw.open(counting, "/ws-relay/a").expect("1 self");
+                    var second = Raw.open(counting, "/ws-relay/a").expect("2 self");
+                    var third = Raw.open(counting, "/ws-relay/b").expect("1 self")) {
+                first.expect("2 join").send(text("* hello"));
+                second.expect("1 join").expect("1 hello").send(text("1 h\u00e9")).send(text("2 me")).send(text("9 nobody")).expect("2 me");
+                first.expect("2 h\u00e9");
+                expectMetrics(counting, Map.of("relay_rooms", 2, "relay_clients", 3, "relay_messages_received_total", 4,
+                        "relay_deliveries_total", 3, "relay_delivered_bytes_total", 9 + 7 + 6));   // with a header of two bytes each
+                try (var fourth = Raw.open(counting, "/ws-relay/a")) {
+                    fourth.expectClose(1013);
+                }
+                first.send(close(1000, "")).expectClose(1000);
+                second.send(close(4321, "done")).expect("1 quit").expectClose(4321);
+                third.send("\0\0").expectClose(1002);
+                expectMetrics(counting, Map.of("relay_rooms", 0, "relay_clients", 0, "relay_closes_total{code=\"1000\"}", 1,
+                        "relay_closes_total{code=\"1002\"}", 1, "relay_closes_total{code=\"1013\"}", 1, "relay_closes_total{code=\"4321\"}", 1));
+            }
+        }
+
+        private static void expectMetrics(Relay relay, Map<String, Integer> expected) {
+            var samples = new HashMap<String, Integer>();
+            eventually(() -> {
+                samples.putAll(assertDoesNotThrow(() -> samples(Answer.get(relay, "/metrics"))));
+                return samples.entrySet().containsAll(expected.entrySet());
+            }, expected.toString());
+            assertTrue(samples.get("relay_uptime_seconds") < 3600);
+        }
+
+        /** Prometheus' text format: each family has its TYPE line before its samples. */
+        private static Map<String, Integer> samples(Answer answer) {
+            assertTrue(answer.header("Content-Type").startsWith("text/plain;"), answer.header("Content-Type"));
+            assertTrue(answer.text().endsWith("\n"));
+            var samples = new HashMap<String, Integer>();
+            var families = new HashSet<String>();
+            for (String line : answer.text().split("\n"))
+                if (line.matches("# TYPE [a-z_]+ (counter|gauge)")) {
+                    assertTrue(families.add(line.split(" ")[2]), line);
+                } else if (!line.startsWith("# HELP ")) {
+                    assertTrue(line.matches("[a-z_]+(\\{[a-z]+=\"[^\"\\\\]*\"})? [0-9]+"), line);
+                    assertTrue(families.contains(line.split("[ {]")[0]), answer::text);
+                    samples.put(line.split(" ")[0], Integer.valueOf(line.split(" ")[1]));
+                }
+            return samples;
+        }
+    }
+
+    /** The files of a folder: whole, cached with care, and nothing else. */
+    @Nested
+    class FilesOfTheGame {
+        @TempDir
+        Path outside;
+        private Path game;
+        private Relay relay;
+        private Raw raw;
+
+        @BeforeEach
+        void start() throws IOException {
+            game = outside.resolve("game");
+            put("index.html", "<title>game</title>");
+            put("sub/index.html", "<title>sub</title>");
+            put("a.txt", "a file");
+            relay = relay(options -> options.folder = game);
+            raw = new Raw(relay.port());
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            raw.close();
+            relay.close();
+        }
+
+        private void put(String name, String content) throws IOException {
+            Files.createDirectories(game.resolve(name).getParent());
+            Files.writeString(game.resolve(name), content);
+        }
+
+        private Answer expect(int status, String target, String... headers) throws IOException {
+            Answer answer = Answer.get(raw, target, headers);
+            assertEquals(status, answer.status, target);
+            return answer;
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource({"a.html, text/html; charset=utf-8", "a.css, text/css; charset=utf-8", "a.js, text/javascript; charset=utf-8",
+                "a.mjs, text/javascript; charset=utf-8", "a.json, application/json", "a.svg, image/svg+xml", "a.png, image/png",
+                "a.jpg, image/jpeg", "a.webp, image/webp", "a.ico, image/x-icon", "a.gif, image/gif", "a.wasm, application/wasm",
+                "a.woff2, font/woff2", "a.mp3, audio/mpeg", "a.ogg, audio/ogg", "a.wav, audio/wav", "a.txt, text/plain; charset=utf-8",
+                "a.webmanifest, application/manifest+json", "A.HTML, text/html; charset=utf-8", "a.min.js, text/javascript; charset=utf-8",
+                "a.unknown, application/octet-stream", "a, application/octet-stream"})
+        void aFileHasTheTypeOfItsExtension(String name, String type) throws IOException {
+            put("types/" + name, "content");
+            Answer answer = expect(200, "/game/types/" + name);
+            assertEquals(List.of("content", type, "nosniff", "no-cache"), List.of(answer.text(), answer.header("Content-Type"),
+                    answer.header("X-Content-Type-Options"), answer.header("Cache-Control")));
+        }
+
+        @Test
+        void aPolicyLetsTheGameRunAndNoInlineScript() throws IOException {
+            var policy = Arrays.stream(expect(200, "/game/").header("Content-Security-Policy").split("; *")).map(rule -> rule.split(" ", 2))
+                    .collect(Collectors.toMap(rule -> rule[0], rule -> rule[1]));
+            String scripts = policy.getOrDefault("script-src", policy.get("default-src"));
+            assertTrue(scripts.contains("'self'"), scripts);
+            assertFalse(scripts.matches(".*('unsafe-inline'|'unsafe-eval'|\\*|data:|blob:|https?:).*"), scripts);
+            assertTrue(policy.get("connect-src").matches(".*'self'.*wss?:.*"), policy::toString);
+        }
+
+        @Test
+        void aBrowserThatHasTheFileIsToldSo() throws IOException {
+            Files.setLastModifiedTime(game.resolve("a.txt"), java.nio.file.attribute.FileTime.fromMillis(1_700_000_000_500L));
+            Answer answer = expect(200, "/game/a.txt");
+            String etag = answer.header("ETag"), modified = answer.header("Last-Modified");
+            assertTrue(etag.matches("\"[!-~&&[^\"]]+\""), etag);
+            assertEquals("Tue, 14 Nov 2023 22:13:20 GMT", modified);
+            for (String same : List.of("If-None-Match: " + etag, "If-None-Match: W/" + etag, "If-None-Match: *",
+                    "If-None-Match: \"x\", W/\"y\" ," + etag,
+                    "If-None-Match: \"x\"\r\nIf-None-Match: " + etag, "If-Modified-Since: " + modified,
+                    "If-None-Match: " + etag + "\r\nIf-Modified-Since: Mon, 13 Nov 2023 00:00:00 GMT")) {
+                Answer fresh = expect(304, "/game/a.txt", same);
+                assertEquals(List.of(etag, "no-cache"), List.of(fresh.header("ETag"), fresh.header("Cache-Control")));
+            }
+            for (String other : List.of("If-None-Match: \"x\"", "If-None-Match: " + etag.replace("\"", ""),
+                    "If-Modified-Since: Tue, 14 Nov 2023 22:13:19 GMT",
+                    "If-Modified-Since: yesterday", "If-None-Match: \"x\"\r\nIf-Modified-Since: " + modified))   // the tag decides if there is one
+                expect(200, "/game/a.txt", other);
+        }
+
+        @Test
+        void aFileThatHasChangedIsSentAnew() throws IOException {
+            Answer old = expect(200, "/game/a.txt");
+            put("a.txt", "another file");
+            Answer now = expect(200, "/game/a.txt", "If-None-Match: " + old.header("ETag"));
+            assertEquals("another file", now.text());
+            assertNotEquals(old.header("ETag"), now.header("ETag"));
+            Files.delete(game.resolve("a.txt"));
+            expect(404, "/game/a.txt", "If-None-Match: *");
+        }
+
+        @Test
+        void headTellsAllAboutAFileButItsContent() throws IOException {
+            Answer.head(raw, "/game/a.txt").expectHeadersOf(expect(200, "/game/a.txt"));
+            assertEquals("a file", expect(200, "/game/a.txt").text());
+        }
+
+        @Test
+        void largeAndEmptyFilesArriveByteForByte() throws IOException {
+            var content = new byte[5_000_001];
+            new Random(1).nextBytes(content);
+            Files.write(game.resolve("large.bin"), content);
+            put("empty.js", "");
+            assertArrayEquals(content, expect(200, "/game/large.bin").body);
+            assertEquals(0, expect(200, "/game/empty.js").body.length);
+            assertEquals("a file", expect(200, "/game/a.txt").text());
+        }
+
+        @Test
+        void aBrowserThatTakesNothingOfALargeFileIsGivenUp() throws IOException {
+            try (var file = new RandomAccessFile(game.resolve("large.bin").toFile(), "rw"); var hasty = relay(options -> {
+                options.folder = game;
+                options.stallTime = 200;
+            }); var lazy = new Raw(hasty.port())) {
+                file.setLength(64 << 20);
+                lazy.send(Answer.request("GET", "/game/large.bin"));
+                eventually(() -> {
+                    try {
+                        return lazy.send("x") != lazy;
+                    } catch (IOException closed) {
+                        return true;
+                    }
+                }, "an end");
+            }
+        }
+
+        @ParameterizedTest(name = "{0} -> {1}")
+        @CsvSource({"/, /game/", "/?game=1&x=/, /game/?game=1&x=/", "/game, /game/", "/game?a=b?c, /game/?a=b?c", "/game/sub, /game/sub/",
+                "/game/sub?x, /game/sub/?x", "/%67ame/su%62, /%67ame/su%62/", "http://h/game/sub, /game/sub/"})
+        void aFolderIsRedirectedToItsSlashRelativelyAndWithTheQuery(String target, String expected) throws IOException {
+            String location = expect(302, target).header("Location");
+            assertFalse(location.startsWith("/") || location.contains("//"), location);   // relative, for proxies that add a prefix
+            assertEquals("http://h" + expected, URI.create("http://h").resolve(target).resolve(location).toString());
+            assertTrue(expect(200, expected).header("Content-Type").startsWith("text/html"));
+        }
+
+        @Test
+        void aFoldersPageIsItsIndex() throws IOException {
+            Files.createDirectories(game.resolve("bare"));
+            Files.createDirectories(game.resolve("odd/index.html"));
+            assertEquals("<title>game</title>", expect(200, "/game/").text());
+            assertEquals("<title>game</title>", expect(200, "/game/index.html?v=1").text());
+            assertEquals("<title>sub</title>", expect(200, "/game/sub/").text());
+            expect(404, "/game/bare/");
+            expect(404, "/game/odd/");
+        }
+
+        /** Where the locale knows ASCII alone, Java cannot name other files. */
+        private static boolean isNameHere(String name) {
+            return name.matches("[ -~]*") || System.getProperty("sun.jnu.encoding").equals("UTF-8");
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"with space.txt", "100%.txt", "a+b&c=d.txt", "what?.txt", "#1.txt", "it's (2) [x].txt",
+                "gr\u00f6\u00dfe.txt", "\u5b87\u5b99.txt", "\ud83d\ude80.txt"})
+        void aNameMayHoldWhatAUrlMustEncode(String name) throws IOException {
+            Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
+            put(name, name);
+            assertEquals(name, expect(200, "/game/" + URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20")).text());
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"my game", "100%", "a+b", "what?#", ".arena", "gr\u00f6\u00dfe"})
+        void aFolderIsMountedUnderItsOwnNameWhateverThatIs(String name) throws Exception {
+            Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
+            Path folder = Files.createDirectories(outside.resolve(name));
+            Files.writeString(folder.resolve("index.html"), name);
+            try (var other = relay(options -> options.folder = folder);
+                    var client = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.ALWAYS).build()) {
+                var start = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + other.port() + "/?game=1")).build();
+                var page = client.send(start, HttpResponse.BodyHandlers.ofString());
+                assertEquals(List.of(200, name, "/" + name + "/",
+                        "game=1"), List.of(page.statusCode(), page.body(), page.uri().getPath(), page.uri().getQuery()));
+                String location = page.previousResponse().orElseThrow().headers().firstValue("Location").orElseThrow();
+                assertTrue(location.matches("[!-~]+"), location);
+            }
+        }
+
+        @Test
+        void aFolderThatIsItselfALinkIsServed() throws IOException {
+            Path link = Files.createSymbolicLink(outside.resolve("linked"), game);
+            try (var other = relay(options -> options.folder = link)) {
+                assertEquals("a file", Answer.get(other, "/linked/a.txt").text());
+                assertEquals(404, Answer.get(other, "/game/a.txt").status);
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"/game/../secret.txt", "/../secret.txt", "/game/sub/../a.txt", "/game/./a.txt", "/./game/a.txt", "/game/..",
+                "/game/.", "/..", "/.", "/game/%2e%2e/secret.txt", "/game/%2E%2e/secret.txt", "/game/.%2e/secret.txt", "/game/%2e/a.txt",
+                "/game/..%2fsecret.txt", "/game/%2e%2e%2fsecret.txt", "/game%2fa.txt", "/game/sub%2findex.html", "/game/..%5csecret.txt",
+                "/game/..\\secret.txt", "/game\\a.txt", "/game/%252e%252e/secret.txt", "/game/%252e%252e%252fsecret.txt", "/game/a.txt%00",
+                "/game/a.txt%00.html", "/game/%00", "/game/a.txt%0a", "/game/a.txt%7f", "/game//a.txt", "//game/a.txt", "/game/sub//", "//",
+                "//evil.example/", "/game/%c0%ae%c0%ae/secret.txt", "/game/%c0%af", "/game/%e0%80%ae%e0%80%ae/secret.txt", "/game/%ff",
+                "/game/..;/secret.txt", "/game/.hidden", "/game/%2ehidden", "/game/.git/config", "/game/.git/", "/game/sub/.hidden",
+                "/game/a.txt/", "/game/a.txt/x", "/game/a.txt::$DATA", "/game/a.txt%3a", "/game/%", "/game/%4", "/game/%zz",
+                "/game/%u0061.txt", "/game/none", "/game/none/", "/gam", "/games/", "/Game/a.txt", "/game/a.txt#", "/game/a.txt#x",
+                "/secret.txt", "/etc/passwd", "/game/etc/passwd", "http://h/game/../secret.txt", "*"})
+        void nothingElseIsThere(String target) throws IOException {
+            Files.writeString(outside.resolve("secret.txt"), "secret");
+            for (String name : List.of(".hidden", "sub/.hidden", ".git/config", ".git/index.html")) put(name, "hidden");
+            Answer answer = Answer.get(raw, target);
+            answer.expect(target.contains("#") && answer.status == 400 ? 400 : 404);   // that one is no path at all
+        }
+
+        @Test
+        void linksWithinTheFolderWorkAndThoseThatLeadOutDoNot() throws IOException {
+            Path away = Files.createDirectories(outside.resolve("game-away"));   // begins like the folder, and is another
+            Files.writeString(away.resolve("index.html"), "secret");
+            link("file-in.txt", "a.txt");
+            link("in", "sub");
+            link("file-out.txt", "../game-away/index.html");
+            link("absolute-out.txt", away + "/index.html");
+            link("twice.txt", "file-out.txt");
+            link("sub/out", away.toString());
+            link("up", "..");
+            link("broken", "nowhere");
+            link("loop", "loop");
+            Files.delete(game.resolve("index.html"));
+            link("index.html", away + "/index.html");
+            assertEquals("a file", expect(200, "/game/file-in.txt").text());
+            assertEquals("<title>sub</title>", expect(200, "/game/in/").text());
+            for (String target : List.of("file-out.txt", "absolute-out.txt", "twice.txt", "sub/out", "sub/out/", "sub/out/index.html", "in/out/",
+                    "up", "up/",
+                    "up/game-away/index.html", "broken", "loop", "", "index.html")) expect(404, "/game/" + target);
+        }
+
+        private void link(String name, String to) throws IOException {
+            Files.createSymbolicLink(game.resolve(name), Path.of(to));
+        }
+    }
+
+    /** Which pages may connect (RFC 6455 §10.2): those of the relay's own host, those named with --origin, and whoever is no page. */
+    @Nested
+    class OriginRule {
+        private static Answer connect(String origin, String host, String... options) throws IOException {
+            var command = Relay.Command.parse(Stream.of(options).flatMap(option -> Stream.of("--origin", option)).toArray(String[]::new));
+            var allowed = assertInstanceOf(Relay.Command.Run.class, command).options().origins;
+            try (var relay = relay(settings -> settings.origins.addAll(allowed)); var raw = new Raw(relay.port())) {
+                String upgrade = Raw.upgrade("/ws-relay/a", origin == null ? "" : "Origin: " + origin + "\r\n").replace("Host: localhost",
+                        "Host: " + host);
+                return Answer.read(raw.send(upgrade), "GET");
+            }
+        }
+
+        @Test
+        void whoIsNoPageMayConnect() throws IOException {
+            assertEquals(101, connect(null, "localhost").status);
+            assertEquals(101, connect(null, "localhost", "https://a.example").status);
+        }
+
+        @ParameterizedTest(name = "{0} to {1}")
+        @CsvSource({"http://localhost:8080, localhost:8080", "https://localhost:8080, localhost:8080", "http://a.example, a.example",
+                "http://a.example, a.example:80", "https://a.example, a.example:443", "https://a.example, a.example",
+                "http://a.example:80, a.example", "https://a.example:443, a.example", "HTTPS://A.Example, a.example",
+                "https://a.example, A.EXAMPLE", "http://[::1]:8080, [::1]:8080", "http://[::1], [::1]:80", "http://[::80], [::80]",
+                "http://[2001:db8::A]:8080, [2001:DB8::a]:8080"})
+        void aPageOfTheSameHostAndPortMayConnect(String origin, String host) throws IOException {
+            assertEquals(101, connect(origin, host).status);
+            assertEquals(101, connect(origin, host, "https://b.example").status);
+        }
+
+        @ParameterizedTest(name = "{0} to {1}")
+        @CsvSource({"http://127.0.0.1:8080, localhost:8080", "http://localhost:8081, localhost:8080", "http://localhost, localhost:8080",
+                "http://localhost:8080, localhost", "http://localhost:80800, localhost:8080", "http://a.example:8443, a.example:8",
+                "http://evil.example, a.example", "http://a.example.evil.example, a.example", "http://evila.example, a.example",
+                "http://sub.a.example, a.example", "http://a.example, sub.a.example", "http://evil.example//a.example, a.example",
+                "http://[::80], [:]", "'http://a.example, http://a.example', a.example", "'', a.example", "'', ''", "a.example, a.example",
+                "//a.example, a.example", "null, a.example", "null, null", "chrome-extension://abcdef, a.example", "file://, a.example"})
+        void anotherPageMayNotAndIsToldWhatWouldAllowIt(String origin, String host) throws IOException {
+            String body = connect(origin, host).expect(403).text();
+            for (String part : List.of(origin, host, "--origin " + origin)) assertTrue(body.contains(part), body);
+        }
+
+        @ParameterizedTest(name = "{0} with --origin {1}: {2}")
+        @CsvSource({"http://b.example, *, 101", "null, *, 101", "null, null, 101", "https://b.example, https://b.example, 101",
+                "https://b.example, https://b.example/, 101", "https://b.example, HTTPS://B.Example:443, 101",
+                "https://B.EXAMPLE, https://b.example, 101", "https://c.example, https://b.example https://c.example, 101",
+                "chrome-extension://abcdef, chrome-extension://abcdef, 101", "http://b.example, https://b.example, 403",
+                "https://b.example:8443, https://b.example, 403", "https://sub.b.example, https://b.example, 403",
+                "https://b.example, null, 403"})
+        void theOptionAllowsThatOriginAndNoOther(String origin, String options, int expected) throws IOException {
+            assertEquals(expected, connect(origin, "a.example", options.split(" ")).status);
+        }
+
+        @Test
+        void filesAreServedWhateverTheOrigin() throws IOException {
+            try (var relay = relay()) {
+                assertEquals(200, Answer.get(relay, "/health", "Origin: http://evil.example").status);
+            }
+        }
+    }
+
+    // --- the program -------------------------------------------------------------------------
+
+    /** A program in a process of its own, and the lines it prints. It ends with the block that it was started in. */
+    static final class Program implements AutoCloseable {
+        static final Path ROOT = Path.of("").toAbsolutePath();
+        static final String JAVA = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+
+        final Process process;
+        final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();
+        private final List<Thread> readers;
+
+        Program(Path folder, Map<String, String> environment, List<String> command) throws IOException {
+            var builder = new ProcessBuilder(command).directory(folder.toFile());
+            builder.environment().keySet().removeAll(Set.of("HOME",   // as in a service; and what java would speak of
+                    "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
+            builder.environment().putAll(environment);
+            process = builder.start();
+            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().forEach(out::add)),
+                    Thread.startVirtualThread(() -> process.errorReader().lines().forEach(err::add)));
+        }
+
+        /** The relay under test, with these arguments. */
+        static Program relay(Path folder, String... args) throws IOException {
+            String classes = URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation().toString()).getPath();
+            var java = Stream.of(JAVA, "-XX:TieredStopAtLevel=1", "-cp", classes, "Relay");
+            return new Program(folder, Map.of(), Stream.concat(java, Stream.of(args)).toList());
+        }
+
+        /** The address in its first line, once that is there. */
+        URI url() {
+            eventually(() -> !out.isEmpty() || !process.isAlive(), "a first line");
+            assertFalse(out.isEmpty(), () -> "it has ended: " + err);
+            return URI.create(out.getFirst());
+        }
+
+        Raw open(String path, String... headers) throws IOException {
+            var raw = new Raw(url().getPort());
+            assertEquals(101, Answer.read(raw.send(Raw.upgrade(path, headers)), "GET").status);
+            return raw.expect("1 self");
+        }
+
+        void expectLine(String regex) {
+            try {
+                eventually(() -> out.stream().anyMatch(line -> line.matches(regex)), regex);
+            } catch (AssertionError e) {
+                fail(String.join("\n", out), e);
+            }
+        }
+
+        /** What is there at that address, after redirects. */
+        static String page(URI uri) throws Exception {
+            try (var client = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.ALWAYS).build()) {
+                var page = client.send(HttpRequest.newBuilder(uri).build(), HttpResponse.BodyHandlers.ofString());
+                assertEquals(200, page.statusCode(), page.body());
+                return page.body();
+            }
+        }
+
+        void signal(String name) throws Exception {
+            assertEquals(0, new ProcessBuilder("kill", "-" + name, process.pid() + "").start().waitFor());
+        }
+
+        /** Waits until it has ended and all it has printed is here. */
+        int exitCode() throws InterruptedException {
+            assertTrue(process.waitFor(40, TimeUnit.SECONDS), () -> "it goes on: " + out + err);
+            for (Thread reader : readers) reader.join();
+            return process.exitValue();
+        }
+
+        Program expectExit(int code) throws InterruptedException {
+            assertEquals(code, exitCode(), () -> out + "\n" + err);
+            return this;
+        }
+
+        /** The one line of its standard error; there is nothing else. */
+        String complaint() {
+            assertEquals(List.of(List.of(), 1), List.of(out, err.size()), err::toString);
+            return err.getFirst();
+        }
+
+        @Override
+        public void close() {
+            process.toHandle().destroyForcibly();   // Process would close the streams under the readers
+            process.onExit().join();
+        }
+    }
+
+    /** Arguments, exit codes, what is printed on start, and how a signal ends it. */
+    @Nested
+    class CommandLine {
+        @TempDir
+        static Path folder;
+
+        private static Relay.Options parse(String... words) {
+            return assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words), () -> Arrays.toString(words)).options();
+        }
+
+        static List<Arguments> options() throws IOException {
+            String dir = Files.createDirectories(folder.resolve("arena")).toString();
+            return List.of(option("--host", "127.0.0.2", options -> options.host.getHostAddress(), "127.0.0.2"),
+                    option("--host", "::1", options -> options.host.isLoopbackAddress(), true),
+                    option("--dir", dir, options -> options.folder.toString(), dir),
+                    option("--dir", dir + "/../arena/", options -> options.folder.toString(), dir),
+                    option("--origin", "*", options -> options.origins, List.of("*")),
+                    option("--origin", "https://A.example/", options -> options.origins, List.of("https://a.example")),
+                    option("--max-clients", "7", options -> options.maxClients, 7),
+                    option("--max-message", "65536", options -> options.maxMessage, 65536));
+        }
+
+        private static Arguments option(String option, String value, Function<Relay.Options, Object> field, Object expected) {
+            return Arguments.of(option, value, field, expected);
+        }
+
+        @ParameterizedTest(name = "{0} {1}")
+        @MethodSource("options")
+        void anOptionTakesTheNextWord(String option, String value, Function<Relay.Options, Object> field, Object expected) {
+            assertEquals(expected, field.apply(parse(option, value)));
+            assertEquals(expected, field.apply(parse("--quiet", option, value, "9000")));
+        }
+
+        @Test
+        void withoutArgumentsThereAreDefaults() {
+            var options = parse();
+            assertNull(options.host);
+            assertEquals(List.of(8080, Path.of("spacewar"), List.of(), 10_000, 1 << 20, false, false),
+                    List.of(options.port, options.folder, options.origins, options.maxClients, options.maxMessage, options.metrics, options.quiet));
+        }
+
+        @Test
+        void optionsComeInAnyOrderAndOriginsAddUp() {
+            var options = parse("--metrics", "--origin", "https://a.example", "0", "--origin", "null", "--quiet");
+            assertEquals(List.of(0, List.of("https://a.example", "null"), true, true),
+                    List.of(options.port, options.origins, options.metrics, options.quiet));
+            assertEquals(65535, parse("65535").port);
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"65536", "-1", "80a", "port", "99999999999999999999", "+80", "0x50", "--unknown", "-x", "-", "--",
+                "--Metrics", "--metrics=9000", "--host=127.0.0.1", "--host", "--host|1:2:3", "--host|", "--dir", "--dir|no-such-folder",
+                "--dir|/", "--dir|", "--origin", "--origin|example.com", "--origin|https://a.example/path", "--origin|https://",
+                "--origin|*.example.com", "--max-clients", "--max-clients|0", "--max-clients|-5", "--max-clients|many", "--max-message|0",
+                "--max-message|1M", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
+        void whatMakesNoSenseIsToldInOneLine(String words) {
+            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.split("[|]", -1)));
+            assertEquals(2, said.exitCode());
+            assertTrue(said.text().matches("relay: [ -~]{10,}"), said::text);
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"--unknown", "80800", "--dir none"})
+        void whatMakesNoSenseEndsTheProcessWithCodeTwo(String words) throws Exception {
+            try (var program = Program.relay(folder, words.split(" "))) {
+                String complaint = program.expectExit(2).complaint();
+                assertTrue(complaint.contains(words.replaceFirst(".* ", "")), complaint);
+            }
+        }
+
+        @Test
+        void helpNamesEveryOptionAndItsDefault() throws Exception {
+            try (var program = Program.relay(folder, "--help")) {
+                assertEquals(List.of(), program.expectExit(0).err);
+                String help = String.join(" ", program.out).replaceAll(" +", " ");
+                var defaults = new Relay.Options();
+                for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
+                        "--dir PATH .*\\(default: .* " + defaults.folder + " .*--origin", "--origin URL .*\\(default: .*--max-clients",
+                        "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
+                        "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--metrics",
+                        "--metrics .*\\(default: .*--quiet", "--quiet .*\\(default: .*--help"))
+                    assertTrue(help.matches(".*" + part + ".*"), part);
+            }
+        }
+
+        @Test
+        void theSourceFileRunsAsItIs() throws Exception {
+            try (var program = new Program(Program.ROOT, Map.of(), List.of(Program.JAVA, "Relay.java", "--version"))) {
+                assertEquals(List.of("relay 1.0"), program.expectExit(0).out);
+            }
+        }
+
+        @Test
+        void anOlderJavaComplainsInWordsThatHelp() throws Exception {
+            var home = oldJdk();
+            Assumptions.assumeTrue(home.isPresent(), "needs a JDK older than 21 to try, such as openjdk-17-jdk-headless");
+            try (var program = new Program(Program.ROOT, Map.of(), List.of(home.get() + "/bin/java", "Relay.java", "--version"))) {
+                assertNotEquals(0, program.exitCode());
+                int complaint = 0;
+                while (!program.err.get(complaint).contains(" error: ")) complaint++;
+                assertTrue(program.err.get(complaint + 1).contains("needs Java 21 or newer"), program.err::toString);
+            }
+        }
+
+        /** A JDK that runs source files but is too old. */
+        static Optional<Path> oldJdk() throws IOException {
+            Path jdks = Path.of("/usr/lib/jvm");
+            if (!Files.isDirectory(jdks)) return Optional.empty();
+            try (var homes = Files.list(jdks)) {
+                return homes.filter(home -> Files.exists(home.resolve("bin/javac")) && Files.exists(home.resolve("release")))
+                        .filter(home -> assertDoesNotThrow(() -> Files.readString(home.resolve("release")))
+                                .matches("(?s).*JAVA_VERSION=\"(1[1-9]|20)\\b.*")).findFirst();
+            }
+        }
+
+        @Test
+        void aPortInUseAndAnAddressThatIsNotOursAreToldInOneLineEach() throws Exception {
+            try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", relay.port() + "");
+                    var foreign = Program.relay(folder, "--host", "203.0.113.1", "0")) {   // RFC 5737: nobody's
+                String complaint = taken.expectExit(1).complaint();
+                assertTrue(complaint.contains("port " + relay.port()) && complaint.contains("in use"), complaint);
+                complaint = foreign.expectExit(1).complaint();
+                assertFalse(complaint.contains("another"), complaint);   // a port would be of no help
+            }
+        }
+
+        @Test
+        void theFirstLineIsAnAddressThatOpensTheGame() throws Exception {
+            Path game = Files.createDirectories(folder.resolve("my game"));
+            Files.writeString(game.resolve("index.html"), "<title>mine</title>");
+            try (var program = Program.relay(folder, "--host", "127.0.0.1", "--dir", game.toString(), "0")) {
+                assertEquals("<title>mine</title>", Program.page(program.url()));
+                assertEquals(1, program.out.size(), program.out::toString);   // --host: that address and no other
+            }
+        }
+
+        @Test
+        void theSecondLineIsForOthersOnTheNetworkAndAMissingFolderIsTold() throws Exception {
+            var ours = NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses).filter(InetAddress::isSiteLocalAddress)
+                    .map(InetAddress::getHostAddress).toList();
+            try (var program = Program.relay(folder, "0")) {
+                var url = program.url();
+                assertEquals("localhost", url.getHost());
+                assertTrue(url.getPort() > 0);
+                Program.page(url);
+                program.expectLine(".*'spacewar'.*/ws-relay.*");
+                assertEquals(ours.isEmpty() ? 2 : 3, program.out.size(), program.out::toString);
+                if (!ours.isEmpty()) {
+                    var other = URI.create(program.out.get(1).split(" ")[0]);
+                    assertTrue(ours.contains(other.getHost()) && other.getPort() == url.getPort(), program.out::toString);
+                }
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"TERM", "INT"})
+        void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
+            try (var program = Program.relay(folder, "--host", "127.0.0.1", "0");
+                    var calm = program.open("/ws-relay/calm");
+                    var stuck = program.open("/ws-relay/stuck");
+                    var flood = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/stuck"))) {
+                Assumptions.assumeFalse(signal.equals("INT") && ignoresInterrupts(program.process.pid()),
+                        "this shell's background jobs ignore SIGINT");
+                stuck.expect("2 join");
+                var written = new AtomicLong();
+                Thread.startVirtualThread(() -> {
+                    byte[] message = text("1 flood " + "x".repeat(100_000));
+                    try {
+                        while (flood.send(message) == flood) written.addAndGet(message.length);
+                    } catch (IOException over) {
+                        // the relay has ended, as it should
+                    }
+                });
+                var seen = new AtomicLong(-1);
+                eventually(() -> {
+                    assertDoesNotThrow(() -> Thread.sleep(100));
+                    return written.get() > 0 && written.get() == seen.getAndSet(written.get());
+                }, "a flood that has come to a stand");
+
+                long start = System.nanoTime();
+                program.signal(signal);
+                assertEquals(1001, calm.receive().code());
+                int code = program.exitCode();
+                assertTrue(code == 0 || code == 143 && signal.equals("TERM"), "exit code " + code);
+                assertTrue(System.nanoTime() - start < 10_000_000_000L, "5 s are promised");
+                assertEquals(List.of(), program.err);
+            }
+        }
+
+        private static boolean ignoresInterrupts(long pid) throws IOException {
+            Path status = Path.of("/proc/" + pid + "/status");
+            return Files.exists(status) && Files.readString(status).matches("(?s).*SigIgn:\\s*[0-9a-f]*[2367abef]\\n.*");
+        }
+    }
+
+    /** What the relay says about its clients: one line each, which no client can forge. */
+    @Nested
+    class Log {
+        @TempDir
+        static Path folder;
+        private static final String TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ ";
+        private Program program;
+
+        @BeforeEach
+        void start() throws IOException {
+            program = Program.relay(folder, "--host", "127.0.0.1", "--max-clients", "2", "0");
+        }
+
+        @AfterEach
+        void stop() {
+            program.close();
+        }
+
+        @Test
+        void joinsQuitsAndRefusalsHaveALineEach() throws IOException {
+            try (var first = program.open("/ws-relay/a?game=1");
+                    var second = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/a?game=1"))) {
+                program.expectLine(TIME + "join /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1");
+                program.expectLine(TIME + "join /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1");
+                try (var third = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/b"))) {
+                    assertEquals(101, Answer.read(third, "GET").status);
+                    program.expectLine(TIME + "refuse /ws-relay/b - 127\\.0\\.0\\.1 1013 .*full.*");
+                }
+                first.send(close(4000, "had enough"));
+                program.expectLine(TIME + "quit /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1 4000 had enough");
+                second.send(text("hello"));
+                program.expectLine(TIME + "quit /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1 1008 .*'hello'.*");
+            }
+            try (var raw = new Raw(program.url().getPort())) {
+                Answer.get(raw, "/ws-relay/c").expect(426);
+                program.expectLine(TIME + "refuse /ws-relay/c - 127\\.0\\.0\\.1 426 .*");
+                Answer.read(raw.send(Raw.upgrade("/ws-relay/c", "Origin: http://evil.example\r\n")), "GET").expect(403);
+                program.expectLine(TIME + "refuse /ws-relay/c - 127\\.0\\.0\\.1 403 .*http://evil\\.example.*");
+                Answer.read(raw.send("\33[2J\r\n"), "GET").expect(400);
+                program.expectLine(TIME + "refuse - - 127\\.0\\.0\\.1 400 .*");
+            }
+            assertEquals(8, program.out.stream().filter(line -> line.matches(TIME + ".*")).count(), program.out::toString);
+        }
+
+        @Test
+        void nobodyCanForgeALineOrReachTheTerminal() throws IOException {
+            String forgery = "\r\n2030-01-01T00:00:00Z join /ws-relay/forged 1 1.2.3.4\n\33[31m\u0085\u2028\u202e\7";
+            try (var raw = program.open("/ws-relay/a")) {
+                raw.send(close(4000, forgery));
+                program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 4000 .*forged.*");
+            }
+            try (var raw = program.open("/ws-relay/b")) {
+                raw.send(text(forgery));
+                program.expectLine(TIME + "quit /ws-relay/b 1 127\\.0\\.0\\.1 1008 .*");
+            }
+            for (String upgrade : List.of(Raw.upgrade("/ws-relay/\u0085"),
+                    Raw.upgrade("/ws-relay/c", "Origin: \u009b31m" + "b".repeat(2000) + "\r\n"),
+                    Raw.upgrade("/ws-relay/" + "a".repeat(4000), "Origin: null\r\n")))
+                try (var raw = new Raw(program.url().getPort())) {
+                    assertTrue(Answer.read(raw.send(upgrade), "GET").status > 399);
+                }
+            program.expectLine(TIME + "refuse .* 400 .*");
+            program.expectLine(TIME + "refuse /ws-relay/c .* 403 .*");
+            program.expectLine(TIME + "refuse /ws-relay/aaa.* 403 .*");
+            for (String line : program.out.subList(2, program.out.size()))
+                assertTrue(line.matches(TIME + "[ -~]{0,600}") && !line.startsWith("2030"), line);
+        }
+
+        @Test
+        void behindAProxyOnThisMachineTheAddressIsTheLastThatItAdded() throws IOException {
+            var addresses = Map.of("203.0.113.7", "203.0.113.7", "198.51.100.1, 203.0.113.7", "203.0.113.7", "junk, 2001:db8::7", "2001:db8::7",
+                    "198.51.100.1\r\nX-Forwarded-For: 203.0.113.7", "203.0.113.7", "", "127.0.0.1", "evil.example", "127.0.0.1",
+                    "203.0.113.7,", "127.0.0.1", "203.0.113.7, \u009b31m", "127.0.0.1", "203.0.113.7 4000 forged", "127.0.0.1");
+            int room = 0;
+            for (String forwarded : addresses.keySet())
+                try (var raw = program.open("/ws-relay/" + ++room, "X-Forwarded-For: " + forwarded + "\r\n")) {
+                    String who = " /ws-relay/" + room + " 1 " + addresses.get(forwarded).replace(".", "\\.");
+                    program.expectLine(TIME + "join" + who);
+                    raw.send(close(1000, ""));
+                    program.expectLine(TIME + "quit" + who + " 1000 ?");
+                }
+        }
+
+        @Test
+        void theLastLinesBeforeTheEndAreNotLost() throws Exception {
+            try (var raw = program.open("/ws-relay/a")) {
+                program.signal("TERM");
+                assertEquals(1001, raw.receive().code());
+                raw.send(close(1001, ""));
+            }
+            program.exitCode();
+            program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
+        }
+
+        @Test
+        void quietIsQuiet() throws Exception {
+            try (var quiet = Program.relay(folder, "--host", "127.0.0.1", "--quiet", "0")) {
+                quiet.open("/ws-relay/a").close();
+                quiet.signal("TERM");
+                quiet.exitCode();
+                assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
+            }
+        }
+    }
+
+    /** build.sh, as far as it can be tried in a copy and without Maven. */
+    @Nested
+    class BuildScript {
+        @TempDir
+        Path copy;
+
+        @BeforeEach
+        void copy() throws IOException {
+            for (String name : List.of("build.sh", "Relay.java")) Files.copy(Program.ROOT.resolve(name), copy.resolve(name));
+        }
+
+        private Program build(Map<String, String> environment, String... args) throws IOException {
+            return new Program(copy.getRoot(), environment, Stream.concat(Stream.of("/bin/bash", copy + "/build.sh"), Stream.of(args)).toList());
+        }
+
+        @Test
+        void helpListsTheCommands() throws Exception {
+            for (String[] args : new String[][] {{}, {"help"}})
+                try (var program = build(Map.of(), args)) {
+                    String help = String.join("\n", program.expectExit(0).out);
+                    for (String command : List.of("run", "test", "echo", "jar", "clean")) assertTrue(help.contains("build.sh " + command), help);
+                }
+            try (var program = build(Map.of(), "nonsense")) {
+                assertTrue(program.expectExit(2).err.getFirst().contains("'nonsense'"), program.err::toString);
+            }
+        }
+
+        @Test
+        void itRunsFromAnywhereAlsoWithoutAHomeAndTheJarNeedsJavaAlone() throws Exception {
+            var jdk = Map.of("JAVA_HOME", System.getProperty("java.home"));
+            try (var run = build(jdk, "run", "--version"); var jar = build(jdk, "jar")) {
+                assertEquals(List.of("relay 1.0"), run.expectExit(0).out);
+                jar.expectExit(0);
+            }
+            try (var program = new Program(copy, Map.of(), List.of(Program.JAVA, "-jar", "build/relay.jar", "--version"))) {
+                assertEquals(List.of("relay 1.0"), program.expectExit(0).out);
+            }
+            try (var program = build(jdk, "clean")) {
+                program.expectExit(0);
+                assertFalse(Files.exists(copy.resolve("build")));
+            }
+        }
+
+        @Test
+        void withoutANewJdkItSaysHowToGetOne() throws Exception {
+            Path script = copy.resolve("build.sh"), tools = Files.createDirectories(copy.resolve("tools"));
+            Files.writeString(script, Files.readString(script).replaceAll("/(usr|opt|Library)/", "/nowhere/"));   // the usual folders are empty
+            for (String tool : List.of("dirname", "readlink", "sed", "grep")) {
+                Files.writeString(tools.resolve(tool), "#!/bin/sh\nPATH=/usr/bin:/bin\nexec " + tool + " \"$@\"\n");
+                assertTrue(tools.resolve(tool).toFile().setExecutable(true));
+            }
+            for (String home : Stream.concat(Stream.of(""), CommandLine.oldJdk().map(Path::toString).stream()).toList())
+                try (var program = build(Map.of("PATH", tools.toString(), "HOME", copy.toString(), "JAVA_HOME", home), "run", "--version")) {
+                    String complaint = program.expectExit(1).complaint();
+                    assertTrue(complaint.matches(".*needs Java 21 or newer.*apt install.*"), complaint);
+                }
+        }
+    }
+
+    /** The README tells of the options, defaults and commands that there are. */
+    @Nested
+    class Readme {
+        private String readme;
+        private final String help = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse("--help")).text();
+
+        @BeforeEach
+        void read() throws IOException {
+            Assumptions.assumeTrue(Files.exists(Path.of("README.md")), "there is no README.md");
+            readme = Files.readString(Path.of("README.md"));
+        }
+
+        private static Stream<java.util.regex.MatchResult> find(String regex, String text) {
+            return java.util.regex.Pattern.compile(regex, java.util.regex.Pattern.MULTILINE).matcher(text).results();
+        }
+
+        private static Set<String> groups(String regex, String text) {
+            return find(regex, text).map(match -> match.group(1)).collect(Collectors.toCollection(TreeSet::new));
+        }
+
+        /** In code spans that begin with an option, and after the relay's name in commands: other programs have options too. */
+        @Test
+        void itNamesTheOptionsOfHelpAndNoOthers() {
+            String option = "(?<![\\w-])(--[a-z][a-z-]*)";
+            String ours = String.join("\n", groups("(`--[^`\n]*|(?:Relay\\.java|relay\\.jar|build\\.sh run)[^`|#&\n]*)", readme));
+            assertEquals(groups(option, help), groups(option, ours));
+        }
+
+        @Test
+        void itsTableOfOptionsHasTheDefaultsOfHelp() {
+            find("^\\| *`(--[a-z-]+)[^|]*\\|(.*)", readme).forEach(row ->
+                    find(row.group(1) + " (?:[^-]|-(?!-))*?\\(default: ([0-9]+)\\)", help).map(known -> Long.valueOf(known.group(1)))
+                            .forEach(value -> assertTrue(numbers(row.group(2)).contains(value), row.group() + " lacks " + value)));
+        }
+
+        /** 10000, 10,000, 10 000 and 1 MiB are all numbers. */
+        private static List<Long> numbers(String text) {
+            return find("([0-9]+(?:[, \u00a0\u202f][0-9]{3})*)(?:[ \u00a0]?([KM])iB)?", text)
+                    .map(number -> Long.parseLong(number.group(1).replaceAll("[^0-9]", ""))
+                            << (number.group(2) == null ? 0 : number.group(2).equals("K") ? 10 : 20)).toList();
+        }
+
+        @Test
+        void itNamesOnlyCommandsThatBuildShHas() throws IOException {
+            String script = Files.readString(Path.of("build.sh"));
+            for (String command : groups("build\\.sh ([a-z]+)", readme)) assertTrue(script.contains("./build.sh " + command), command);
+        }
+    }
+
+    // --- what the tests of rooms, limits, peers and pages are made of ------------------------
+
+    static final String ROOM = "/ws-relay/game";
+
+    /** Skips the test if its tool is missing; with CI=true that is a failure. @param program a name on the PATH, or a path */
+    static void require(String program, String debianPackage) {
+        boolean there = Stream.of(System.getenv("PATH").split(File.pathSeparator))
+                .anyMatch(folder -> Files.exists(Path.of(folder).resolve(program)));
+        String complaint = program + " is missing: apt install " + debianPackage;
+        if ("true".equals(System.getenv("CI"))) assertTrue(there, complaint);
+        else Assumptions.assumeTrue(there, complaint);
+    }
+
+    /** Clients 1 to n of one room, who all know of each other. What one does not read is soon the relay's to keep. */
+    static final class Clients implements AutoCloseable {
+        private final Raw[] all;
+
+        Clients(Relay relay, int count) throws IOException {
+            all = new Raw[count];
+            for (int id = 1; id <= count; id++) {
+                all[id - 1] = lazy(Raw.open(relay, ROOM)).expect(id + " self");
+                for (int other = 1; other < id; other++) {
+                    get(id).expect(other + " join");
+                    get(other).expect(id + " join");
+                }
+            }
+        }
+
+        Raw get(int id) {
+            return all[id - 1];
+        }
+
+        /** Nothing has come to these but what was expected, whatever those before them in the list have sent. */
+        void expectNothingElse(int... ids) throws IOException {
+            for (int id : ids) get(id).send(text(id + " over")).expect(id + " over");
+        }
+
+        @Override
+        public void close() throws IOException {
+            for (Raw client : all) client.close();
+        }
+    }
+
+    /** Closes in good order. */
+    static void leave(Raw raw) throws IOException {
+        raw.send(close(1000, ""));
+        assertArrayEquals(hex("88 02 03e8"), raw.in.readAllBytes());
+    }
+
+    /** Its receive buffer stays small. */
+    static Raw lazy(Raw raw) throws IOException {
+        raw.socket.setReceiveBufferSize(64 << 10);
+        return raw;
+    }
+
+    /** Sends what may be too much: it may be cut off before all has gone. */
+    static void sendAnyway(Raw raw, byte[] bytes) {
+        try {
+            raw.send(bytes);
+        } catch (IOException cutOff) {
+            // what is expected of the relay shows elsewhere
+        }
+    }
+
+    /** The next frame must be this long text, of which a failure shows only the beginning. */
+    static void expectLong(Raw raw, String text) throws IOException {
+        Received next = raw.receive();
+        assertTrue(next.text().equals(text), () -> "not " + text.substring(0, 20) + "... but " + next.payload().length + " bytes of " + next);
+    }
+
+    /** The next frame that is no ping; pings are answered. */
+    static Received answeringPings(Raw raw) throws IOException {
+        Received next = raw.receive();
+        for (; next.opcode() == 9; next = raw.receive()) raw.send(frame(true, 10, next.payload()));
+        return next;
+    }
+
+    /** Sends frame after frame on a thread of its own, until that fails. */
+    static final class Pump implements AutoCloseable {
+        final AtomicLong sent = new AtomicLong();
+        private final Raw raw;
+
+        Pump(Raw raw, long count, LongFunction<byte[]> frame) {
+            this.raw = raw;
+            Thread.ofPlatform().daemon().start(() -> {
+                try {
+                    for (; sent.get() < count; sent.incrementAndGet()) raw.send(frame.apply(sent.get()));
+                } catch (IOException closed) {
+                    // that is how it is stopped
+                }
+            });
+        }
+
+        /** Waits until it gets nothing rid of any more. */
+        void awaitBlocked() throws InterruptedException {
+            for (long before = -1; before != sent.get(); Thread.sleep(300)) before = sent.get();
+        }
+
+        @Override
+        public void close() throws IOException {
+            raw.close();
+        }
+    }
+
+    // --- the tests -----------------------------------------------------------------------------
+
+    /** The relay's own protocol, ws-relay.rst: who is told what, and in which order. */
+    @Nested
+    class Rooms {
+        @Test
+        void theTableOfTheSpecificationHoldsByteForByte() throws IOException {
+            try (var relay = relay(); var one = Raw.open(relay, ROOM)) {
+                expectBytes(one, "1 self");
+                try (var two = Raw.open(relay, ROOM)) {
+                    expectBytes(two, "2 self", "1 join");
+                    expectBytes(one, "2 join");
+                    try (var three = Raw.open(relay, ROOM)) {
+                        expectBytes(three, "3 self", "1 join", "2 join");
+                        expectBytes(one, "3 join");
+                        expectBytes(two, "3 join");
+                        one.send(text("2 hello"));
+                        expectBytes(two, "1 hello");
+                        one.send(text("* hello"));
+                        expectBytes(two, "1 hello");
+                        expectBytes(three, "1 hello");
+                        leave(three);
+                    }
+                    expectBytes(one, "3 quit");
+                    expectBytes(two, "3 quit");
+                    leave(two);
+                }
+                expectBytes(one, "2 quit");
+                leave(one);
+            }
+        }
+
+        static void expectBytes(Raw raw, String... texts) throws IOException {
+            for (String text : texts) {
+                byte[] expected = concat(hex("81"), new byte[] {(byte) text.length()}, bytes(text));
+                assertArrayEquals(expected, raw.in.readNBytes(expected.length), text);
+            }
+        }
+
+        @Test
+        void aRoomIsPathAndQueryCharacterForCharacter() throws IOException {
+            var names = List.of("", "/", "?", "?game=1", "?game=2", "/?game=1", "/a", "/A", "/a/", "//a", "/a/b", "/a/b/", "/a%2Fb", "/a%2fb",
+                    "/%61", "/a/../a", "/a/.", "/a?game=1", "/a?game=1&", "/a?/b", "/a?game=%31", "/a+b", "/a%20b", "/self", "/a".repeat(500));
+            var first = new ArrayList<Raw>();
+            try (var relay = relay()) {
+                for (String name : names) first.add(Raw.open(relay, "/ws-relay" + name).expect("1 self"));
+                for (int i = 0; i < names.size(); i++) {
+                    try (var second = Raw.open(relay, "/ws-relay" + names.get(i)).expect("2 self").expect("1 join")) {
+                        second.send(text("* " + names.get(i) + "|"));
+                        first.get(i).expect("2 join").expect("2 " + names.get(i) + "|");
+                    }
+                    first.get(i).expect("2 quit");
+                }
+                for (Raw raw : first) raw.send(text("1 over")).expect("1 over").close();
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"/ws-relayed", "/ws-relayed/a", "/ws-relay.html", "/ws-relay%2Fa", "/ws%2Drelay", "/WS-relay", "/a/ws-relay",
+                "//ws-relay"})
+        void whatOnlyLooksLikeARoomIsNotFound(String path) throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                assertTrue(raw.send(Raw.upgrade(path)).head().startsWith("HTTP/1.1 404 "));
+            }
+        }
+
+        @Test
+        void idsCountFrom1InEachRoomAndFrom1AgainOnceItHasEmptied() throws IOException {
+            try (var relay = relay()) {
+                for (int round = 0; round < 3; round++) {
+                    try (var one = Raw.open(relay, ROOM).expect("1 self"); var other = Raw.open(relay, ROOM + "/other").expect("1 self")) {
+                        Raw.open(relay, ROOM).expect("2 self").close();
+                        one.expect("2 join").expect("2 quit");
+                        try (var three = Raw.open(relay, ROOM).expect("3 self").expect("1 join")) {   // 2 was somebody else
+                            leave(one.expect("3 join"));
+                            leave(three.expect("1 quit"));
+                        }
+                        leave(other);
+                    }
+                }
+            }
+        }
+
+        @Test
+        void aNewcomerLearnsItsIdThenWhoIsThereInOrder() throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 12)) {   // 12 comes after 2 only as a number
+                leave(room.get(3));
+                room.get(1).expect("3 quit");
+                try (var newcomer = Raw.open(relay, ROOM).expect("13 self")) {
+                    for (int id = 1; id <= 12; id++) if (id != 3) newcomer.expect(id + " join");
+                    newcomer.send(text("13 over")).expect("13 over");
+                }
+            }
+        }
+
+        interface Departure {
+            void of(Raw leaver, Raw witness) throws Exception;
+        }
+
+        static Stream<Named<Departure>> departures() {
+            return Stream.of(
+                    Named.of("it closes", (leaver, witness) -> leaver.send(close(1000, "bye"))),
+                    Named.of("it closes without a code", (leaver, witness) -> leaver.send(frame(true, 8, new byte[0]))),
+                    Named.of("it closes twice and says more", (leaver, witness) ->
+                            leaver.send(concat(close(1000, ""), text("* hello"), close(1000, "")))),
+                    Named.of("its connection ends", (leaver, witness) -> leaver.close()),
+                    Named.of("its connection is reset", (leaver, witness) -> {
+                        leaver.socket.setSoLinger(true, 0);
+                        leaver.close();
+                    }),
+                    Named.of("it closes only its half", (leaver, witness) -> leaver.socket.shutdownOutput()),
+                    Named.of("it ends within a frame", (leaver, witness) -> leaver.send(hex("81 fe 01")).close()),
+                    Named.of("it falls silent", (leaver, witness) -> {}),
+                    Named.of("a message of its is refused", (leaver, witness) -> leaver.send(text("hello"))),
+                    Named.of("it breaks the protocol", (leaver, witness) -> leaver.send(hex("81 00"))),
+                    Named.of("it falls behind", (leaver, witness) -> {
+                        while (witness.in.available() == 0) witness.send(text("* fill " + "x".repeat(64 << 10)));
+                    }));
+        }
+
+        @ParameterizedTest
+        @MethodSource("departures")
+        void itsQuitIsToldExactlyOnce(Departure departure) throws Exception {
+            try (var relay = relay(options -> {
+                options.pingAfter = 1_000;
+                options.maxOutbox = 256 << 10;
+                options.farewellTime = 300;
+            }); var room = new Clients(relay, 2)) {
+                Raw witness = room.get(1);
+                departure.of(room.get(2), witness);
+                assertEquals("2 quit", answeringPings(witness).text());
+                witness.send(concat(text("2 late"), text("* late"), text("1 over")));
+                assertEquals("1 over", answeringPings(witness).text());
+                try (var next = Raw.open(relay, ROOM).expect("3 self").expect("1 join")) {
+                    next.send(text("1 hello"));
+                    witness.expect("3 join").expect("3 hello");
+                }
+            }
+        }
+
+        @Test
+        void whoHasOnlyClosedItsHalfStillGetsWhatWasMeantForIt() throws IOException {
+            String large = "x".repeat(100_000);
+            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                one.send(text("1 " + large)).socket.shutdownOutput();
+                expectLong(one, "1 " + large);
+                one.expectEnd();
+            }
+        }
+
+        @Test
+        void aMessageReachesTheOneItNamesOrAllTheOthersOrOneself() throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 11); var elsewhere = Raw.open(relay, ROOM + "/2").expect("1 self")) {
+                room.get(1).send(text("11 to-eleven"));
+                room.get(11).expect("1 to-eleven").send(text("1 back"));
+                room.get(1).expect("11 back");
+                room.get(2).send(text("2 to-oneself")).expect("2 to-oneself");
+                room.get(3).send(text("* to-all"));
+                for (int id = 1; id <= 11; id++) if (id != 3) room.get(id).expect("3 to-all");
+                room.expectNothingElse(3, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11);
+                elsewhere.send(text("* hello")).send(text("1 over")).expect("1 over");
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"3", "4", "0", "00", "007", "01", "02", "10", "999999999", "1000000001", "4294967297", "4294967298",
+                "99999999999", "18446744073709551617", "18446744073709551618"})
+        void aMessageToNobodyIsDropped(String target) throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 3)) {
+                leave(room.get(3));
+                room.get(1).expect("3 quit").send(text(target + " hello"));
+                room.get(2).expect("3 quit");
+                room.expectNothingElse(1, 2);
+            }
+        }
+
+        static Stream<Named<byte[]>> data() {
+            return Stream.concat(
+                    Stream.of("", " ", "  ", " a", " a ", "  a  b  ", " \n", " a\r\nb\n", "\n", " \0a\0", " \uD83D\uDE80", " {\"x\":[1,2.5]}", " 1 quit",
+                            " * self").map(data -> Named.of("'" + data.replaceAll("\\p{Cntrl}", "?") + "'", bytes(data))),
+                    Stream.of(125, 126, 127, 65_535, 65_536, 65_537, 1 << 20)   // of the whole message
+                            .map(size -> Named.of(size + " bytes", bytes(" " + "é".repeat((size - 4) / 2) + "x".repeat(size % 2)))));
+        }
+
+        @ParameterizedTest
+        @MethodSource("data")
+        void whatFollowsTheMsgtypeArrivesByteForByte(byte[] data) throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 3)) {
+                for (int opcode = 1; opcode <= 2; opcode++) {
+                    for (String target : List.of("*", "2")) room.get(1).send(frame(true, opcode, concat(bytes(target + " x"), data)));
+                    for (int receiver : new int[] {2, 3, 2}) {
+                        Received message = room.get(receiver).receive();
+                        assertEquals(opcode, message.opcode());
+                        assertTrue(message.last());
+                        assertArrayEquals(concat(bytes("1 x"), data), message.payload());
+                    }
+                }
+            }
+        }
+
+        @Test
+        void binaryMayBeAnything() throws IOException {
+            byte[] all = new byte[256];
+            for (int i = 0; i < 256; i++) all[i] = (byte) i;
+            try (var relay = relay(); var room = new Clients(relay, 2)) {
+                room.get(1).send(concat(frame(false, 2, bytes("*")), frame(false, 0, bytes(" b")), frame(true, 0, concat(bytes(" "), all))));
+                Received message = room.get(2).receive();
+                assertEquals(2, message.opcode());
+                assertArrayEquals(concat(bytes("1 b "), all), message.payload());
+            }
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80", "selfjoinquit"})
+        void anyOtherMsgtypeIsTheClientsOwnToDefine(String msgtype) throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 2)) {
+                room.get(1).send(text("* " + msgtype + " data"));
+                room.get(2).expect("1 " + msgtype + " data");
+            }
+        }
+
+        @ParameterizedTest(name = "\"{0}\"")
+        @ValueSource(strings = {"", " ", "*", "1", "hello", "* ", "1 ", " hello", " 1 hello", "*  hello", "1  hello", "** hello", "*1 hello",
+                "+1 hello", "-1 hello", "1x hello", "1.0 hello", "1,2 hello", "1\thello", "all hello", "\u0661 hello", "\0 hello",
+                "* self", "* join", "* quit", "1 self", "1 join", "1 quit", "* self 3", "1 join ", "* quit now"})
+        void aMessageWithoutAValidHeaderEndsItsSenderAlone(String message) throws IOException {
+            for (int opcode = 1; opcode <= 2; opcode++) {
+                try (var relay = relay(); var room = new Clients(relay, 3)) {
+                    String reason = room.get(3).send(frame(true, opcode, bytes(message))).expectClose(1008);
+                    boolean forged = message.matches("[*1] (self|join|quit).*");
+                    assertTrue(reason.contains(forged ? "only the relay" : "<msgtype>"), reason);
+                    assertTrue(reason.contains("got '" + Relay.printable(forged ? message.substring(0, 6) : message)), reason);
+                    room.get(1).expect("3 quit").send(text("2 hello"));
+                    room.get(2).expect("3 quit").expect("1 hello");
+                    room.expectNothingElse(1, 2);
+                }
+            }
+        }
+
+        @Test
+        void aReasonStaysWithinItsFrameHoweverLongTheMessage() throws IOException {
+            try (var relay = relay(); var raw = Raw.open(relay, ROOM).expect("1 self")) {
+                String reason = raw.send(text("hello".repeat(1000))).expectClose(1008);
+                assertTrue(reason.contains("hellohello"), reason);
+            }
+        }
+
+        /**
+         * Two hundred lives in one room, fifty at a time, each on a thread of its own: they say numbered words to all and
+         * whisper to some, and leave in good order or abruptly. The first client stays; by what it hears the others are checked.
+         */
+        @ParameterizedTest(name = "seed {0}")
+        @ValueSource(longs = {1, 2, 3})
+        void everyStreamIsATrueHistory(long seed) throws Exception {
+            var said = new ConcurrentHashMap<Integer, Integer>();   // by id, of those who left in good order: their last number
+            var histories = new ConcurrentLinkedQueue<List<String>>();
+            var stream = Collections.synchronizedList(new ArrayList<String>());
+            try (var relay = relay(); var threads = Executors.newCachedThreadPool(); var first = Raw.open(relay, ROOM)) {
+                var done = threads.submit(() -> listen(first, stream));
+                var others = IntStream.range(0, 50).mapToObj(i -> threads.submit(() -> {
+                    var random = new Random(1000 * seed + i);
+                    for (int life = 0; life < 4; life++) histories.add(live(relay, random, threads, said));
+                    return null;
+                })).toList();
+                for (var other : others) other.get();
+                eventually(() -> {
+                    synchronized (stream) {
+                        return stream.stream().filter(text -> text.endsWith(" quit")).count() == 200;
+                    }
+                }, "200 quits heard");
+                first.send(close(1000, ""));
+                done.get();
+            }
+            var company = new HashMap<Integer, Set<Integer>>();
+            assertEquals(Set.of(), check(stream, said, company), "all have left");
+            for (List<String> history : histories) check(history, said, company);
+        }
+
+        /** One client, from its handshake to its end; returns all that it was told. */
+        static List<String> live(Relay relay, Random random, ExecutorService threads, Map<Integer, Integer> said) throws Exception {
+            var stream = new ArrayList<String>();
+            try (var raw = Raw.open(relay, ROOM)) {
+                var done = threads.submit(() -> listen(raw, stream));
+                int words = random.nextInt(60);
+                for (int number = 1; number <= words; number++) {
+                    raw.send(text("* n " + number)).send(text(1 + random.nextInt(200) + " whisper"));
+                    if (random.nextInt(8) == 0) Thread.sleep(random.nextInt(4));
+                }
+                boolean inGoodOrder = random.nextBoolean();
+                if (inGoodOrder) {
+                    raw.send(close(1000, ""));
+                } else {
+                    if (random.nextBoolean()) raw.socket.setSoLinger(true, 0);
+                    raw.socket.close();
+                }
+                done.get();
+                if (inGoodOrder) said.put(number(stream.getFirst()), words);
+                return stream;
+            }
+        }
+
+        static Void listen(Raw raw, List<String> stream) {
+            try {
+                for (Received next = raw.receive(); next.opcode() == 1; next = raw.receive()) stream.add(next.text());
+            } catch (IOException left) {
+                // it has hung up itself
+            }
+            return null;
+        }
+
+        static int number(String text) {
+            return Integer.parseInt(text.substring(0, text.indexOf(' ')));
+        }
+
+        /**
+         * @param company by newcomer, whom it must be told of: learnt from the first client's stream, what the others are held to
+         * @return who is there at the end
+         */
+        static Set<Integer> check(List<String> stream, Map<Integer, Integer> said, Map<Integer, Set<Integer>> company) {
+            if (stream.isEmpty()) return Set.of();   // it left before it heard a thing
+            int self = number(stream.getFirst());
+            assertEquals(self + " self", stream.getFirst());
+            var last = new TreeMap<Integer, Integer>();   // of those present, the last number heard; -1 for any, 0 for none yet
+            int newest = 0;
+            for (int i = 1; i < stream.size(); i++) {
+                String[] words = stream.get(i).split(" ");
+                String where = "client " + self + " hears '" + stream.get(i) + "' after " + stream.subList(Math.max(0, i - 5), i);
+                int from = number(stream.get(i));
+                switch (words[1]) {
+                    case "join" -> {
+                        assertTrue(from > newest && from != self, where);
+                        if (from < self) assertEquals(i, last.size() + 1, where);   // those before it are told of first, together
+                        if (self == 1) company.put(from, Stream.concat(Stream.of(1), last.keySet().stream()).collect(Collectors.toSet()));
+                        newest = from;
+                        last.put(from, from < self ? -1 : 0);
+                        if (from < self && last.size() == company.get(self).size()) assertEquals(company.get(self), last.keySet(), where);
+                    }
+                    case "quit" -> {
+                        Integer heard = last.remove(from);
+                        assertNotNull(heard, where);
+                        if (heard >= 0 && said.containsKey(from)) assertEquals(said.get(from), heard, where);
+                    }
+                    case "n" -> {
+                        int number = Integer.parseInt(words[2]);
+                        Integer before = last.put(from, number);
+                        assertNotNull(before, where);
+                        if (before >= 0) assertEquals(before + 1, number, where);
+                    }
+                    case "whisper" -> assertTrue(from == self || last.containsKey(from), where);
+                    default -> fail(where);
+                }
+            }
+            if (said.containsKey(self)) assertTrue(self == 1 || stream.size() > company.get(self).size(), "client " + self + " is told of all");
+            return last.keySet();
+        }
+
+        /** The list of clients, replaced with each join and quit, is whole whenever somebody who talks looks at it. */
+        @Test
+        @SuppressWarnings("try")   // who talks just talks on
+        void comingAndGoingDisturbsNobodyWhoIsTalking() throws Exception {
+            byte[] turn = text("1 turn"), word = text("999999 n"), chatter = Arrays.copyOf(turn, turn.length + 500 * word.length);
+            for (int at = turn.length; at < chatter.length; at += word.length) System.arraycopy(word, 0, chatter, at, word.length);
+            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self"); var talk = new Pump(one, Long.MAX_VALUE, n -> chatter)) {
+                for (int id = 2; id < 1_500; id++) {
+                    Raw.open(relay, ROOM).close();
+                    for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
+                }
+                for (int i = 0; i < 100; i++) one.expect("1 turn");
+            }
+        }
+
+        @Test
+        void tenThousandMessagesFromEachOfFourArriveCompleteAndInOrder() throws Exception {
+            int senders = 4, count = 10_000;
+            try (var relay = relay(); var room = new Clients(relay, 12); var threads = Executors.newCachedThreadPool()) {
+                var readers = IntStream.rangeClosed(1, 12).mapToObj(id -> threads.submit(() -> {
+                    int[] heard = new int[senders + 1];
+                    for (int left = count * (id <= senders ? senders - 1 : senders); left > 0; left--) {
+                        String text = room.get(id).receive().text();
+                        int from = number(text);
+                        assertEquals(from + " n " + ++heard[from], text);
+                    }
+                    return null;
+                })).toList();
+                for (int id = 1; id <= senders; id++) {
+                    Raw sender = room.get(id);
+                    threads.submit(() -> {
+                        for (int number = 1; number <= count; number++) sender.send(text("* n " + number));
+                        return null;
+                    });
+                }
+                for (var reader : readers) reader.get();
+                room.expectNothingElse(IntStream.rangeClosed(1, 12).toArray());
+            }
+        }
+    }
+
+    /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
+    @Nested
+    class Limits {
+        static final String FILL = "x".repeat(64 << 10);
+
+        interface Step {
+            void run() throws IOException;
+        }
+
+        /** Client 1 multicasts and client 2 keeps up, until they hear that the one of that id has quit; client 2 misses nothing. */
+        static void fillUntilQuit(Clients room, int id, Step meanwhile) throws IOException {
+            boolean gone = false;
+            for (int sent = 0, heard = 0; !gone || heard < sent; ) {
+                meanwhile.run();
+                if (!gone) room.get(1).send(text("* " + sent++ + " " + FILL));
+                Received next = room.get(2).receive();
+                if (next.text().equals(id + " quit")) gone = true;
+                else assertTrue(next.text().equals("1 " + heard++ + " " + FILL), next::toString);
+            }
+            room.get(1).expect(id + " quit");
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"82fe03e9", "02fe03e9", "0181000000007880fe03e8", "82ff7fffffffffffffff"})
+        void aMessageMayBeAsLargeAsTheLimitAndItsSenderIsTold1009FromTheHeaderOfOneThatIsLarger(String header) throws IOException {
+            try (var relay = relay(options -> options.maxMessage = 1000); var room = new Clients(relay, 2)) {
+                room.get(1).send(text("* " + "x".repeat(998)));
+                room.get(2).expect("1 " + "x".repeat(998));
+                assertTrue(room.get(1).send(hex(header)).expectClose(1009).contains("1000 bytes"));
+                room.get(2).expect("1 quit");
+            }
+        }
+
+        @Test
+        void whoComesWhenTheRelayIsFullIsTold1013AndIsWelcomeOnceSomebodyHasLeft() throws IOException {
+            try (var relay = relay(options -> options.maxClients = 2); var room = new Clients(relay, 2)) {
+                for (String path : List.of(ROOM, "/ws-relay/another")) {
+                    try (var third = Raw.open(relay, path)) {
+                        assertTrue(third.expectClose(1013).contains("full"));
+                    }
+                }
+                room.expectNothingElse(1, 2);
+                leave(room.get(2));
+                room.get(1).expect("2 quit");
+                eventually(() -> {
+                    try (var next = Raw.open(relay, "/ws-relay/another")) {
+                        return next.receive().text().equals("1 self");
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }, "there is room again");
+                room.expectNothingElse(1);
+            }
+        }
+
+        static Stream<Named<byte[][]>> signsOfLife() {
+            byte[] pong = frame(true, 10, new byte[0]), over = text("1 over");
+            return Stream.of(Named.of("a pong", new byte[][] {pong, pong, pong, over}),
+                    Named.of("a byte of a message still to come", new byte[][] {{over[0]}, {over[1]}, {over[2]}, Arrays.copyOfRange(over, 3, over.length)}));
+        }
+
+        @ParameterizedTest
+        @MethodSource("signsOfLife")
+        void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(byte[][] signs) throws IOException {
+            try (var relay = relay(options -> options.pingAfter = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                for (byte[] sign : signs) {
+                    assertEquals(9, one.receive().opcode());
+                    one.send(sign);
+                }
+                assertEquals("1 over", answeringPings(one).text());
+            }
+        }
+
+        @Test
+        void whoDoesNotAnswerAPingIsCutOff() throws IOException {
+            try (var relay = relay(options -> options.pingAfter = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                assertEquals(9, one.receive().opcode());
+                one.expectEnd();
+            }
+        }
+
+        @Test
+        void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
+            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
+                Raw stuck = room.get(3);
+                fillUntilQuit(room, 3, () -> stuck.send(frame(true, 10, new byte[0])));   // once closed, it has left with the next frame
+                Received next = stuck.receive();
+                for (int number = 0; next.opcode() == 1; next = stuck.receive())
+                    assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
+                assertEquals(1008, next.code());
+                assertTrue(next.reason().contains("behind"), next.reason());
+                stuck.expectEnd();
+                room.expectNothingElse(1, 2);
+            }
+        }
+
+        @Test
+        void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
+            try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 50; i++) {
+                    room.get(1).send(concat(text("* small"), text("* " + FILL)));
+                    expectLong(room.get(2).expect("1 small"), "1 " + FILL);
+                    room.expectNothingElse(2);
+                }
+            }
+        }
+
+        @Test
+        void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
+            try (var relay = relay(options -> options.stallTime = 500); var room = new Clients(relay, 2)) {
+                while (room.get(1).in.available() == 0) room.get(1).send(text("2 " + FILL));
+                room.get(1).expect("2 quit");
+                room.expectNothingElse(1);
+            }
+        }
+
+        /** At 1.6 MB/s; the system alone would hold 4 MB back and tell of progress a megabyte at a time. */
+        @Test
+        void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
+            try (var relay = relay(options -> options.stallTime = 600); var room = new Clients(relay, 2);
+                    var pump = new Pump(room.get(1), 120, number -> text("2 " + number + " " + FILL))) {
+                for (int number = 0; number < 120; number++) {
+                    expectLong(room.get(2), "1 " + number + " " + FILL);
+                    Thread.sleep(40);
+                }
+                assertTrue(pump.sent.get() >= 119);
+            }
+        }
+
+        /** What is more than the heap can't have been kept: the sender was made to wait. */
+        @Test
+        void fiftyMegabytesReachASlowReaderWholeThroughAHeapOf64() throws Exception {
+            LongFunction<String> part = number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
+            var command = List.of(Program.JAVA, "-Xmx64m", "-cp", System.getProperty("java.class.path"), "Relay", "0", "--host", "127.0.0.1");
+            try (var relay = new Program(Program.ROOT, Map.of(), command); var sender = relay.open(ROOM); var reader = lazy(new Raw(relay.url().getPort()))) {
+                assertTrue(reader.send(Raw.upgrade(ROOM)).head().startsWith("HTTP/1.1 101 "));
+                reader.expect("2 self").expect("1 join");
+                sender.expect("2 join");
+                long ahead = 0, start = System.nanoTime();
+                try (var pump = new Pump(sender, 50, number -> text("2" + part.apply(number)))) {
+                    for (int number = 0; number < 50; number++) {
+                        expectLong(reader, "1" + part.apply(number));
+                        ahead = Math.max(ahead, pump.sent.get() - number);
+                        Thread.sleep(Math.max(0, 200 * number - (System.nanoTime() - start) / 1_000_000));   // 5 MB/s
+                    }
+                    assertTrue(ahead < 45, "the sender was " + ahead + " MB ahead");
+                    leave(sender.send(text("1 over")).expect("1 over"));
+                    leave(reader.expect("1 quit"));
+                }
+                relay.signal("TERM");
+                relay.expectExit(0);
+                assertEquals(List.of(), relay.err);
+            }
+        }
+
+        @Test
+        void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
+            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 2)) {
+                for (int hog = 3; hog < 8; hog++) {
+                    try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
+                        for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
+                        fillUntilQuit(room, hog, () -> {});
+                        stuck.expect("1 join").expect("2 join");
+                    }
+                }
+                expectRoomFor2MB(room);
+            }
+        }
+
+        /** Clients 1 and 2 each have a message of a megabyte under way, and then get it through. */
+        static void expectRoomFor2MB(Clients room) throws IOException {
+            byte[] most = concat(frame(false, 1, bytes("99 " + "x".repeat(1_000_000))), frame(true, 9, new byte[0]));
+            for (int id = 1; id <= 2; id++) room.get(id).send(most);
+            for (int id = 1; id <= 2; id++) assertEquals(10, room.get(id).receive().opcode());   // so it is there
+            for (int id = 1; id <= 2; id++) room.get(id).send(frame(true, 0, bytes("x")));
+            room.expectNothingElse(1, 2);
+        }
+
+        static Stream<Named<byte[]>> unfinished() {
+            var fragments = new ByteArrayOutputStream();
+            for (int i = 0; i < 40; i++) fragments.writeBytes(frame(false, i == 0 ? 2 : 0, new byte[100_000]));
+            return Stream.of(Named.of("large", Arrays.copyOf(frame(true, 2, new byte[5_000_000]), 4_000_000)), Named.of("in fragments", fragments.toByteArray()));
+        }
+
+        @ParameterizedTest
+        @MethodSource("unfinished")
+        void aMessageStillToComeCountsToo(byte[] unfinished) throws IOException {
+            try (var relay = relay(options -> {
+                options.budget = 3 << 20;
+                options.maxMessage = 16 << 20;
+            }); var room = new Clients(relay, 2)) {
+                byte[] slow = text("* " + FILL);
+                room.get(1).send(Arrays.copyOf(slow, 60_000));
+                for (int hog = 3; hog < 6; hog++) {
+                    try (var raw = Raw.open(relay, ROOM)) {
+                        sendAnyway(raw, unfinished);
+                        for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join").expect(hog + " quit");
+                    }
+                }
+                room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
+                expectLong(room.get(2), "1 " + FILL);
+                expectRoomFor2MB(room);
+            }
+        }
+
+        @Test
+        void whoSendsPingsButReadsNoPongsIsMadeToWait() throws Exception {
+            int count = 400_000;   // 50 MB
+            LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
+            try (var relay = relay(options -> {
+                options.budget = 3 << 20;
+                options.maxOutbox = 1 << 20;
+            }); var one = lazy(Raw.open(relay, ROOM).expect("1 self")); var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
+                pump.awaitBlocked();
+                assertTrue(pump.sent.get() < count, "it could send all");
+                for (int number = 0; number < count; number++) assertArrayEquals(payload.apply(number), one.receive().payload());
+            }
+        }
+
+        @Test
+        void connectionsThatAskNothingAreTurnedAwayBeyondALimitAndClientsPlayOn() throws IOException {
+            try (var relay = relay(options -> {
+                options.maxClients = 2;
+                options.maxVisitors = 3;
+            }); var room = new Clients(relay, 2); var a = new Raw(relay.port()); var b = new Raw(relay.port()); var c = new Raw(relay.port())) {
+                for (int i = 0; i < 5; i++) {
+                    try (var more = new Raw(relay.port())) {
+                        more.expectEnd();
+                    }
+                }
+                room.get(1).send(text("* hello"));
+                room.get(2).expect("1 hello");
+                assertEquals(200, health(a));
+                assertEquals(200, health(b));
+                c.socket.close();
+                eventually(() -> {
+                    try (var next = new Raw(relay.port())) {
+                        return health(next) == 200;
+                    } catch (IOException turnedAway) {
+                        return false;
+                    }
+                }, "there is room for another visitor");
+                room.expectNothingElse(1, 2);
+            }
+        }
+
+        static int health(Raw raw) throws IOException {
+            return Answer.read(raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"), "GET").status();
+        }
+    }
+
+    /** What close() promises to clients and to who embeds the relay. */
+    @Nested
+    @SuppressWarnings("try")   // the relay is closed within
+    class Shutdown {
+        @Test
+        void everyClientIsTold1001() throws Exception {
+            try (var relay = relay(); var room = new Clients(relay, 2); var other = Raw.open(relay, "/ws-relay").expect("1 self");
+                    var amid = Raw.open(relay, "/ws-relay/amid").expect("1 self").send(hex("81 fe 0100 00000000 31"))) {
+                var closing = CompletableFuture.runAsync(relay::close);
+                for (Raw raw : List.of(room.get(1), room.get(2), other, amid)) {
+                    Received next = raw.receive();
+                    if (next.opcode() == 1) next = raw.receive();   // the other's quit may come first
+                    assertEquals(1001, next.code());
+                    assertTrue(next.reason().contains("shutting down"));
+                    if (raw != amid) raw.send(close(1001, "")).expectEnd();
+                    raw.close();
+                }
+                closing.get(5, TimeUnit.SECONDS);
+            }
+        }
+
+        @Test
+        void nobodyCanHoldItUp(@TempDir Path folder) throws Exception {
+            try (var relay = relay(); var room = new Clients(relay, 2); var half = new Raw(relay.port()).send("GET / HT");
+                    var page = new Raw(relay.port()); var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
+                assertEquals(200, Limits.health(page));
+                paused.awaitBlocked();
+                long before = System.nanoTime();
+                relay.close();
+                assertTrue(System.nanoTime() - before < 5_000_000_000L, "it took " + (System.nanoTime() - before) / 1_000_000 + " ms");
+                assertThrows(IOException.class, () -> half.in.readFully(new byte[1]));
+                expectNoThreadLeft(folder);
+            }
+        }
+
+        /** Neither a platform thread nor a virtual one runs a relay's code. */
+        static void expectNoThreadLeft(Path folder) {
+            eventually(() -> !threads(folder).matches("(?s).*\\bRelay[.$].*"), "no thread left");
+        }
+
+        static String threads(Path folder) {
+            Path file = folder.resolve("threads" + System.nanoTime());
+            try {
+                java.lang.management.ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class)
+                        .dumpThreads(file.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
+                return Files.readString(file);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        @ParameterizedTest(name = "quiet: {0}")
+        @ValueSource(booleans = {true, false})
+        void noThreadIsLeft(boolean quiet, @TempDir Path folder) throws IOException {
+            try (var relay = relay(options -> options.quiet = quiet); var half = new Raw(relay.port())) {
+                assertTrue(threads(folder).contains("Relay.accept"));
+            }
+            expectNoThreadLeft(folder);
+        }
+
+        @Test
+        void thePortIsFreeAtOnce() throws IOException {
+            var port = new AtomicInteger();
+            for (int round = 0; round < 3; round++) {
+                try (var relay = relay(options -> options.port = port.get()); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                    port.set(relay.port());
+                    var closing = CompletableFuture.runAsync(relay::close);
+                    assertEquals(1001, one.receive().code());
+                    one.send(close(1001, "")).expectEnd();   // the relay ends it first, so that its port is the one in TIME_WAIT
+                    one.close();
+                    closing.join();
+                }
+                assertThrows(ConnectException.class, () -> new Raw(port.get()).close());
+            }
+        }
+
+        @Test
+        void itMayBeToldTwiceOrBeforeItHasStartedOrWhenItCouldNot() throws IOException {
+            new Relay(options(options -> {})).close();
+            try (var relay = relay(); var second = new Relay(options(options -> options.port = relay.port()))) {
+                assertThrows(BindException.class, second::start);
+                relay.close();
+                relay.close();
+            }
+        }
+    }
+
+    /** WebSocket clients that others have written. */
+    @Nested
+    @SuppressWarnings("try")   // the relay is closed within
+    class Peers {
+        /** The JDK's own client; what it hears is queued as text. */
+        static final class Jdk implements WebSocket.Listener, AutoCloseable {
+            private final HttpClient http = HttpClient.newHttpClient();
+            private final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+            private final StringBuilder partial = new StringBuilder();
+            final WebSocket socket;
+
+            Jdk(Relay relay) {
+                socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM), this).join();
+            }
+
+            /** What comes next must be this, or match it. */
+            Jdk expect(String regex) throws InterruptedException {
+                String next = String.valueOf(heard.poll(10, TimeUnit.SECONDS));
+                assertTrue(next.equals(regex) || next.matches(regex), () -> "not " + regex + " but " + next);
+                return this;
+            }
+
+            private CompletionStage<?> hear(WebSocket socket, String kind, CharSequence data, boolean last) {
+                partial.append(data);
+                if (last) {
+                    heard.add(kind + partial);
+                    partial.setLength(0);
+                }
+                socket.request(1);
+                return null;
+            }
+
+            @Override
+            public CompletionStage<?> onText(WebSocket socket, CharSequence data, boolean last) {
+                return hear(socket, "text ", data, last);
+            }
+
+            @Override
+            public CompletionStage<?> onBinary(WebSocket socket, ByteBuffer data, boolean last) {
+                return hear(socket, "binary ", StandardCharsets.ISO_8859_1.decode(data), last);
+            }
+
+            @Override
+            public CompletionStage<?> onPing(WebSocket socket, ByteBuffer data) {
+                return hear(socket, "ping", "", true);
+            }
+
+            @Override
+            public CompletionStage<?> onPong(WebSocket socket, ByteBuffer data) {
+                return hear(socket, "pong ", StandardCharsets.ISO_8859_1.decode(data), true);
+            }
+
+            @Override
+            public CompletionStage<?> onClose(WebSocket socket, int code, String reason) {
+                heard.add("close " + code + " " + reason);
+                return null;
+            }
+
+            @Override
+            public void close() {
+                socket.abort();
+                http.shutdownNow();
+            }
+        }
+
+        @Test
+        void theJdksClientPlays() throws Exception {
+            String large = "é".repeat(500_000), all = "\0\u0001\u007f\u0080\u00ff";
+            try (var relay = relay(); var one = new Jdk(relay).expect("text 1 self"); var two = new Jdk(relay).expect("text 2 self").expect("text 1 join")) {
+                one.expect("text 2 join").socket.sendText("2 hello wörld \uD83D\uDE80", true).join();
+                two.expect("text 1 hello wörld \uD83D\uDE80").socket.sendText("* large " + large, true).join();
+                one.expect("text 2 large " + large).socket.sendBinary(ByteBuffer.wrap(("* b " + all).getBytes(StandardCharsets.ISO_8859_1)), true).join();
+                two.expect("binary 1 b " + all);
+                for (String part : List.of("2 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
+                two.expect("text 1 in fragments").socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
+                two.expect("pong sign of life").socket.sendClose(4321, "enough").join();
+                two.expect("close 4321 enough");
+                one.expect("text 2 quit").socket.sendText("nonsense", true).join();
+                one.expect("close 1008 .*<msgtype>.* got 'nonsense'");
+            }
+        }
+
+        @Test
+        void theJdksClientStaysWhileItIsSilentAndHearsThatTheRelayShutsDown() throws Exception {
+            try (var relay = relay(options -> options.pingAfter = 300); var one = new Jdk(relay).expect("text 1 self")) {
+                for (int i = 0; i < 4; i++) one.expect("ping");
+                relay.close();
+                for (String next = one.heard.take(); !next.matches("close 1001 .*shutting down"); next = one.heard.take()) assertEquals("ping", next);
+            }
+        }
+
+        /** Something written in Python, by what it says. */
+        static final class Python implements AutoCloseable {
+            private final Program program;
+            private int read;
+
+            Python(String... arguments) throws IOException {
+                require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"), Stream.concat(Stream.of("/usr/bin/python3"), Stream.of(arguments)).toList());
+            }
+
+            /** The interactive client. */
+            static Python client(Relay relay) throws IOException {
+                return new Python("-m", "websockets", "ws://127.0.0.1:" + relay.port() + ROOM).expect("Connected to .*");
+            }
+
+            Python type(String line) throws IOException {
+                program.process.outputWriter().append(line).append('\n').flush();
+                return this;
+            }
+
+            Python endInput() throws IOException {
+                program.process.outputWriter().close();
+                return this;
+            }
+
+            /** The next lines must match; without what moves a terminal's cursor, the prompt, and those that are empty then. */
+            Python expect(String... regexes) {
+                for (String regex : regexes) {
+                    eventually(() -> next().isPresent(), regex + " of " + program.out + program.err);
+                    String line = next().get();
+                    assertTrue(line.matches(regex), () -> "not " + regex + " but " + line + " of " + program.out + program.err);
+                    read++;
+                }
+                return this;
+            }
+
+            private Optional<String> next() {
+                return program.out.stream().map(line -> line.replaceAll("\u001b(\\[[A-Z]|[78])|^.*\u001b\\[B(> )*", "")).filter(line -> !line.matches("[> ]*"))
+                        .skip(read).findFirst();
+            }
+
+            @Override
+            public void close() {
+                program.close();
+            }
+        }
+
+        @Test
+        void theTableOfTheSpecificationHoldsWithPythonsInteractiveClient() throws Exception {
+            try (var relay = relay(); var one = Python.client(relay).expect("< 1 self");
+                    var two = Python.client(relay).expect("< 2 self", "< 1 join")) {
+                one.expect("< 2 join");
+                try (var three = Python.client(relay).expect("< 3 self", "< 1 join", "< 2 join")) {
+                    one.expect("< 3 join").type("2 hello");
+                    two.expect("< 3 join", "< 1 hello");
+                    one.type("* hello");
+                    two.expect("< 1 hello");
+                    three.expect("< 1 hello").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
+                }
+                two.expect("< 3 quit").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
+                one.expect("< 3 quit", "< 2 quit").type("nonsense").expect("Connection closed: 1008 .*<msgtype>.* got 'nonsense'\\.");
+            }
+        }
+
+        @Test
+        void pythonsClientPlays() throws Exception {
+            String script = """
+                import asyncio, sys, websockets
+
+                async def main(address):
+                    async with websockets.connect(address) as one:
+                        print(await one.recv())
+                        for message in ['1 text \\u00e9\\U0001f680', b'1 bytes \\0\\xff', '1 large ' + 'x' * (2**20 - 8)]:
+                            await one.send(message)
+                            print(await one.recv() == message)
+                        await one.send(['1 in ', 'frag', 'ments'])
+                        print(await one.recv())
+                        await (await one.ping(b'sign of life'))
+                        async with websockets.connect(address) as two:
+                            print(await two.recv(), await two.recv(), await one.recv())
+                            await two.close(4321, 'enough')
+                            print(two.close_code, two.close_reason, await one.recv())
+                        async with websockets.connect(address) as three:
+                            await three.send('* quit')
+                            await three.wait_closed()
+                            print(await one.recv(), await one.recv(), three.close_code)
+                        await one.wait_closed()
+                        print(one.close_code, one.close_reason)
+
+                asyncio.run(main(sys.argv[1]))
+                """;
+            try (var relay = relay(); var python = new Python("-c", script, "ws://127.0.0.1:" + relay.port() + ROOM)) {
+                python.expect("1 self", "True", "True", "True", "1 in fragments", "2 self 1 join 2 join", "4321 enough 2 quit", "3 join 3 quit 1008");
+                relay.close();
+                python.expect("1001 .*shutting down");
+            }
+        }
+    }
+
+    /** JSON, well-formed, as Map, List, String, Double, Boolean and null. */
+    static final class Json {
+        private final String text;
+        private int at;
+
+        private Json(String text) {
+            this.text = text;
+        }
+
+        static Object parse(String text) {
+            return new Json(text).value();
+        }
+
+        private char peek() {
+            while (text.charAt(at) <= ' ' || text.charAt(at) == ',' || text.charAt(at) == ':') at++;
+            return text.charAt(at);
+        }
+
+        private Object value() {
+            char first = peek();
+            int start = at++;
+            if (first == '"') return string();
+            if (first == '{') {
+                var map = new LinkedHashMap<String, Object>();
+                while (peek() != '}') map.put((String) value(), value());
+                at++;
+                return map;
+            }
+            if (first == '[') {
+                var list = new ArrayList<>();
+                while (peek() != ']') list.add(value());
+                at++;
+                return list;
+            }
+            while (at < text.length() && ",]} \r\n".indexOf(text.charAt(at)) < 0) at++;
+            String word = text.substring(start, at);
+            return first == 'n' ? null : first == 't' || first == 'f' ? (Object) (first == 't') : Double.valueOf(word);
+        }
+
+        private String string() {
+            var string = new StringBuilder();
+            for (char c = text.charAt(at++); c != '"'; c = text.charAt(at++)) {
+                if (c == '\\') c = text.charAt(at++) == 'u' ? (char) Integer.parseInt(text, at, at += 4, 16)
+                        : "\"\\/\b\f\n\r\t".charAt("\"\\/bfnrt".indexOf(text.charAt(at - 1)));
+                string.append(c);
+            }
+            return string.toString();
+        }
+
+        static String write(Object value) {
+            return switch (value) {
+                case Map<?, ?> map -> map.entrySet().stream().map(entry -> write(entry.getKey()) + ":" + write(entry.getValue()))
+                        .collect(Collectors.joining(",", "{", "}"));
+                case Collection<?> list -> list.stream().map(Json::write).collect(Collectors.joining(",", "[", "]"));
+                case String string -> string.chars().mapToObj(c -> c < ' ' || c > '~' || c == '"' || c == '\\' ? String.format("\\u%04x", c) : "" + (char) c)
+                        .collect(Collectors.joining("", "\"", "\""));
+                case null, default -> String.valueOf(value);
+            };
+        }
+    }
+
+    /** A headless Chromium, driven over its DevTools protocol. */
+    static final class Chromium implements AutoCloseable {
+        private final Path folder = Files.createTempDirectory("relay-chromium");
+        private final HttpClient http = HttpClient.newHttpClient();
+        private final Process process;
+        private final WebSocket devTools;
+        private final Map<Integer, CompletableFuture<Map<?, ?>>> calls = new ConcurrentHashMap<>();   // not answered yet, by id
+        private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by session
+        private int lastId;
+
+        Chromium() throws IOException {
+            process = new ProcessBuilder("chromium", "--headless", "--remote-debugging-port=0", "--user-data-dir=" + folder, "--no-sandbox",
+                    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                    "--disable-sync").redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+            var address = new AtomicReference<List<String>>(List.of());   // port and path, written line by line
+            eventually(() -> {
+                try {
+                    address.set(Files.readAllLines(folder.resolve("DevToolsActivePort")));
+                } catch (IOException notYet) {
+                    assertTrue(process.isAlive(), "Chromium does not start");
+                }
+                return address.get().size() == 2;
+            }, "Chromium listens");
+            devTools = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + String.join("", address.get())), new WebSocket.Listener() {
+                private final StringBuilder partial = new StringBuilder();
+
+                @Override
+                public CompletionStage<?> onText(WebSocket socket, CharSequence data, boolean last) {
+                    partial.append(data);
+                    if (last) {
+                        take((Map<?, ?>) Json.parse(partial.toString()));
+                        partial.setLength(0);
+                    }
+                    socket.request(1);
+                    return null;
+                }
+            }).join();
+        }
+
+        /** An answer, or an event of a page. */
+        private void take(Map<?, ?> message) {
+            if (message.get("id") instanceof Double id) calls.remove(id.intValue()).complete(message);
+            else if (message.get("sessionId") instanceof String session && pages.get(session) instanceof Page page)
+                page.take((String) message.get("method"), (Map<?, ?>) message.get("params"));
+        }
+
+        private synchronized CompletableFuture<Map<?, ?>> send(Map<String, ?> session, String method, Map<String, ?> parameters) {
+            var call = new HashMap<String, Object>(session);
+            call.putAll(Map.of("id", ++lastId, "method", method, "params", parameters));
+            var answer = new CompletableFuture<Map<?, ?>>();
+            calls.put(lastId, answer);
+            devTools.sendText(Json.write(call), true).join();
+            return answer;
+        }
+
+        /** Calls a method of the protocol and waits for its result. @param session empty for the browser itself */
+        private Map<?, ?> call(Map<String, ?> session, String method, Map<String, ?> parameters) {
+            Map<?, ?> answer = send(session, method, parameters).orTimeout(20, TimeUnit.SECONDS).join();
+            if (answer.get("error") != null) throw new IllegalStateException(method + ": " + answer.get("error"));
+            return (Map<?, ?>) answer.get("result");
+        }
+
+        /** Opens a page in a window and a context of its own: it shares nothing with other pages. */
+        Page open(String address) {
+            Object context = call(Map.of(), "Target.createBrowserContext", Map.of()).get("browserContextId");
+            Object target = call(Map.of(), "Target.createTarget",
+                    Map.of("url", "about:blank", "browserContextId", context, "newWindow", true)).get("targetId");
+            Object session = call(Map.of(), "Target.attachToTarget", Map.of("targetId", target, "flatten", true)).get("sessionId");
+            var page = new Page(context, Map.of("sessionId", session));
+            pages.put(session, page);
+            for (String domain : List.of("Page", "Runtime", "Log")) page.call(domain + ".enable", Map.of());
+            page.call("Page.navigate", Map.of("url", address));
+            return page;
+        }
+
+        /** Methods that return the page wait for nothing but what they say. */
+        final class Page implements AutoCloseable {
+            final Queue<String> complaints = new ConcurrentLinkedQueue<>();   // the console's errors and warnings, uncaught exceptions
+            private final Object context;
+            private final Map<String, ?> session;
+
+            private Page(Object context, Map<String, ?> session) {
+                this.context = context;
+                this.session = session;
+            }
+
+            private void take(String event, Map<?, ?> parameters) {
+                Object level = parameters.get("entry") instanceof Map<?, ?> entry ? entry.get("level") : parameters.get("type");
+                boolean said = Set.of("Log.entryAdded", "Runtime.consoleAPICalled").contains(event);
+                if (event.equals("Runtime.exceptionThrown") || said && Set.of("error", "warning", "assert").contains(level))
+                    complaints.add(event + " " + parameters);
+            }
+
+            Map<?, ?> call(String method, Map<String, ?> parameters) {
+                return Chromium.this.call(session, method, parameters);
+            }
+
+            /** The value of an expression of JavaScript; if that is a promise, what comes of it. */
+            Object evaluate(String expression) {
+                var result = call("Runtime.evaluate", Map.of("expression", expression, "awaitPromise", true, "returnByValue", true));
+                if (result.get("exceptionDetails") != null) throw new IllegalStateException(expression + ": " + result.get("exceptionDetails"));
+                return ((Map<?, ?>) result.get("result")).get("value");
+            }
+
+            /** Waits until an expression is true, perhaps of a document still to be loaded. */
+            Page until(String expression) {
+                try {
+                    eventually(() -> {
+                        try {
+                            return Boolean.TRUE.equals(evaluate(expression));
+                        } catch (IllegalStateException stillLoading) {
+                            return false;
+                        }
+                    }, expression);
+                } catch (AssertionError e) {
+                    throw new AssertionError(e.getMessage() + " on\n" + evaluate("location + '\\n' + document.body.innerText") + "\n" + complaints, e);
+                }
+                return this;
+            }
+
+            /** Waits until all of this can be read on it. */
+            Page shows(String... texts) {
+                for (String text : texts) until("document.body.innerText.includes(" + Json.write(text) + ")");
+                return this;
+            }
+
+            /** Types into what has the focus. */
+            Page type(String text) {
+                call("Input.insertText", Map.of("text", text));
+                return this;
+            }
+
+            /** Presses and releases a key. @param code such as Enter, ArrowLeft, KeyF @param text that it types, if any */
+            Page press(String code, int keyCode, String text) {
+                for (String type : List.of("keyDown", "keyUp")) call("Input.dispatchKeyEvent", Map.of("type", type, "key", code.replaceFirst("^Key", ""),
+                        "code", code, "windowsVirtualKeyCode", keyCode, "text", type.equals("keyDown") ? text : ""));
+                return this;
+            }
+
+            /** What it looks like, as PNG. */
+            byte[] screenshot() {
+                return Base64.getDecoder().decode((String) call("Page.captureScreenshot", Map.of()).get("data"));
+            }
+
+            @Override
+            public void close() {
+                pages.values().remove(this);
+                Chromium.this.call(Map.of(), "Target.disposeBrowserContext", Map.of("browserContextId", context));
+            }
+        }
+
+        @Override
+        public void close() throws IOException {
+            send(Map.of(), "Browser.close", Map.of());
+            try {
+                if (!process.waitFor(10, TimeUnit.SECONDS)) process.destroyForcibly().waitFor();
+            } catch (InterruptedException e) {
+                process.destroyForcibly();
+            }
+            devTools.abort();
+            http.shutdownNow();
+            try (var files = Files.walk(folder)) {
+                for (Path file : files.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(file);
+            }
+        }
+    }
+
+    /** The pages that come with the relay, in a real browser: windows on a room. */
+    @Nested
+    @SuppressWarnings("try")   // the relay is closed within
+    class Browser {
+        static final String ITS_ROOM = "/ws-relay/spacewar?game=1";
+        static Chromium chromium;
+
+        @BeforeAll
+        static void start() throws IOException {
+            require("chromium", "chromium");
+            chromium = new Chromium();
+        }
+
+        @AfterAll
+        static void end() throws IOException {
+            if (chromium != null) chromium.close();
+        }
+
+        static Relay withPages(int port) throws IOException {
+            return relay(options -> {
+                options.port = port;
+                options.folder = Path.of("spacewar");
+            });
+        }
+
+        static Chromium.Page open(Relay relay, String path) {
+            return chromium.open("http://localhost:" + relay.port() + path);
+        }
+
+        @Test
+        void theAddressLeadsToAPageThatJoinsItsRoomAndShowsWhatHappens() throws IOException {
+            try (var relay = withPages(0); var page = open(relay, "/spacewar?game=1").shows("connected as 1", "1 you")) {
+                assertEquals("/spacewar/?game=1", page.evaluate("location.pathname + location.search"));
+                try (var two = Raw.open(relay, ITS_ROOM).expect("2 self").expect("1 join")) {
+                    page.until("[...document.querySelectorAll('#people li')].map(li => li.textContent).join() === '1 you,2'").shows("join");
+                    two.send(text("* hello wörld \uD83D\uDE80")).send(frame(true, 2, concat(bytes("1 bytes "), hex("00ff"))));
+                    page.shows("hello", "wörld \uD83D\uDE80", "2 bytes: 00 ff");
+                }
+                page.until("document.querySelectorAll('#people li').length === 1").shows("quit");
+                assertTrue(page.screenshot().length > 10_000);
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void aLineSentThroughTheFormArrives() throws IOException {
+            try (var relay = withPages(0); var one = Raw.open(relay, ITS_ROOM).expect("1 self");
+                    var page = open(relay, "/spacewar/?game=1").shows("connected as 2")) {
+                page.evaluate("document.querySelector('#line').focus()");
+                page.type("hello wörld  \uD83D\uDE80 ").press("Enter", 13, "\r");
+                one.expect("2 join").expect("2 hello wörld  \uD83D\uDE80 ");
+                page.until("document.querySelector('#line').value === ''").until("document.querySelector('#feed .sent .type').textContent === 'hello'");
+                page.evaluate("document.querySelector('#target').value = '1'");
+                page.type("to-one").press("Enter", 13, "\r");
+                one.expect("2 to-one");
+                for (String refused : List.of("", " hello", "self", "quit 1")) {
+                    page.evaluate("document.querySelector('#line').value = " + Json.write(refused) + "; document.querySelector('#note').textContent = ''");
+                    page.press("Enter", 13, "\r").until("document.querySelector('#note').textContent !== ''");
+                }
+                one.send(text("1 over")).expect("1 over");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void htmlInAMessageIsShownAsText() throws IOException {
+            String html = "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script><b>bold</b>&lt;";
+            try (var relay = withPages(0); var page = open(relay, "/spacewar/?game=1").shows("connected as 1"); var two = Raw.open(relay, ITS_ROOM)) {
+                two.send(text("* hello " + html)).send(text("* <b>type</b> x"));
+                page.shows(html, "<b>type</b>").until("window.harmed === undefined && !document.querySelector('#feed img, #feed script, #feed b b')");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void anyRoomCanBeWatchedAndIsLeftForAnother() throws IOException {
+            try (var relay = withPages(0); var one = Raw.open(relay, "/ws-relay/other/game?a=b&c=d").expect("1 self");
+                    var page = open(relay, "/spacewar/watch.html?room=%2Fother%2Fgame%3Fa%3Db%26c%3Dd").shows("connected as 2");
+                    var two = Raw.open(relay, "/ws-relay/elsewhere").expect("1 self")) {
+                page.shows("python -m websockets 'ws://localhost:" + relay.port() + "/ws-relay/other/game?a=b&c=d'");
+                one.expect("2 join").send(text("2 hello there"));
+                page.shows("there").evaluate("document.querySelector('#room').value = '/elsewhere'; document.querySelector('#chooser').requestSubmit()");
+                two.expect("2 join").send(text("* hello yonder"));
+                page.shows("yonder");
+                one.expect("2 quit");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void afterARestartOfTheRelayThePageJoinsAgainWithin5Seconds() throws IOException {
+            try (var relay = withPages(0); var page = open(relay, "/spacewar/?game=1").shows("connected as 1")) {
+                relay.close();
+                page.shows("not connected", "trying again");
+                long before = System.nanoTime();
+                try (var next = withPages(relay.port()); var one = Raw.open(next, ITS_ROOM).expect("1 self")) {
+                    one.expect("2 join");
+                    assertTrue(System.nanoTime() - before < 5_000_000_000L, "it took " + (System.nanoTime() - before) / 1_000_000 + " ms");
+                    one.send(text("* back again"));
+                    page.shows("connected as 2", "again");
+                }
+                page.complaints.removeIf(complaint -> complaint.contains("ERR_CONNECTION_REFUSED"));   // what the browser says of each try
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+    }
+}
