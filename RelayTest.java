@@ -494,7 +494,7 @@ class RelayTest {
                 Connection: Upgrade | Connection: keep-alive | 426 | upgrade: websocket | Connection: Upgrade
                 Connection: Upgrade | Connection: no-upgrade | 426 | upgrade: websocket | Connection: Upgrade
                 GET | HEAD | 426 | upgrade: websocket |
-                HTTP/1.1 | HTTP/1.0 | 426 | upgrade: websocket | HTTP/1.1
+                HTTP/1.1 | HTTP/1.0 | 426 | upgrade: websocket | HTTP/1.0
                 HTTP/1.1 | HTTP/2.0 | 505 | | HTTP/2.0
                 GET | POST | 405 | allow: GET, HEAD | POST
                 GET | get | 405 | allow: GET, HEAD | get
@@ -758,6 +758,13 @@ class RelayTest {
             byte[] close = concat(hex("0fa0"), text.bytes);
             assertReads(frame(true, 8, close), text.valid ? List.of(new Seen(8, close)) : List.of(), text.valid ? "end" : "1007");
             for (int opcode : new int[] {2, 9}) assertReads(frame(true, opcode, text.bytes), List.of(new Seen(opcode, text.bytes)), "end");
+        }
+
+        @Test
+        void isRefusedAtItsFirstWrongByteInACloseReasonToo() throws IOException {
+            byte[] announced = frame(true, 8, concat(hex("0fa0"), bytes("bye "), hex("ff"), new byte[100]));
+            assertReads(Arrays.copyOf(announced, 6 + 2 + 4), List.of(), "end");
+            assertReads(Arrays.copyOf(announced, 6 + 2 + 5), List.of(), "1007");
         }
 
         @Test
