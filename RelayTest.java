@@ -2856,11 +2856,12 @@ class RelayTest {
         @Test
         @SuppressWarnings("try")   // who talks just talks on
         void comingAndGoingDisturbsNobodyWhoIsTalking() throws Exception {
-            byte[] turn = text("1 turn"), word = text("999999 n"), chatter = Arrays.copyOf(turn, turn.length + 500 * word.length);
-            for (int at = turn.length; at < chatter.length; at += word.length) System.arraycopy(word, 0, chatter, at, word.length);
-            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self"); var talk = new Pump(one, Long.MAX_VALUE, n -> chatter)) {
+            var chatter = new ByteArrayOutputStream();
+            for (int i = 0; i < 300; i++) chatter.writeBytes(concat(text("999999 n"), text("* n")));
+            byte[] turn = concat(text("1 turn"), chatter.toByteArray());
+            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self"); var talk = new Pump(one, Long.MAX_VALUE, n -> turn)) {
                 for (int id = 2; id < 1_500; id++) {
-                    Raw.open(relay, ROOM).close();
+                    Raw.open(relay, ROOM).expect(id + " self").expect("1 join").close();
                     for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
                 }
                 for (int i = 0; i < 100; i++) one.expect("1 turn");

@@ -21,7 +21,7 @@ find_jdk() {
     javac=$(command -v javac || true)
     for home in "${JAVA_HOME:-}" "${javac:+$(dirname "$(dirname "$(readlink -f "$javac")")")}" \
             /usr/lib/jvm/* /opt/java/* /opt/jdk* "${HOME:-}"/.sdkman/candidates/java/* /Library/Java/JavaVirtualMachines/*/Contents/Home; do
-        if [ -x "$home/bin/javac" ] && [ "$(major "$home")" -ge 21 ]; then
+        if [ -n "$home" ] && [ -x "$home/bin/javac" ] && [ "$(major "$home")" -ge 21 ]; then
             export JAVA_HOME=$home
             return
         fi
