@@ -227,8 +227,9 @@ public class Relay implements AutoCloseable {
         boolean everywhere = options.host == null || options.host.isAnyLocalAddress();
         String host = everywhere ? "localhost" : options.host.getHostAddress();
         var lines = new ArrayList<>(List.of("http://" + (host.contains(":") ? "[" + host + "]" : host) + path));
-        if (everywhere) NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
-                .filter(InetAddress::isSiteLocalAddress).findFirst()
+        if (everywhere) NetworkInterface.networkInterfaces()
+                .filter(network -> !network.getName().matches("(docker|br-|veth|virbr|vmnet).*"))   // not for others
+                .flatMap(NetworkInterface::inetAddresses).filter(InetAddress::isSiteLocalAddress).findFirst()
                 .ifPresent(lan -> lines.add("http://" + lan.getHostAddress() + path + "   for others on this network"));
         if (folder == null) lines.add("no folder '" + options.folder + "' here, hence no pages; relaying at /ws-relay");
         return lines;
@@ -914,7 +915,7 @@ public class Relay implements AutoCloseable {
             if (extended == 2 && announced < 126 || extended == 8 && announced < 65536)
                 throw protocolError("the length " + announced + " must not take " + extended + " bytes");
             if (opcode < CLOSE && announced > maxMessage - length)
-                throw new CloseException(1009, "expected " + maxMessage + " bytes at most, got " + announced + " after " + length);
+                throw new CloseException(1009, "expected " + maxMessage + " bytes at most, got " + (length + announced));
             left = (int) announced;
             input.require(4);
             mask = (int) INT.get(input.bytes, input.start);

@@ -27,7 +27,7 @@ find_jdk() {
         fi
     done
     echo "build.sh: Relay needs Java 21 or newer, and no JDK of that kind is here." \
-        "On Debian and Raspberry Pi OS: sudo apt install openjdk-21-jdk-headless; elsewhere: https://adoptium.net" >&2
+        "On Debian 13: sudo apt install openjdk-21-jdk-headless; elsewhere: https://adoptium.net" >&2
     exit 1
 }
 
@@ -83,8 +83,9 @@ test() {
 }
 
 echo_() {
+    [ $# -gt 0 ] || { echo "build.sh: give a port, as in ./build.sh echo 9001" >&2; exit 2; }
     compile_tests
-    exec "$JAVA_HOME/bin/java" -cp build/classes:build/test-classes RelayTest "${1:?PORT}"
+    exec "$JAVA_HOME/bin/java" -cp build/classes:build/test-classes RelayTest "$1"
 }
 
 jar() {

@@ -79,7 +79,7 @@ document.body.append(
       make('h2', { id: 'said' }, 'What arrives ', tally), feed, composer),
     make('section', { class: 'shell' },
       make('h2', {}, 'The same from a shell'),
-      make('code', { tabindex: 0 }, `python -m websockets ${shellWord(relay.url)}`))));
+      make('code', { tabindex: 0 }, `python3 -m websockets ${shellWord(relay.url)}`))));
 
 function roomChooser() {
   const field = make('input', { id: 'room', value: room, spellcheck: 'false', autocapitalize: 'off' });
@@ -173,7 +173,7 @@ function draw() {
   drawFeed(waiting.splice(0, LINES_PER_FRAME));
   if (peopleChanged) drawPeople();
   peopleChanged = false;
-  tally.textContent = `${messages.toLocaleString('en')} messages`
+  tally.textContent = `${messages.toLocaleString('en')} message${messages === 1 ? '' : 's'}`
     + (skipped ? `, ${skipped.toLocaleString('en')} not shown` : '');
   if (waiting.length) redraw();
 }

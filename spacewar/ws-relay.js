@@ -136,7 +136,7 @@ export class WebSocketRelay {
     const socket = this.#socket;
     this.#socket = this.id = null;
     this.peers.clear();
-    socket?.close();
+    socket?.close(1000);
     clearTimeout(this.#timer);
     if (retryIn !== null) this.#after(retryIn, () => this.#connect());
     this.#report('closed', { code, reason, retryIn });
