@@ -29,17 +29,14 @@ import java.net.*;
 import java.nio.*;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
-import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
+import java.security.*;
 import java.time.*;
 import java.time.format.DateTimeFormatter;
-import java.time.temporal.ChronoUnit;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.*;
-import java.util.function.BooleanSupplier;
-import java.util.function.IntConsumer;
+import java.util.function.*;
 import java.util.stream.Stream;
 
 @SuppressWarnings({"serial", "try"})   // its exceptions are never serialized; its locks are held by try
@@ -94,11 +91,13 @@ public class Relay implements AutoCloseable {
                         case "--host" -> options.host = InetAddress.getByName(value(word, words));
                         case "--dir" -> {
                             options.folder = Path.of(value(word, words)).toAbsolutePath().normalize();
-                            require(Files.isDirectory(options.folder) && options.folder.getFileName() != null, options.folder + " is no folder");
+                            boolean named = options.folder.getFileName() != null;
+                            require(named && Files.isDirectory(options.folder), options.folder + " is no folder");
                         }
                         case "--origin" -> {
                             String origin = value(word, words);
-                            require(origin.matches("\\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"), origin + " is not like https://example.com");
+                            require(origin.matches("\\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"),
+                                    origin + " is not like https://example.com");
                             options.origins.add(plainOrigin(origin));
                         }
                         case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
@@ -125,7 +124,8 @@ public class Relay implements AutoCloseable {
 
         private static int number(String name, String digits, int least, int most) {
             long number = digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
-            require(number >= least && number <= most, name + " must be from " + least + " to " + most + ", not '" + digits + "'");
+            require(number >= least && number <= most,
+                    name + " must be from " + least + " to " + most + ", not '" + digits + "'");
             return (int) number;
         }
 
@@ -155,9 +155,9 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * The options, and with them all limits; what is not on the command line is here so that tests can shorten it. Times
-     * are in milliseconds, sizes in bytes; not to be changed once a relay has them. 10,000 clients with a message of
-     * 1 MiB and an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
+     * The options, and with them all limits; what the command line lacks is here for tests to shorten. Times are in
+     * milliseconds, sizes in bytes; not to be changed once a relay has them. 10,000 clients with a message of 1 MiB and
+     * an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
      */
     static final class Options {
         int port = 8080;                                     // 0: any free one
@@ -178,30 +178,31 @@ public class Relay implements AutoCloseable {
     }
 
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
-    private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; longer messages get memory of their own
+    private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; what is longer gets its own memory
     private static final int FIRST_PIECE = 64 << 10;     // of that memory; it grows as the message comes
     private static final int MAX_WRITE = 64 << 10;       // what one write may take along; more gains nothing
-    private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only each time a third of it is written
+    private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
     // One thread accepts connections and gives each a virtual thread, which does everything for it in plain blocking
-    // code: HTTP first, then perhaps WebSocket. Sockets have no timeouts, which would cost a timer per read. Instead a
-    // sweeper looks at every connection about once a second; if one is past a deadline, the sweeper closes the socket, and
-    // whatever waits on it fails with an IOException. That is no error anywhere: it means that the peer is gone.
+    // code: HTTP first, then perhaps WebSocket. WebSockets have no timeouts, which would cost a timer per read. Instead
+    // a sweeper looks at every connection about once a second; if one is past a deadline, it closes the socket, and
+    // whatever waits on that fails with an IOException. This is no error anywhere: it means that the peer is gone.
 
     private final Options options;
-    private final Folder folder;                                                   // null: no files
+    private final Folder folder;                                                  // null: no files
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
-    private final Map<String, Room> rooms = new ConcurrentHashMap<>();
+    private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
     private final Metrics metrics = new Metrics();
-    private final AtomicLong buffered = new AtomicLong();                          // bytes; what the budget limits
-    private final AtomicReference<Connection> victim = new AtomicReference<>();    // cut off to reduce them, not gone yet
-    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();   // for the next drain that gathers frames
-    private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS, new ArrayBlockingQueue<>(10_000),
-            Thread.ofPlatform().name("relay-log").daemon().factory(), new ThreadPoolExecutor.DiscardPolicy());
-    private ServerSocket listener;                                                 // null until started
+    private final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
+    private final AtomicReference<Connection> victim = new AtomicReference<>();   // cut off for that, not gone yet
+    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();  // for a write of several frames
+    private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
+            new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
+    private ServerSocket listener;                                                // null until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -247,7 +248,7 @@ public class Relay implements AutoCloseable {
                     Thread.startVirtualThread(() -> serve(connection));
                 }
             } catch (IOException e) {
-                if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, most likely
+                if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
                 pause(100);
             }
         }
@@ -263,11 +264,11 @@ public class Relay implements AutoCloseable {
         } finally {
             connection.close();
             connections.remove(connection);
-            victim.compareAndSet(connection, null);
+            forgive(connection);
         }
     }
 
-    /** Ends it: 1001 to every client, a few seconds for them to take it, then the sockets are closed. From any thread. */
+    /** Ends it: 1001 to every client, some seconds to take it, then the sockets are closed. From any thread. */
     @Override
     public void close() {
         if (listener == null || closing) return;
@@ -282,7 +283,7 @@ public class Relay implements AutoCloseable {
     }
 
     private void sweep() {
-        long shortest = Math.min(Math.min(options.headTime, options.pingAfter), Math.min(options.stallTime, options.farewellTime));
+        long shortest = Math.min(options.pingAfter, Math.min(options.stallTime, options.farewellTime));
         while (!closing || !connections.isEmpty()) {
             pause(Math.clamp(shortest / 3, 10, 1_000));   // a second, but for tests
             connections.forEach(connection -> connection.sweep(now()));
@@ -290,15 +291,20 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Books bytes taken, or given back if negative. Past the budget, the connection that holds the most is cut off without
-     * a word, one at a time: until that one has let go, the sum says nothing new. From any thread; never waits.
+     * Books bytes taken, or given back if negative. Past the budget, the connection that holds the most is cut off
+     * without a word, one at a time: until it has let go, the sum says nothing new. From any thread; never waits.
      */
     private void book(int bytes) {
-        if (buffered.addAndGet(bytes) <= options.budget || bytes <= 0 || victim.get() != null) return;
+        if (buffered.addAndGet(bytes) <= options.budget || bytes < 0 || victim.get() != null) return;
         Connection most = connections.stream().max(Comparator.comparingLong(Connection::held)).orElse(null);
         if (most == null || !victim.compareAndSet(null, most)) return;
         most.abort("all buffers together are full, and this client's hold the most");
-        if (!connections.contains(most)) victim.set(null);   // it has ended by itself in between
+        if (!connections.contains(most)) forgive(most);   // it has ended by itself in between
+    }
+
+    /** If that was the victim and still too much is held, another must go: perhaps nobody books for a while. */
+    private void forgive(Connection gone) {
+        if (victim.compareAndSet(gone, null)) book(0);
     }
 
     /** Milliseconds on a clock that only goes forward. */
@@ -308,13 +314,8 @@ public class Relay implements AutoCloseable {
         for (long end = now() + millis; !condition.getAsBoolean() && now() < end; ) pause(5);
     }
 
-    private static void pause(long millis) {
-        try {
-            Thread.sleep(millis);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();   // nobody here does; whoever embeds the relay may
-        }
-    }
+    /** Sleeps, and minds no interrupt. */
+    private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
 
     private static void closeQuietly(Closeable socket) {
         try {
@@ -322,13 +323,14 @@ public class Relay implements AutoCloseable {
         } catch (IOException ignored) { /* it is closed all the same */ }
     }
 
-    /** Another thread prints it: a terminal that has stopped scrolling stops nobody. What is too much for it is lost. */
-    private void log(String event, String details) {
-        String line = Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event + " " + details;
+    /** A line of the log, in which no client can forge another. Its own thread prints it, so that nobody waits here. */
+    private void log(String event, Object... details) {
+        var line = new StringJoiner(" ").add(Instant.ofEpochSecond(System.currentTimeMillis() / 1000) + " " + event);
+        for (Object detail : details) line.add(printable(detail.toString()));
         if (!options.quiet) log.execute(() -> System.out.println(line));
     }
 
-    /** What a stranger wrote, fit for a line of the log: printable ASCII, not over 200 characters. */
+    /** What a stranger wrote, fit to be printed: visible ASCII and spaces, not over 200 characters. */
     static String printable(String text) {
         String plain = text.replaceAll("[^ -~]", "?");
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
@@ -346,8 +348,8 @@ public class Relay implements AutoCloseable {
         /** Prometheus' text format, version 0.0.4. */
         String text(int rooms) {
             Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
-                    {"uptime_seconds", "gauge", (now() - started) / 1000}, {"messages_received_total", "counter", messages},
-                    {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
+                    {"uptime_seconds", "gauge", (now() - started) / 1000}, {"deliveries_total", "counter", deliveries},
+                    {"messages_received_total", "counter", messages}, {"delivered_bytes_total", "counter", bytes}};
             var text = new StringBuilder();
             for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
             text.append("# TYPE relay_closes_total counter\n");
@@ -358,9 +360,9 @@ public class Relay implements AutoCloseable {
 
     // --- 3. Connection -----------------------------------------------------------------------------------------------
     //
-    // A socket, and what the sweeper must know of it. Reading belongs to the connection's own thread; writing belongs to
-    // that thread while it speaks HTTP, and then to the outbox. It reads as an InputStream, and so the parsers of requests
-    // and frames know no socket: they are tested with arrays of bytes.
+    // A socket, and what the sweeper must know of it. Reading belongs to the connection's own thread; writing belongs
+    // to that thread while it speaks HTTP, and then to the outbox. It is an InputStream, so that the parsers of
+    // requests and frames know no socket: they are tested with arrays of bytes.
 
     final class Connection extends FilterInputStream {
         private static final long NEVER = Long.MAX_VALUE;
@@ -368,13 +370,14 @@ public class Relay implements AutoCloseable {
         private final Socket socket;
         private final OutputStream out;
         private final Input input = new Input(this);
-        // Written by the connection's own thread, or whoever ends it; read by the sweeper as well.
+        private long headDue = NEVER;                 // when the request head must be here; its own thread's
+        private boolean pinged;                       // since it was last heard of; the sweeper's
+        // All below is read by other threads as well. Its own thread writes it, but where another is named.
         private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
         private volatile int messageHeld;             // bytes of memory for the message that comes in
         private volatile long lastHeard = now();      // when a byte came last
-        private volatile long writingSince = NEVER;   // when the write began that has not returned yet
-        private volatile long deadline = NEVER;       // of what is going on now: a request head, a farewell
-        private volatile boolean headAwaited;         // it is a request head
+        private volatile long writingSince = NEVER;   // when the write began that has not returned yet; whoever writes
+        private volatile long deadline = NEVER;       // when all must be over, once it is ending; whoever ends it
 
         Connection(Socket socket) throws IOException {
             super(socket.getInputStream());
@@ -385,12 +388,13 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Virtual threads are not preempted: a client that always has something to say would keep a processor to itself.
-         * Yielding lets the others run first, and more input gather meanwhile, which saves a quarter of all CPU on Java 21.
+         * Virtual threads are not preempted: a client that always has something to say would keep a processor to
+         * itself. Yielding lets others run and more input gather, which saves a quarter of all CPU on Java 21.
          */
         @Override
         public int read(byte[] into, int offset, int length) throws IOException {
             Thread.yield();
+            if (headDue != NEVER) awaitHead();
             int received = in.read(into, offset, length);
             lastHeard = now();
             return received;
@@ -415,31 +419,40 @@ public class Relay implements AutoCloseable {
 
         /** Reads a request within the time allowed for it. Own thread. */
         Request readRequest() throws IOException, HttpException {
-            deadline = now() + options.headTime;
-            headAwaited = true;
+            headDue = now() + options.headTime;
             boolean begun = false;
             try {
                 input.require(1);
                 begun = true;
                 return Request.read(input);
-            } catch (EOFException e) {
-                if (!begun || now() < deadline) throw e;
+            } catch (SocketTimeoutException late) {
+                if (!begun) throw late;
                 throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
             } finally {
-                headAwaited = false;
-                deadline = NEVER;
+                headDue = NEVER;
+                socket.setSoTimeout(0);
             }
         }
 
-        /** From the sweeper's thread, about once a second. */
-        void sweep(long now) {
-            if (now - options.stallTime > writingSince) abort("took nothing for " + options.stallTime / 1000 + " s");
-            else if (now >= deadline && headAwaited) closeQuietly(socket::shutdownInput);   // wakes the reader, to say 408
-            else if (now >= deadline) abort("did not answer our close");
-            else if (webSocket != null) webSocket.keepAlive(now - lastHeard);
+        /** Lets the next read take no longer than is left for the head. */
+        private void awaitHead() throws IOException {
+            long left = headDue - now();
+            if (left <= 0) throw new SocketTimeoutException();
+            socket.setSoTimeout((int) left);
         }
 
-        /** What is going on must end within farewellTime. From any thread. */
+        /** All deadlines but that of a head; a silent client is asked for a sign of life. From the sweeper's thread. */
+        void sweep(long now) {
+            long silence = now - lastHeard;
+            if (now - options.stallTime > writingSince) abort("took too little for " + options.stallTime / 1000 + " s");
+            else if (now >= deadline) abort("did not answer our close");
+            else if (webSocket == null) return;
+            else if (silence >= 2 * options.pingAfter) abort("silent for " + 2 * options.pingAfter / 1000 + " s");
+            else if (silence >= options.pingAfter && !pinged) webSocket.send(PING_FRAME);
+            pinged = silence >= options.pingAfter;
+        }
+
+        /** It is ending, and must have ended within farewellTime. From any thread. */
         void expireSoon() { deadline = Math.min(deadline, now() + options.farewellTime); }
 
         /** The relay is closing. From its thread. */
@@ -450,12 +463,11 @@ public class Relay implements AutoCloseable {
 
         /**
          * Says that no more will come and waits until the other side has closed too. If the socket were closed while
-         * unread bytes wait in it, TCP would reset the connection, and the reset can overtake our last words. Own thread.
+         * unread bytes wait in it, TCP would reset the connection, and that can overtake our last words. Own thread.
          */
         void linger() throws IOException {
             expireSoon();
-            if (socket.isInputShutdown()) pause(options.farewellTime / 3);   // after 408 there is nothing to wait for
-            else socket.shutdownOutput();
+            socket.shutdownOutput();
             var ignored = new byte[INPUT_SIZE];
             while (in.read(ignored) >= 0) Thread.yield();
         }
@@ -472,7 +484,8 @@ public class Relay implements AutoCloseable {
 
         /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
         String address(Request request) {
-            String told = request.header("x-forwarded-for").replaceFirst(".*,", "").strip();
+            String told = request.header("x-forwarded-for");
+            told = told.substring(told.lastIndexOf(',') + 1).strip();
             boolean proxied = socket.getInetAddress().isLoopbackAddress() && told.matches("[0-9a-fA-F:.]{2,45}");
             return proxied ? told : socket.getInetAddress().getHostAddress();
         }
@@ -487,7 +500,7 @@ public class Relay implements AutoCloseable {
         Input(InputStream in) { this.in = in; }
         int available() { return end - start; }
 
-        /** Waits until so many bytes are there in one piece; INPUT_SIZE at most. @throws EOFException if the stream ends */
+        /** Waits until so many bytes are there in one piece, INPUT_SIZE at most. @throws EOFException if not */
         void require(int count) throws IOException {
             while (available() < count) {
                 if (available() == 0 || bytes.length - start < count) {
@@ -528,6 +541,7 @@ public class Relay implements AutoCloseable {
         Response response;
         try {
             request = connection.readRequest();
+            request.requireBodyless();
             if (request.isForRelay()) {
                 upgrade(connection, request);
                 return false;
@@ -535,8 +549,8 @@ public class Relay implements AutoCloseable {
             response = respond(request);
         } catch (HttpException refusal) {
             response = refusal.response;
-            if (request == Request.NONE || request.isForRelay()) log("refuse", printable(request.target) + " - "
-                    + connection.address(request) + " " + response.status + " " + printable(refusal.getMessage()));
+            if (request == Request.NONE || request.isForRelay())
+                log("refuse", request.target, "-", connection.address(request), response.status, refusal.getMessage());
         }
         boolean more = request.keepAlive() && !closing;
         response.send(connection, more, !request.method.equals("HEAD"));
@@ -544,37 +558,36 @@ public class Relay implements AutoCloseable {
     }
 
     private Response respond(Request request) throws HttpException {
-        request.requireBodyless();
         String path = request.path();
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && folder != null) return Response.redirect(folder.url + "/" + request.query());
-        if (path.equals("/")) return Response.text(200, "A WebSocket relay: connect to ws://" + request.header("host") + "/ws-relay/any/name");
+        if (path.equals("/"))
+            return Response.text(200, "A relay: connect to ws://" + request.header("host") + "/ws-relay/any/name");
         if (folder == null) throw new HttpException(404, "there are no files here, only WebSockets at /ws-relay");
         return folder.get(request);
     }
 
     /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
     private void upgrade(Connection connection, Request request) throws IOException, HttpException {
-        request.requireBodyless();
         String accept = acceptHandshake(request, options.origins);
-        connection.webSocket = new WebSocket(connection);
-        connection.webSocket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with what the room has to say
+        var socket = connection.webSocket = new WebSocket(connection);
+        socket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with the room's first words
         if (closing) connection.shutDown();
         try {
-            if (metrics.clients.incrementAndGet() > options.maxClients) {
-                connection.webSocket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-                connection.webSocket.outbox.open();
-                log("refuse", printable(request.target) + " - " + connection.address(request) + " " + connection.webSocket.end());
+            if (metrics.clients.incrementAndGet() <= options.maxClients) {
+                converse(socket, request);
             } else {
-                converse(connection.webSocket, request);
+                socket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+                socket.outbox.open();
+                log("refuse", request.target, "-", connection.address(request), socket.end());
             }
         } finally {
             metrics.clients.decrementAndGet();
-            metrics.closes.computeIfAbsent(connection.webSocket.end().code, code -> new LongAdder()).increment();
         }
-        connection.webSocket.outbox.awaitEmpty();
+        metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
+        socket.outbox.awaitEmpty();
     }
 
     /** A way out of any depth of HTTP: this answer, with a sentence for whoever reads it. */
@@ -602,26 +615,29 @@ public class Relay implements AutoCloseable {
             if (words.length != 3 || !words[0].matches(TOKEN) || !words[2].matches("HTTP/[0-9]\\.[0-9]"))
                 throw new HttpException(400, "expected 'GET /path HTTP/1.1', got '" + printable(line) + "'");
             if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
-            String target = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, RFC 9112 §3.2.2
+            String target = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // to a proxy, RFC 9112 §3.2.2
             if (!target.matches("/[!-~&&[^#]]*|\\*"))
                 throw new HttpException(400, "expected a path of visible ASCII, got '" + printable(target) + "'");
 
             var headers = new LinkedHashMap<String, String>();
-            for (int room = MAX_HEAD - line.length() - 2; !(line = readLine(input, room, 431)).isEmpty(); room -= line.length() + 2) {
+            int room = MAX_HEAD - line.length() - 2;
+            while (!(line = readLine(input, room, 431)).isEmpty()) {
+                room -= line.length() + 2;
                 String[] header = line.split(":", 2);
                 if (header.length < 2 || !header[0].matches(TOKEN))   // a folded line, too: it begins with a space
                     throw new HttpException(400, "expected 'Name: value', got '" + printable(line) + "'");
-                headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (first, next) -> first + ", " + next);
+                headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
             var request = new Request(words[0], target, words[2], headers);
             request.check();
             return request;
         }
 
-        /** A line without its CR LF, which must fit the room; refused as soon as it can't become right, RFC 9112 §2.2. */
+        /** A line without its CR LF; refused as soon as it can't become right or fit the room, RFC 9112 §2.2. */
         private static String readLine(Input input, int room, int tooLong) throws IOException, HttpException {
             for (var line = new StringBuilder(); ; ) {
-                if (line.length() + 2 > room) throw new HttpException(tooLong, "expected a head of at most " + MAX_HEAD + " bytes");
+                if (line.length() + 2 > room)
+                    throw new HttpException(tooLong, "expected a head of at most " + MAX_HEAD + " bytes");
                 int c = input.next();
                 if (c == '\r' && input.next() == '\n') return line.toString();
                 if (c < ' ' && c != '\t' || c == 0x7f)
@@ -646,11 +662,15 @@ public class Relay implements AutoCloseable {
         void requireBodyless() throws HttpException {
             if (!method.equals("GET") && !method.equals("HEAD"))
                 throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
-            if (headers.containsKey("transfer-encoding")) throw new HttpException(411, "no bodies here, least of all of unknown length");
-            if (hasBody()) throw new HttpException(413, "no bodies here, but " + header("content-length") + " bytes were announced");
+            if (headers.containsKey("transfer-encoding")) throw new HttpException(411, "no bodies here, nor chunks");
+            if (hasBody())
+                throw new HttpException(413, "no bodies here, but " + header("content-length") + " bytes announced");
         }
 
-        private boolean hasBody() { return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*"); }
+        private boolean hasBody() {
+            return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*");
+        }
+
         /** Whether another request may follow: not if a body might be taken for one. */
         boolean keepAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
         String header(String name) { return headers.getOrDefault(name, ""); }   // a header's value, "" if there is none
@@ -669,16 +689,13 @@ public class Relay implements AutoCloseable {
         static final DateTimeFormatter DATE =   // RFC 9110 §5.6.7
                 DateTimeFormatter.ofPattern("EEE, dd MMM yyyy HH:mm:ss 'GMT'", Locale.ENGLISH).withZone(ZoneOffset.UTC);
 
-        Response(int status, byte[] text, Path file, long length) {
-            this(status, new LinkedHashMap<>(Map.of("X-Content-Type-Options", "nosniff")), text, file, length);
-        }
-
         static Response text(int status, String sentence) {
             byte[] text = (sentence + "\n").getBytes(StandardCharsets.UTF_8);
-            return new Response(status, text, null, text.length).with("Content-Type", "text/plain; charset=utf-8");
+            return new Response(status, new LinkedHashMap<>(), text, null, text.length)
+                    .with("Content-Type", "text/plain; charset=utf-8");
         }
 
-        /** @param location relative, so that it also holds behind a proxy that serves this below a prefix; RFC 9110 §10.2.2 */
+        /** @param location relative, for a proxy may serve all this below a prefix, RFC 9110 §10.2.2 */
         static Response redirect(String location) {
             return text(302, "it is at " + location).with("Location", location).with("Cache-Control", "no-cache");
         }
@@ -688,11 +705,12 @@ public class Relay implements AutoCloseable {
             return this;
         }
 
-        /** @throws IOException also if the file has become shorter meanwhile: only the end of the connection can tell */
+        /** @throws IOException also if the file has become shorter: only the end of the connection can tell */
         void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
+            with("X-Content-Type-Options", "nosniff");
             if (status != 304) with("Content-Length", length + "");
             if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
-            var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");   // needs no phrase
+            var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
             headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
             byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
             connection.write(bytes, bytes.length);
@@ -739,14 +757,14 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** The real file or folder of that path. @throws IOException if there is none or anything about it is in doubt */
+        /** The real file or folder of that path. @throws IOException if there is none or anything is in doubt */
         private Path resolve(String path) throws IOException {
             Path real = root.toRealPath(), file = real;
             String[] segments = path.substring(1).replaceFirst("/$", "").split("/", -1);
             for (int i = 0; i < segments.length; i++) {
                 String segment = URI.create("/" + segments[i]).getPath().substring(1);   // decodes, once
-                boolean good = i == 0 ? segment.equals(name) : segment.matches("[^.\\x00-\\x1f\\x7f/\\\\:\ufffd][^\\x00-\\x1f\\x7f/\\\\:\ufffd]*");
-                if (!good) throw new NoSuchFileException(path);
+                boolean visible = segment.matches("(?![.])[^\\x00-\\x1f\\x7f/\\\\:\ufffd]+");
+                if (i == 0 ? !segment.equals(name) : !visible) throw new NoSuchFileException(path);
                 if (i > 0) file = file.resolve(segment);
             }
             file = file.toRealPath();   // follows links
@@ -760,7 +778,7 @@ public class Relay implements AutoCloseable {
             boolean known = request.headers.containsKey("if-none-match")   // has precedence, RFC 9110 §13.2.2
                     ? Stream.of("*", etag, "W/" + etag).anyMatch(tag -> request.hasToken("if-none-match", tag))
                     : request.header("if-modified-since").equals(date);    // browsers give back what they were given
-            return new Response(known ? 304 : 200, null, file, size)
+            return new Response(known ? 304 : 200, new LinkedHashMap<>(), null, file, size)
                     .with("Content-Type", type(file.toString().replaceFirst(".*[.]", "").toLowerCase(Locale.ROOT)))
                     .with("Content-Security-Policy", POLICY)
                     .with("Cache-Control", "no-cache")   // that is: keep it, but ask each time whether it has changed
@@ -777,25 +795,27 @@ public class Relay implements AutoCloseable {
                 case "png", "webp", "gif" -> "image/" + extension;
                 case "ogg", "wav" -> "audio/" + extension;
                 case "jpg" -> "image/jpeg"; case "svg" -> "image/svg+xml"; case "ico" -> "image/x-icon";
-                case "mp3" -> "audio/mpeg"; case "woff2" -> "font/woff2"; case "webmanifest" -> "application/manifest+json";
+                case "mp3" -> "audio/mpeg"; case "woff2" -> "font/woff2";
+                case "webmanifest" -> "application/manifest+json";
                 default -> "application/octet-stream";
             };
         }
     }
 
-    /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, once all about the request is right. */
+    /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, if all about the request is right. */
     private static String acceptHandshake(Request request, List<String> origins) throws HttpException {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
-            throw new HttpException(426, "expected a WebSocket's GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got "
+            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got a "
                     + request.method + " in " + request.version + " with '" + printable(request.header("upgrade")) + "' and '"
                     + printable(request.header("connection")) + "'", "Upgrade", "websocket", "Connection", "Upgrade");
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
         if (!key.matches("[A-Za-z0-9+/]{22}=="))
-            throw new HttpException(400, "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
+            throw new HttpException(400,
+                    "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
         checkOrigin(request.headers.get("origin"), request.header("host"), origins);
         try {
             var sha1 = MessageDigest.getInstance("SHA-1");
@@ -806,7 +826,7 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * RFC 6455 §10.2. A browser tells where its page came from, and pages from elsewhere are not let in unless allowed.
+     * RFC 6455 §10.2. A browser tells where its page came from; pages from elsewhere are not let in unless allowed.
      * Other programs could say what they like, so that one which says nothing is let in.
      */
     private static void checkOrigin(String origin, String host, List<String> allowed) throws HttpException {
@@ -823,9 +843,9 @@ public class Relay implements AutoCloseable {
 
     // --- 5. Frames in ------------------------------------------------------------------------------------------------
     //
-    // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame has
-    // a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is
-    // wrong is found at the first wrong byte, and nothing is allocated for what has only been announced.
+    // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
+    // has a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is wrong is
+    // found at the first wrong byte, and nothing is allocated for what has only been announced.
 
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
     private static final byte[] NOTHING = {};
@@ -845,7 +865,7 @@ public class Relay implements AutoCloseable {
 
     /** A whole message or a control frame: bytes[start..end), good until the next one is read. */
     record Frame(int opcode, byte[] bytes, int start, int end) {
-        String text(int from, int to) { return new String(bytes, from, Math.min(to, end) - from, StandardCharsets.UTF_8); }
+        String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
         /** Of a close frame; 1005 if it has none. */
         int code() { return end - start < 2 ? 1005 : (bytes[start] & 0xff) << 8 | bytes[start + 1] & 0xff; }
         String reason() { return end - start < 2 ? "" : text(start + 2, end); }   // of a close frame; "" if it has none
@@ -853,8 +873,8 @@ public class Relay implements AutoCloseable {
 
     /** Takes the bytes of one client apart, RFC 6455 §5. Knows no socket. One thread. */
     static final class FrameReader {
-        private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-        private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+        private static final VarHandle LONG =
+                MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
         private final Input input;
         private final int maxMessage;
@@ -872,7 +892,7 @@ public class Relay implements AutoCloseable {
             this.hold = hold;
         }
 
-        /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is not right */
+        /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is wrong */
         Frame next() throws IOException, CloseException {
             if (messageOpcode == CONTINUATION) release();   // the message in there has been dealt with
             while (true) {
@@ -900,10 +920,10 @@ public class Relay implements AutoCloseable {
             last = (first & 0x80) != 0;
             opcode = first & 0x0f;
             if ((first & 0x70) != 0) throw protocolError("a reserved bit is set, but no extension was agreed on");
-            if (opcode > PONG || opcode > BINARY && opcode < CLOSE) throw protocolError("opcode " + opcode + " means nothing");
+            if (opcode > PONG || opcode > BINARY && opcode < CLOSE) throw protocolError("there is no opcode " + opcode);
             if (opcode >= CLOSE && !last) throw protocolError("a control frame must not come in fragments");
             if (opcode < CLOSE && continues != (opcode == CONTINUATION))
-                throw protocolError(continues ? "expected a continuation, got opcode " + opcode : "a continuation of nothing");
+                throw protocolError("opcode " + opcode + (continues ? " within a message" : " continues nothing"));
 
             int second = input.next(), shortLength = second & 0x7f;
             if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
@@ -915,11 +935,10 @@ public class Relay implements AutoCloseable {
             if (extended == 2 && announced < 126 || extended == 8 && announced < 65536)
                 throw protocolError("the length " + announced + " must not take " + extended + " bytes");
             if (opcode < CLOSE && announced > maxMessage - length)
-                throw new CloseException(1009, "expected " + maxMessage + " bytes at most, got " + (length + announced));
+                throw new CloseException(1009, "at most " + maxMessage + " bytes, got " + (length + announced));
             left = (int) announced;
-            input.require(4);
-            mask = (int) INT.get(input.bytes, input.start);
-            input.start += 4;
+            mask = 0;
+            for (int i = 0; i < 4; i++) mask |= input.next() << 8 * i;
         }
 
         /** The payload where it lies, all of it being there. */
@@ -935,7 +954,8 @@ public class Relay implements AutoCloseable {
             if (left == 0) return;
             if (left == 1) throw protocolError("a close with half a code");
             int code = unmasked(0) << 8 | unmasked(1);
-            if (code < 1000 || code == 1004 || code == 1005 || code == 1006 || code > 1014 && code < 3000 || code > 4999)
+            boolean registered = code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
+            if (!registered && (code < 3000 || code > 4999))
                 throw protocolError("close code " + code + " must not be sent");
             var reason = new Utf8();
             for (int i = 2; i < left; i++) reason.next(unmasked(i));
@@ -1021,9 +1041,9 @@ public class Relay implements AutoCloseable {
 
     // --- 6. Frames out -----------------------------------------------------------------------------------------------
     //
-    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts a
-    // virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them, writes
-    // once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
+    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts
+    // a virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them,
+    // writes once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
 
     /** A frame with a whole payload: the prefix, then bytes[start..end). A server does not mask. RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1037,6 +1057,8 @@ public class Relay implements AutoCloseable {
         System.arraycopy(bytes, start, frame, header + prefix.length, end - start);
         return frame;
     }
+
+    private static final byte[] PING_FRAME = encode(PING, NOTHING, NOTHING, 0, 0);
 
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
 
@@ -1064,12 +1086,12 @@ public class Relay implements AutoCloseable {
     /** The frames that wait to be written to one client, in order. Any thread may put; one drain takes. */
     private final class Outbox {
         private final Connection connection;
-        private final Lock lock = new Lock();                            // held only for moments; guards all below
+        private final Lock lock = new Lock();      // held only for moments; guards all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);
-        private boolean draining = true;                                 // there is a drain; at first only an expected one
-        private boolean closed;                                          // what is put is lost: nobody is there any more
-        private volatile int held;                                       // bytes that wait or are being written; read by all
+        private boolean draining = true;           // there is a drain, or until open() the promise of one
+        private boolean closed;                    // what is put is lost: nobody is there any more
+        private volatile int held;                 // bytes that wait or are being written; read by any thread
 
         Outbox(Connection connection) { this.connection = connection; }
 
@@ -1085,7 +1107,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes a frame once the outbox is at most half full; until then the sender waits and reads no more. Its thread. */
+        /** Takes a frame once the outbox is at most half full; till then the sender waits, unread. Its thread. */
         void putPatiently(byte[] frame, Connection sender) {
             try (var locked = lock.hold()) {
                 while (held > options.maxOutbox / 2 && !closed && !sender.socket.isClosed()) {
@@ -1118,7 +1140,8 @@ public class Relay implements AutoCloseable {
         private void add(byte[] frame) {
             if (closed) return;
             frames.add(frame);
-            hold(cost(frame));
+            held += cost(frame);
+            book(cost(frame));
             if (!draining) Thread.startVirtualThread(this::drain);
             draining = true;
         }
@@ -1126,13 +1149,9 @@ public class Relay implements AutoCloseable {
         private void giveBack(Collection<byte[]> gone) {
             int cost = 0;
             for (byte[] frame : gone) cost += cost(frame);
-            hold(-cost);
             gone.clear();
-        }
-
-        private void hold(int bytes) {
-            held += bytes;
-            book(bytes);
+            held -= cost;
+            book(-cost);
         }
 
         private static int cost(byte[] frame) { return frame.length + FRAME_OVERHEAD; }
@@ -1141,13 +1160,14 @@ public class Relay implements AutoCloseable {
             var taken = new ArrayList<byte[]>();
             try {
                 while (take(taken)) write(taken);
-            } catch (IOException lost) {
+            } catch (IOException | OutOfMemoryError lost) {
+                if (lost instanceof Error) connection.abort("no memory");   // else what it sent may still be read
                 close(NOTHING, true);
-                take(taken);
+                take(taken);   // or rather gives them back
             }
         }
 
-        /** Takes whole frames for one write, in place of those written; false, and the drain's end, if there are none. */
+        /** Replaces the frames just written by those to write next; false if there are none, and the drain ends. */
         private boolean take(List<byte[]> taken) {
             try (var locked = lock.hold()) {
                 giveBack(taken);
@@ -1166,34 +1186,29 @@ public class Relay implements AutoCloseable {
                 connection.write(taken.getFirst(), taken.getFirst().length);
                 return;
             }
-            int length = 0, at = 0;
+            int length = 0;
             for (byte[] frame : taken) length += frame.length;
-            byte[] spare = spareBuffer.getAndSet(null), all = spare != null && spare.length >= length ? spare : new byte[length];
-            for (byte[] frame : taken) {
-                System.arraycopy(frame, 0, all, at, frame.length);
-                at += frame.length;
-            }
-            connection.write(all, length);
-            spareBuffer.set(all);
+            byte[] spare = spareBuffer.getAndSet(null);
+            var all = ByteBuffer.wrap(spare != null && spare.length >= length ? spare : new byte[length]);
+            taken.forEach(all::put);
+            connection.write(all.array(), length);
+            spareBuffer.set(all.array());
         }
     }
 
     // --- 7. WebSocket ------------------------------------------------------------------------------------------------
     //
-    // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must not;
-    // the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of RFC 6455.
+    // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must
+    // not; the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of HTTP.
 
     /** What to do with a message, which is good until this returns. */
     interface Handler { void take(Frame message) throws CloseException; }
 
     final class WebSocket {
-        private static final byte[] PING_FRAME = encode(PING, NOTHING, NOTHING, 0, 0);
-
         private final Connection connection;
         private final Outbox outbox;
         private final FrameReader reader;
-        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how it ended: the first to say counts
-        private boolean pinged;   // since it was last heard of; the sweeper's own
+        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how; the first to say counts
 
         WebSocket(Connection connection) {
             this.connection = connection;
@@ -1211,7 +1226,7 @@ public class Relay implements AutoCloseable {
                     switch (frame.opcode) {
                         case PING -> sendPatiently(encode(PONG, NOTHING, frame.bytes, frame.start, frame.end), this);
                         case PONG -> { /* to have come is all it is for */ }
-                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // echoed, RFC 6455 §5.5.1
+                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
                         default -> handler.take(frame);
                     }
                 }
@@ -1239,29 +1254,23 @@ public class Relay implements AutoCloseable {
         void close(int code, String reason) { close(code, reason, false); }
 
         private void close(int code, String reason, boolean drop) {
-            if (!ended(code, reason)) return;
-            connection.expireSoon();
-            outbox.close(encodeClose(code, reason), drop);
+            try (var locked = outbox.lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
+                if (!ended(code, reason)) return;
+                connection.expireSoon();
+                outbox.close(encodeClose(code, reason), drop);
+            }
         }
 
         /** Notes how it ended; false if it had ended before. From any thread. */
         boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
         CloseException end() { return end.get(); }   // how it ended, or null if it has not
-
-        /** Asks a silent client for a sign of life; gives up one that has not answered. The sweeper's thread. */
-        void keepAlive(long silence) {
-            boolean silent = silence >= options.pingAfter;
-            if (silence >= 2 * options.pingAfter) connection.abort("no sign of life for " + 2 * options.pingAfter / 1000 + " s");
-            else if (silent && !pinged) send(PING_FRAME);
-            pinged = silent;
-        }
     }
 
     // --- 8. Rooms ----------------------------------------------------------------------------------------------------
     //
-    // A room is a list of clients. To join and to leave replaces the list under the room's lock, so that all see these in
-    // the same order. Relaying takes no lock, and yet what each client receives is a true history. For all that is heard
-    // of a client - its join, its messages, its quit - is put into the outboxes by that client's own thread, one
+    // A room is a list of clients. To join and to leave replaces the list under the room's lock, so that all see these
+    // in the same order. Relaying takes no lock, and yet what each client receives is a true history. For all that is
+    // heard of a client - its join, its messages, its quit - is put into the outboxes by that client's own thread, one
     // after the other; and a newcomer has the joins of the others in its outbox before anybody finds it in the list.
 
     private static final byte[][] RELAYS_OWN_WORDS = {ascii("self"), ascii("join"), ascii("quit")};
@@ -1270,16 +1279,18 @@ public class Relay implements AutoCloseable {
     /** A WebSocket in a room. @param prefix its id, as it begins each message from it */
     private record Client(int id, byte[] prefix, Room room, WebSocket socket) {}
 
-    private static final class Room {
+    private final class Room {
+        private final String name;
         private final Lock lock = new Lock();
         private volatile Client[] clients = {};   // by id; replaced under the lock, never changed
         private int lastId;                       // guarded by the lock
-        private boolean over;                     // it has emptied, and the next of its name is another; guarded by the lock
 
-        /** Tells the newcomer its id and who is there, and then those of the newcomer; null if the room is over. */
+        Room(String name) { this.name = name; }
+
+        /** Tells the newcomer its id and who is there, and then those of the newcomer; null if the room is gone. */
         Client join(WebSocket socket) {
             try (var locked = lock.hold()) {
-                if (over) return null;
+                if (rooms.get(name) != this) return null;   // it has emptied, and the next of its name is another
                 Client[] present = clients, all = Arrays.copyOf(present, present.length + 1);
                 var newcomer = all[present.length] = new Client(++lastId, ascii(lastId + ""), this, socket);
                 socket.send(encodeText(newcomer.id + " self"));
@@ -1291,58 +1302,48 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Tells those who stay; true if there are none, and the room is over. The client's own thread, once. */
-        boolean leave(Client leaver) {
+        /** Tells those who stay; if there are none, the room is gone. The client's own thread, once. */
+        void leave(Client leaver) {
             try (var locked = lock.hold()) {
                 clients = Stream.of(clients).filter(client -> client != leaver).toArray(Client[]::new);
                 byte[] quit = encodeText(leaver.id + " quit");
                 for (Client other : clients) other.socket.send(quit);
-                return over = clients.length == 0;
+                if (clients.length == 0) rooms.remove(name);
             }
         }
 
         /** The client of that id, or null. Takes no lock. */
         Client find(int id) {
             Client[] present = clients;
-            int low = 0;
-            for (int high = present.length; low < high; ) {
-                int middle = low + high >>> 1;
-                if (present[middle].id < id) low = middle + 1;
-                else high = middle;
-            }
-            return low < present.length && present[low].id == id ? present[low] : null;
+            int at = Math.min(id, present.length) - 1;   // or before, where others have left: ids ascend from 1
+            while (at >= 0 && present[at].id > id) at--;
+            return at >= 0 && present[at].id == id ? present[at] : null;
         }
     }
 
     /** A client's life, from join to quit, on its own thread. (A test puts an echo in its place.) */
     void converse(WebSocket socket, Request request) {
         String name = request.target, address = socket.connection.address(request);
-        Client client = join(name, socket);
-        log("join", printable(name) + " " + client.id + " " + address);
+        Client joined = null;
+        while (joined == null) joined = rooms.computeIfAbsent(name, Room::new).join(socket);
+        Client client = joined;
+        log("join", name, client.id, address);
         try {
             socket.run(message -> relay(client, message));
         } finally {
-            if (client.room.leave(client)) rooms.remove(name, client.room);
-            log("quit", printable(name) + " " + client.id + " " + address + " " + socket.end());
+            client.room.leave(client);
+            log("quit", name, client.id, address, socket.end());
         }
     }
 
-    private Client join(String name, WebSocket socket) {
-        while (true) {
-            Room room = rooms.computeIfAbsent(name, unused -> new Room());
-            Client client = room.join(socket);
-            if (client != null) return client;
-            rooms.remove(name, room);   // it has just emptied; the next try makes a new one
-        }
-    }
-
-    /** Passes on "target msgtype data" as "sender msgtype data". @throws CloseException 1008 if that is not what came */
+    /** Passes on "target msgtype data" as "sender msgtype data". @throws CloseException 1008 if it has no such form */
     private void relay(Client sender, Frame message) throws CloseException {
         byte[] bytes = message.bytes;
         int space = indexOfSpace(bytes, message.start, message.end);
         int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
         int target = target(bytes, message.start, space);
-        if (target == MALFORMED || typeEnd <= space + 1) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+        if (target == MALFORMED || typeEnd <= space + 1)
+            throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
         for (byte[] word : RELAYS_OWN_WORDS)
             if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
                 throw refusal("only the relay says self, join and quit", message);
@@ -1366,7 +1367,8 @@ public class Relay implements AutoCloseable {
     }
 
     private static CloseException refusal(String sentence, Frame message) {
-        return new CloseException(1008, sentence + ", got '" + printable(message.text(message.start, message.start + 40)) + "'");
+        String got = message.text(message.start, Math.min(message.end, message.start + 40));
+        return new CloseException(1008, sentence + ", got '" + printable(got) + "'");
     }
 
     private static int target(byte[] bytes, int start, int end) {
