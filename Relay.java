@@ -325,9 +325,10 @@ public class Relay implements AutoCloseable {
 
     /** A line of the log, in which no client can forge another. Its own thread prints it, so that nobody waits here. */
     private void log(String event, Object... details) {
+        if (options.quiet) return;
         var line = new StringJoiner(" ").add(Instant.ofEpochSecond(System.currentTimeMillis() / 1000) + " " + event);
         for (Object detail : details) line.add(printable(detail.toString()));
-        if (!options.quiet) log.execute(() -> System.out.println(line));
+        log.execute(() -> System.out.println(line));
     }
 
     /** What a stranger wrote, fit to be printed: visible ASCII and spaces, not over 200 characters. */
