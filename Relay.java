@@ -63,8 +63,11 @@ public class Relay implements AutoCloseable {
         try {
             relay.start();
             Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-                relay.close();
-                Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
+                try {
+                    relay.close();
+                } finally {
+                    Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
+                }
             }));
             relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
@@ -178,8 +181,9 @@ public class Relay implements AutoCloseable {
     }
 
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
+    private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
     private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; what is longer gets its own memory
-    private static final int FIRST_PIECE = 64 << 10;     // of that memory; it grows as the message comes
+    private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
     private static final int MAX_WRITE = 64 << 10;       // what one write may take along; more gains nothing
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
@@ -196,7 +200,7 @@ public class Relay implements AutoCloseable {
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
     private final Metrics metrics = new Metrics();
-    private final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
+    final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
     private final AtomicReference<Connection> victim = new AtomicReference<>();   // cut off for that, not gone yet
     private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();  // for a write of several frames
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
@@ -240,14 +244,14 @@ public class Relay implements AutoCloseable {
         while (!closing) {
             try {
                 Socket socket = listener.accept();
-                if (connections.size() >= options.maxClients + options.maxVisitors) {
+                if (connections.size() - Math.min(metrics.clients.get(), options.maxClients) >= options.maxVisitors) {
                     socket.close();
                 } else {
                     var connection = new Connection(socket);
                     connections.add(connection);
                     Thread.startVirtualThread(() -> serve(connection));
                 }
-            } catch (IOException e) {
+            } catch (IOException | OutOfMemoryError e) {
                 if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
                 pause(100);
             }
@@ -257,7 +261,7 @@ public class Relay implements AutoCloseable {
     /** All that happens to one connection, on its own virtual thread. */
     private void serve(Connection connection) {
         try {
-            while (answer(connection)) continue;
+            while (answer(connection)) connection.breathe();
             connection.linger();
         } catch (IOException gone) {
             // by its own will or the sweeper's; there is nobody to tell
@@ -277,16 +281,20 @@ public class Relay implements AutoCloseable {
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.farewellTime);
         connections.forEach(Connection::close);
-        awaitUntil(connections::isEmpty, 1_000);
+        awaitUntil(connections::isEmpty, 500);
         log.shutdown();
-        awaitUntil(log::isTerminated, 1_000);
+        awaitUntil(log::isTerminated, 500);
     }
 
     private void sweep() {
         long shortest = Math.min(options.pingAfter, Math.min(options.stallTime, options.farewellTime));
         while (!closing || !connections.isEmpty()) {
             pause(Math.clamp(shortest / 3, 10, 1_000));   // a second, but for tests
-            connections.forEach(connection -> connection.sweep(now()));
+            try {
+                connections.forEach(connection -> connection.sweep(now()));
+            } catch (OutOfMemoryError e) {
+                log("error", "no memory to sweep");   // it goes on, lest no deadline holds any more
+            }
         }
     }
 
@@ -372,6 +380,7 @@ public class Relay implements AutoCloseable {
         private final OutputStream out;
         private final Input input = new Input(this);
         private long headDue = NEVER;                 // when the request head must be here; its own thread's
+        private int turns;                            // to breathe; its own thread's
         private boolean pinged;                       // since it was last heard of; the sweeper's
         // All below is read by other threads as well. Its own thread writes it, but where another is named.
         private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
@@ -388,17 +397,25 @@ public class Relay implements AutoCloseable {
             socket.setSendBufferSize(SEND_BUFFER);
         }
 
-        /**
-         * Virtual threads are not preempted: a client that always has something to say would keep a processor to
-         * itself. Yielding lets others run and more input gather, which saves a quarter of all CPU on Java 21.
-         */
+        /** Reads like any InputStream, once the others have had their turn and the budget has room. Own thread. */
         @Override
         public int read(byte[] into, int offset, int length) throws IOException {
-            Thread.yield();
+            breathe();
+            awaitBudget();   // what is not read takes no memory
             if (headDue != NEVER) awaitHead();
             int received = in.read(into, offset, length);
             lastHeard = now();
             return received;
+        }
+
+        /**
+         * Virtual threads are not preempted: a client that always has something to say would keep a processor to
+         * itself. Yielding lets those run that a processor knows of, and more input gather, which saves a quarter of all
+         * CPU on Java 21. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
+         */
+        void breathe() {
+            if (++turns % 32 == 0) LockSupport.parkNanos(1);
+            else Thread.yield();
         }
 
         /** Writes it all, however long it takes; the sweeper sees how long, once per MAX_WRITE bytes. */
@@ -410,7 +427,16 @@ public class Relay implements AutoCloseable {
             writingSince = NEVER;
         }
 
+        /** Waits while all buffers together are over the budget: those who hold the most are being cut off. */
+        private void awaitBudget() {
+            while (buffered.get() > options.budget && !socket.isClosed()) {
+                lastHeard = now();
+                pause(10);
+            }
+        }
+
         private void holdMessage(int bytes) {
+            if (bytes > 0) awaitBudget();
             messageHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
             book(bytes);
         }
@@ -572,17 +598,19 @@ public class Relay implements AutoCloseable {
     /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
     private void upgrade(Connection connection, Request request) throws IOException, HttpException {
         String accept = acceptHandshake(request, options.origins);
+        String address = connection.address(request);
+        request.headers.clear();   // the client may stay for days, and its request is remembered below
         var socket = connection.webSocket = new WebSocket(connection);
         socket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with the room's first words
         if (closing) connection.shutDown();
         try {
             if (metrics.clients.incrementAndGet() <= options.maxClients) {
-                converse(socket, request);
+                converse(socket, request.target, address);
             } else {
                 socket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
                 socket.outbox.open();
-                log("refuse", request.target, "-", connection.address(request), socket.end());
+                log("refuse", request.target, "-", address, socket.end());
             }
         } finally {
             metrics.clients.decrementAndGet();
@@ -621,12 +649,13 @@ public class Relay implements AutoCloseable {
                 throw new HttpException(400, "expected a path of visible ASCII, got '" + printable(target) + "'");
 
             var headers = new LinkedHashMap<String, String>();
-            int room = MAX_HEAD - line.length() - 2;
+            int room = MAX_HEAD - line.length() - 2, count = 0;
             while (!(line = readLine(input, room, 431)).isEmpty()) {
                 room -= line.length() + 2;
                 String[] header = line.split(":", 2);
                 if (header.length < 2 || !header[0].matches(TOKEN))   // a folded line, too: it begins with a space
                     throw new HttpException(400, "expected 'Name: value', got '" + printable(line) + "'");
+                if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
             var request = new Request(words[0], target, words[2], headers);
@@ -718,7 +747,7 @@ public class Relay implements AutoCloseable {
             if (!withBody || status == 304) return;
             try (InputStream body = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(file)) {
                 for (long left = length; left > 0; left -= bytes.length) {
-                    bytes = body.readNBytes((int) Math.min(left, MAX_WRITE));
+                    bytes = body.readNBytes((int) Math.min(left, FIRST_PIECE));
                     if (bytes.length == 0) throw new EOFException(file + " has become shorter");
                     connection.write(bytes, bytes.length);
                 }
@@ -886,6 +915,7 @@ public class Relay implements AutoCloseable {
         private int messageOpcode;          // of the message under way; CONTINUATION if there is none
         private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input,
         private int length;                 // and how much that is
+        private int held;                   // bytes of memory booked for it
 
         FrameReader(Input input, int maxMessage, IntConsumer hold) {
             this.input = input;
@@ -981,10 +1011,11 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Memory grows with what has come, not with what was announced: to claim a megabyte costs the client one. */
+        /** After the first piece, memory grows with what has come: to claim a megabyte costs the client half of one. */
         private void grow() {
             int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
-            hold.accept(capacity - message.length);
+            hold.accept(capacity - held);
+            held = capacity;   // also if there is no memory for it
             message = Arrays.copyOf(message, capacity);
         }
 
@@ -997,7 +1028,8 @@ public class Relay implements AutoCloseable {
 
         /** Frees the memory of the message under way, or of the last one. */
         void release() {
-            if (message.length > 0) hold.accept(-message.length);
+            if (held > 0) hold.accept(-held);
+            held = 0;
             message = NOTHING;
         }
 
@@ -1322,9 +1354,8 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** A client's life, from join to quit, on its own thread. (A test puts an echo in its place.) */
-    void converse(WebSocket socket, Request request) {
-        String name = request.target, address = socket.connection.address(request);
+    /** A client's life in the room of that name, on its own thread. (A test puts an echo in its place.) */
+    void converse(WebSocket socket, String name, String address) {
         Client joined = null;
         while (joined == null) joined = rooms.computeIfAbsent(name, Room::new).join(socket);
         Client client = joined;

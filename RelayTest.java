@@ -56,7 +56,7 @@ class RelayTest {
         }
 
         @Override
-        void converse(WebSocket socket, Request request) {
+        void converse(WebSocket socket, String name, String address) {
             socket.run(message -> socket.sendPatiently(
                     encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end()), socket));
         }
@@ -1119,9 +1119,9 @@ class RelayTest {
                 options.farewellTime = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
-                void converse(WebSocket socket, Request request) {
+                void converse(WebSocket socket, String name, String address) {
                     all.add(socket);
-                    super.converse(socket, request);
+                    super.converse(socket, name, address);
                 }
             }.start(); var strangers = Executors.newFixedThreadPool(20)) {
                 greet(relay, "/ws-relay/good");
@@ -1318,6 +1318,14 @@ class RelayTest {
         void aHeaderMayBeEmptyAndMayHoldBytesBeyondAscii() throws Exception {
             var request = parse("GET / HTTP/1.1\r\nHost:\r\nCookie: a=\u00e4:b\r\n\r\n");
             assertEquals(List.of("", "a=\u00e4:b", ""), List.of(request.header("host"), request.header("cookie"), request.header("none")));
+        }
+
+        @Test
+        void aHundredHeadersFitAndOneMoreDoesNot() throws Exception {
+            IntFunction<String> headers = count -> "GET / HTTP/1.1\r\nHost: h\r\n"
+                    + IntStream.range(1, count).mapToObj(i -> "a" + i + ": b\r\n").collect(Collectors.joining()) + "\r\n";
+            assertEquals(100, parse(headers.apply(100)).headers().size());
+            assertEquals(431, refusal(headers.apply(101)).response.status());
         }
 
         @Test
@@ -1686,11 +1694,15 @@ class RelayTest {
 
         @Test
         void aFileThatHasChangedIsSentAnew() throws IOException {
-            Answer old = expect(200, "/game/a.txt");
-            put("a.txt", "another file");
-            Answer now = expect(200, "/game/a.txt", "If-None-Match: " + old.header("ETag"));
-            assertEquals("another file", now.text());
-            assertNotEquals(old.header("ETag"), now.header("ETag"));
+            String tag = expect(200, "/game/a.txt").header("ETag");
+            var time = Files.getLastModifiedTime(game.resolve("a.txt"));
+            put("a.txt", "a fish");   // as long, but later
+            Files.setLastModifiedTime(game.resolve("a.txt"), java.nio.file.attribute.FileTime.fromMillis(time.toMillis() + 5));
+            Answer fish = expect(200, "/game/a.txt", "If-None-Match: " + tag);
+            put("a.txt", "a whale");  // longer, but with the time of the first
+            Files.setLastModifiedTime(game.resolve("a.txt"), time);
+            Answer whale = expect(200, "/game/a.txt", "If-None-Match: " + tag + ", " + fish.header("ETag"));
+            assertEquals(List.of("a fish", "a whale"), List.of(fish.text(), whale.text()));
             Files.delete(game.resolve("a.txt"));
             expect(404, "/game/a.txt", "If-None-Match: *");
         }
@@ -3011,16 +3023,16 @@ class RelayTest {
             }
         }
 
-        /** At 1.6 MB/s; the system alone would hold 4 MB back and tell of progress a megabyte at a time. */
+        /** Otherwise the system would hold 4 MB back, and tell of progress a megabyte at a time. */
         @Test
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
-            try (var relay = relay(options -> options.stallTime = 600); var room = new Clients(relay, 2);
-                    var pump = new Pump(room.get(1), 120, number -> text("2 " + number + " " + FILL))) {
-                for (int number = 0; number < 120; number++) {
+            try (var relay = relay(options -> options.stallTime = 1_500); var room = new Clients(relay, 2);
+                    var pump = new Pump(room.get(1), 90, number -> text("2 " + number + " " + FILL))) {
+                for (int number = 0; number < 90; number++) {
                     expectLong(room.get(2), "1 " + number + " " + FILL);
-                    Thread.sleep(40);
+                    Thread.sleep(100);   // 650 kB/s
                 }
-                assertTrue(pump.sent.get() >= 119);
+                assertTrue(pump.sent.get() >= 89);
             }
         }
 
@@ -3097,6 +3109,30 @@ class RelayTest {
                 room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
                 expectLong(room.get(2), "1 " + FILL);
                 expectRoomFor2MB(room);
+            }
+        }
+
+        @Test
+        void manyLongMessagesAtOnceStayNearTheBudgetAndAreAllForgotten() throws Exception {
+            long budget = 4 << 20, most = 0;
+            var clients = new ArrayList<Raw>();
+            var pumps = new ArrayList<Pump>();
+            try (var relay = relay(options -> options.budget = budget); var good = new Clients(relay, 2)) {
+                byte[] unfinished = Arrays.copyOf(frame(true, 2, new byte[1 << 20]), 1 << 20);
+                for (int i = 0; i < 50; i++) {
+                    clients.add(Raw.open(relay, "/ws-relay/elsewhere"));
+                    pumps.add(new Pump(clients.getLast(), 1, number -> unfinished));
+                }
+                for (int i = 0; i < 200; i++) {
+                    most = Math.max(most, relay.buffered.get());
+                    good.get(1).send(text("* " + i));
+                    good.get(2).expect("1 " + i);
+                }
+                assertTrue(most < 3 * budget, "at most " + most);
+                for (Raw client : clients) client.close();
+                eventually(() -> relay.buffered.get() == 0, "nothing is held any more");
+            } finally {
+                for (Pump pump : pumps) pump.close();
             }
         }
 
@@ -3213,7 +3249,7 @@ class RelayTest {
         @Test
         void thePortIsFreeAtOnce() throws IOException {
             var port = new AtomicInteger();
-            for (int round = 0; round < 3; round++) {
+            for (int round = 0; round < 50; round++) {
                 try (var relay = relay(options -> options.port = port.get()); var one = Raw.open(relay, ROOM).expect("1 self")) {
                     port.set(relay.port());
                     var closing = CompletableFuture.runAsync(relay::close);
@@ -3222,7 +3258,7 @@ class RelayTest {
                     one.close();
                     closing.join();
                 }
-                assertThrows(ConnectException.class, () -> new Raw(port.get()).close());
+                if (round % 2 == 0) assertThrows(ConnectException.class, () -> new Raw(port.get()).close());
             }
         }
 
