@@ -207,6 +207,7 @@ public class Relay implements AutoCloseable {
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
     private ServerSocket listener;                                                // null until started
+    private Thread acceptor;                                                      // the same
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -219,7 +220,7 @@ public class Relay implements AutoCloseable {
         listener = new ServerSocket();
         listener.setReuseAddress(true);   // a restart need not wait for old connections to time out
         listener.bind(new InetSocketAddress(options.host, options.port), 1024);
-        Thread.ofPlatform().name("relay-accept").start(this::accept);
+        acceptor = Thread.ofPlatform().name("relay-accept").start(this::accept);
         Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
         return this;
     }
@@ -252,7 +253,8 @@ public class Relay implements AutoCloseable {
                     Thread.startVirtualThread(() -> serve(connection));
                 }
             } catch (IOException | OutOfMemoryError e) {
-                if (!closing) log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
+                if (closing) return;
+                log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
                 pause(100);
             }
         }
@@ -275,9 +277,10 @@ public class Relay implements AutoCloseable {
     /** Ends it: 1001 to every client, some seconds to take it, then the sockets are closed. From any thread. */
     @Override
     public void close() {
-        if (listener == null || closing) return;
+        if (acceptor == null || closing) return;
         closing = true;
         closeQuietly(listener);
+        awaitUntil(() -> !acceptor.isAlive(), 500);   // only then has the system let go of the port
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.farewellTime);
         connections.forEach(Connection::close);
@@ -414,7 +417,7 @@ public class Relay implements AutoCloseable {
          * CPU on Java 21. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
          */
         void breathe() {
-            if (++turns % 32 == 0) LockSupport.parkNanos(1);
+            if (++turns % 128 == 0) LockSupport.parkNanos(1);
             else Thread.yield();
         }
 
