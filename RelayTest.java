@@ -3113,6 +3113,21 @@ class RelayTest {
         }
 
         @Test
+        void newcomersGetInWhileOthersNeverStopTalking() throws Exception {
+            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
+                    "Relay", "0", "--host", "127.0.0.1", "--quiet");
+            byte[] toNobody = concat(Collections.nCopies(20_000, text("99 m x")).toArray(byte[][]::new));
+            var floods = new ArrayList<Pump>();
+            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
+                for (int i = 0; i < 20; i++) floods.add(new Pump(relay.open("/ws-relay/flood" + i), Long.MAX_VALUE, number -> toNobody));
+                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them talk");
+                for (int i = 0; i < 5; i++) relay.open("/ws-relay/newcomer" + i).close();
+            } finally {
+                for (Pump flood : floods) flood.close();
+            }
+        }
+
+        @Test
         void threeHundredLongMessagesAtOnceDoNotOverwhelmAHeapOf64() throws Exception {
             var command = List.of(Program.JAVA, "-Xmx64m", "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
                     "Relay", "0", "--host", "127.0.0.1");
