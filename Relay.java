@@ -1108,7 +1108,7 @@ public class Relay implements AutoCloseable {
 
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A lock for try-with-resources. It parks a virtual thread; synchronized would block its carrier on Java 21. */
+    /** A lock for try-with-resources. Who waits for it gives its processor to others, as a monitor on Java 21 would not. */
     private static final class Lock extends ReentrantLock implements AutoCloseable {
         Lock hold() {
             lock();
