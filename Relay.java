@@ -184,7 +184,7 @@ public class Relay implements AutoCloseable {
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
     private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; what is longer gets its own memory
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
-    private static final int MAX_WRITE = 64 << 10;       // what one write may take along; more gains nothing
+    private static final int MAX_WRITE = 64 << 10;       // what one write may take along
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
@@ -413,8 +413,8 @@ public class Relay implements AutoCloseable {
 
         /**
          * Virtual threads are not preempted: a client that always has something to say would keep a processor to
-         * itself. Yielding lets those run that a processor knows of, and more input gather, which saves a quarter of all
-         * CPU on Java 21. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
+         * itself. Yielding lets those run that a processor knows of, and more input gather, so that
+         * it leaves in fewer writes. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
          */
         void breathe() {
             if (++turns % 128 == 0) LockSupport.parkNanos(1);
