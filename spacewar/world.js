@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+
+// The world: ships, missiles, debris, rules and scores. It knows no page, no network and no clock:
+// step() moves it on by STEP ms, and the same seed and the same inputs give the same game everywhere.
+//
+// A ship is either ours, that is flown here (by a person or a practice pilot) and judged here, or a
+// remote one, which only moves as it was last said to, until netplay.js says more: nothing here
+// destroys it, counts its score or lets it fire. What happens is noted in `events`, in order, for
+// whoever wants to show, sound or tell it.
+
+import { STEP, SUN, advance, drift, fall, fly, orbit } from './physics.js';
+
+export { STEP };
+export const MUZZLE = 0.2;       // px/ms, a missile's speed beyond that of its ship
+export const RELOAD = 500;       // ms between shots
+export const ARMED = 250;        // ms after which a missile is deadly, to its own ship too
+export const HIT = 12;           // px, the radius of a ship
+export const AWAY = 3_000;       // ms in hyperspace, or until a destroyed ship is back
+export const DEBRIS_LIFE = 4_000;
+const PIECES = 6;
+const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
+const ROOM = 60;                 // px that a ship which comes back should have around it
+const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
+
+const CENTRE = { x: 0, y: 0 };
+
+/**
+ * The rules that an address asks for with `?rules=`. Missiles: whether the sun pulls them, ms of life,
+ * how many of a ship's may fly at once. A ship's supplies; a burning engine takes a unit of fuel each
+ * step. Hyperspace: jumps, ms from one's end to the next, and by how much the risk to break up on the
+ * way back grows with each. Supplies and risk are as new after an explosion.
+ */
+export const RULES = {
+  arena: { name: 'arena', gravity: true, life: 5_000, inFlight: 10,
+    torpedoes: Infinity, fuel: Infinity, jumps: Infinity, recharge: 0, risk: 0 },
+  1962: { name: '1962', gravity: false, life: 1_600, inFlight: Infinity,
+    torpedoes: 32, fuel: 8_192, jumps: 8, recharge: 8_000, risk: 1 / 8 },
+};
+
+/** A generator of numbers from 0 to below 1, the same for the same seed (mulberry32). */
+export function random(seed) {
+  return () => {
+    seed = (seed + 0x6D2B79F5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export class Ship {
+  x = 0; y = 0; vx = 0; vy = 0; angle = 0;
+  dx = 0; dy = 0; dangle = 0;      // where it is drawn, relative to where it is: a correction on its way out
+  state = 'observing';             // flying, exploded, hyperspace or observing: only a flying ship is there
+  turn = 0; burning = false;       // what its motion follows
+  thrust = false; fire = false;    // held; of ships that are ours, as is
+  hyperspace = false;              // asked for: taken by the next step
+  score = 0;
+  shots = 0;                       // fired so far, which numbers them
+  until = 0;                       // world time at which it is back, if exploded or in hyperspace
+  readyAt = 0;                     // world time from which it may fire
+  jumpAt = 0;                      // world time from which it may jump
+  fuel = 0; torpedoes = 0;         // left
+  jumped = 0;                      // jumps since it was new
+  claimable = [];                  // numbers of the latest shots that have not scored yet
+
+  constructor(id, name, look, { bot = false, remote = false } = {}) {
+    this.id = id;          // 0 is the person here, negative a practice ship, positive a peer's id
+    this.name = name;
+    this.look = look;      // shape + 8 × colour, both 0 to 7
+    this.bot = bot;
+    this.remote = remote;
+  }
+}
+
+export class World {
+  time = 0;            // ms, a multiple of STEP
+  ships = new Map();   // by id
+  missiles = [];       // { owner, number, x, y, vx, vy, age }
+  debris = [];         // { owner, look, piece, x, y, vx, vy, angle, spin, age }
+  events = [];         // { type, ship, ... } since they were last taken
+  #flight;             // how missiles move
+
+  constructor(rules = RULES.arena, seed = 1) {
+    this.rules = rules;
+    this.random = random(seed);
+    this.#flight = rules.gravity ? fall : drift;
+  }
+
+  /** Adds a ship, which observes until it is launched or reported to fly. */
+  add(ship) {
+    this.ships.set(ship.id, ship);
+    this.#note('entered', ship);
+    return ship;
+  }
+
+  /** Takes a ship away for good; its missiles fly on. */
+  remove(id) {
+    const ship = this.ships.get(id);
+    if (this.ships.delete(id)) this.#note('left', ship);
+  }
+
+  /** What happened since this was last asked. */
+  takeEvents() {
+    return this.events.length ? this.events.splice(0) : this.events;
+  }
+
+  // ---- Orders to a ship that is ours ----
+
+  /** A new ship, full of everything, on an orbit at once. */
+  launch(ship) {
+    this.#refit(ship);
+    this.#emerge(ship);
+  }
+
+  /** Out of the game, for as long as the pilot likes: a jump that does not end by itself. */
+  observe(ship) {
+    if (ship.state === 'flying') this.#vanish(ship);
+    ship.state = 'observing';
+  }
+
+  /** Back in, with the delay and the risk of a jump: the observer's seat is no free way out of trouble. */
+  resume(ship) {
+    if (ship.state === 'observing') this.#hide(ship, 'hyperspace');
+  }
+
+  // ---- Time ----
+
+  /** Moves everything on by STEP ms. */
+  step() {
+    this.time += STEP;
+    for (const ship of this.ships.values()) {
+      if (!ship.remote) this.#obey(ship);
+      if (ship.state === 'flying') fly(ship, STEP);
+    }
+    for (const missile of this.missiles) age(missile, STEP, this.#flight);
+    for (const piece of this.debris) age(piece, STEP, tumble);
+    bury(this.missiles, this.rules.life);
+    bury(this.debris, DEBRIS_LIFE);
+    for (const ship of this.ships.values()) {
+      if (!ship.remote && ship.state === 'flying') this.#judge(ship);
+    }
+  }
+
+  /** Lets time go by that was missed, as in a page that was hidden: only what falls freely moves. */
+  skip(time) {
+    for (const missile of this.missiles) age(missile, Math.min(time, this.rules.life), this.#flight);
+    for (const piece of this.debris) age(piece, Math.min(time, DEBRIS_LIFE), tumble);
+  }
+
+  #obey(ship) {
+    const { hyperspace } = ship;
+    ship.hyperspace = ship.burning = false;
+    if (ship.state !== 'flying') {
+      if (ship.state !== 'observing' && this.time >= ship.until) this.#emerge(ship);
+      return;
+    }
+    if (hyperspace && ship.jumped < this.rules.jumps && this.time >= ship.jumpAt) {
+      this.#vanish(ship);
+      return this.#hide(ship, 'hyperspace');
+    }
+    ship.burning = ship.thrust && ship.fuel > 0;
+    if (ship.burning) ship.fuel--;
+    if (ship.fire && this.time >= ship.readyAt && ship.torpedoes > 0) this.#fire(ship);
+  }
+
+  #fire(ship) {
+    if (this.inFlight(ship) >= this.rules.inFlight) return;
+    ship.readyAt = this.time + RELOAD;
+    ship.torpedoes--;
+    ship.claimable.push(++ship.shots);
+    if (ship.claimable.length > CLAIMS) ship.claimable.shift();
+    this.shoot(ship, ship.shots);
+  }
+
+  /** Our own judgement of our own ship, the only one there is. */
+  #judge(ship) {
+    if (close(ship, CENTRE, SUN)) return this.#destroy(ship, 'sun');
+    for (const missile of this.missiles) {
+      if (missile.age >= ARMED && close(ship, missile, HIT)) return this.#destroy(ship, 'missile', missile);
+    }
+    for (const piece of this.debris) {
+      if (piece.owner !== ship.id && close(ship, piece, HIT)) return this.#destroy(ship, 'debris');
+    }
+  }
+
+  #destroy(ship, cause, { owner = null, number = 0 } = {}) {
+    const shooter = this.ships.get(owner);
+    const seed = Math.floor(this.random() * 2 ** 31);
+    this.explode(ship, seed, { cause, owner, number });
+    ship.score--;
+    this.#refit(ship);
+    this.#hide(ship, 'exploded');
+    if (shooter && !shooter.remote) this.claim(shooter, ship, number);
+  }
+
+  #refit(ship) {
+    const { fuel, torpedoes } = this.rules;
+    Object.assign(ship, { fuel, torpedoes, jumped: 0, jumpAt: 0 });
+  }
+
+  #vanish(ship) {
+    ship.jumped++;
+    this.#note('jumped', ship);
+  }
+
+  #hide(ship, state) {
+    ship.state = state;
+    ship.until = this.time + AWAY;
+  }
+
+  #emerge(ship) {
+    const [least, greatest] = ORBITS;
+    let tries = 8;
+    do {
+      const r = least + (greatest - least) * this.random();
+      orbit(ship, r, 2 * Math.PI * this.random(), this.random() < 0.5 ? -1 : 1);
+    } while (--tries && this.#crowded(ship));
+    ship.angle = Math.atan2(ship.vy, ship.vx);
+    ship.state = 'flying';
+    ship.jumpAt = this.time + this.rules.recharge;
+    this.#note('returned', ship);
+    if (this.random() < ship.jumped * this.rules.risk) this.#destroy(ship, 'hyperspace');
+  }
+
+  #crowded(ship) {
+    const near = body => body !== ship && close(ship, body, ROOM);
+    return this.missiles.some(near) || this.debris.some(near)
+      || [...this.ships.values()].some(other => other.state === 'flying' && near(other));
+  }
+
+  // ---- What ships do, ours and remote ones ----
+
+  /** How many of a ship's missiles are flying. */
+  inFlight(ship) {
+    let count = 0;
+    for (const missile of this.missiles) if (missile.owner === ship.id) count++;
+    return count;
+  }
+
+  /** A missile leaves the nose of a ship as it is now, or, for a remote one, as it was `late` ms ago. */
+  shoot(ship, number, late = 0) {
+    const [ahead, aside] = [Math.cos(ship.angle), Math.sin(ship.angle)];
+    const missile = {
+      owner: ship.id, number, age: 0,
+      x: ship.x + HIT * ahead, y: ship.y + HIT * aside,
+      vx: ship.vx + MUZZLE * ahead, vy: ship.vy + MUZZLE * aside,
+    };
+    age(missile, late, this.#flight);
+    this.missiles.push(missile);
+    this.#note('fired', ship, { missile });
+  }
+
+  /** A ship breaks up where it is; the seed makes its pieces fly the same way on every page. */
+  explode(ship, seed, { cause, owner = null, number = 0 }, late = 0) {
+    const chance = random(seed);
+    for (let piece = 0; piece < PIECES; piece++) {
+      const direction = (piece + chance()) / PIECES * 2 * Math.PI;
+      const speed = 0.02 + 0.06 * chance();
+      const fragment = {
+        owner: ship.id, look: ship.look, piece, age: 0,
+        x: ship.x, y: ship.y, angle: ship.angle, spin: (chance() - 0.5) * 0.012,
+        vx: ship.vx + speed * Math.cos(direction), vy: ship.vy + speed * Math.sin(direction),
+      };
+      age(fragment, late, tumble);
+      this.debris.push(fragment);
+    }
+    const spent = this.missiles.findIndex(missile => missile.owner === owner && missile.number === number);
+    if (spent >= 0) this.missiles.splice(spent, 1);
+    ship.state = 'exploded';
+    ship.burning = false;
+    this.#note('destroyed', ship, { cause, owner, number, seed });
+  }
+
+  /** A point to one of our ships, for a shot that it did fire and that has not scored yet. */
+  claim(shooter, victim, number) {
+    const at = shooter.claimable.indexOf(number);
+    if (at < 0 || shooter === victim) return;
+    shooter.claimable.splice(at, 1);
+    shooter.score++;
+    this.#note('scored', shooter, { victim });
+  }
+
+  #note(type, ship, more) {
+    this.events.push({ type, ship, ...more });
+  }
+}
+
+function age(body, time, move) {
+  body.age += time;
+  advance(body, time, move);
+}
+
+function tumble(piece, time) {
+  fall(piece, time);
+  piece.angle += piece.spin * time;
+}
+
+/** Takes away what is too old or has fallen into the sun, in place: this runs 250 times a second. */
+function bury(bodies, life) {
+  for (let i = bodies.length - 1; i >= 0; i--) {
+    if (bodies[i].age >= life || close(bodies[i], CENTRE, SUN)) bodies.splice(i, 1);
+  }
+}
+
+function close(a, b, distance) {
+  const x = a.x - b.x;
+  const y = a.y - b.y;
+  return x * x + y * y < distance * distance;
+}
