@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+
+// What a player has chosen, kept by the browser as JSON under one key of localStorage. A game must
+// start whatever it finds there: no storage at all (a private window), one that throws, one that is
+// full, or somebody else's JSON. So every field has a default, is read on its own and only if it is
+// what it should be, and a choice that cannot be kept holds until the page is closed.
+
+const KEY = 'spacewar';
+const LOOKS = 64;       // 8 shapes × 8 colours
+const NAME_LENGTH = 20; // characters, of which the longest still fits the score board of a phone
+const RAW_LENGTH = 200; // characters of a name looked at: peers send names of any length
+const KEYS_EACH = 4;    // keys for one action
+
+export class Settings {
+  name = '';            // '' while none has been chosen
+  look = Math.floor(LOOKS * Math.random());  // shape + 8 × colour
+  keys = {};            // action -> KeyboardEvent codes, of those that differ from controls.js
+  muted = false;
+  names = true;         // shown at the ships
+  practice = 2;         // ships to fly against while alone
+  #storage;
+
+  constructor(storage = ofBrowser()) {
+    this.#storage = storage;
+    const { name, look, keys, muted, names, practice } = read(storage);
+    this.name = cleanName(name);
+    if (isCount(look, LOOKS - 1)) this.look = look;
+    if (isRecord(keys)) this.keys = Object.fromEntries(Object.entries(keys).filter(isBinding));
+    if (typeof muted === 'boolean') this.muted = muted;
+    if (typeof names === 'boolean') this.names = names;
+    if (isCount(practice, 3)) this.practice = practice;
+  }
+
+  /** Keeps the fields as they are now, if the browser can. */
+  save() {
+    try {
+      this.#storage?.setItem(KEY, JSON.stringify(this));
+    } catch { /* full or forbidden: they hold for this visit */ }
+  }
+}
+
+/**
+ * A name as it may be shown: one line, without control characters, characters that turn the text
+ * around them or that nobody sees. '' if nothing is left, and for what is no string.
+ */
+export function cleanName(text) {
+  if (typeof text !== 'string') return '';
+  const seen = text.slice(0, RAW_LENGTH).normalize('NFC')
+    .replace(/\s/g, ' ')
+    .replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
+  return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, NAME_LENGTH).join('').trim();
+}
+
+function ofBrowser() {
+  try {
+    return globalThis.localStorage;  // to look is enough for a SecurityError where it is forbidden
+  } catch {
+    return null;
+  }
+}
+
+function read(storage) {
+  try {
+    const kept = JSON.parse(storage.getItem(KEY));
+    return isRecord(kept) ? kept : {};
+  } catch {
+    return {};
+  }
+}
+
+function isRecord(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value, most) {
+  return Number.isInteger(value) && value >= 0 && value <= most;
+}
+
+function isBinding([action, codes]) {
+  return /^[a-z]\w{0,15}$/i.test(action) && Array.isArray(codes) && codes.length <= KEYS_EACH
+    && codes.every(code => typeof code === 'string' && /^\w{1,20}$/.test(code));
+}

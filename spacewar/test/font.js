@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+
+// The stroke font, traced on a path that only remembers.
+
+import { equal, near, ok } from './check.js';
+import { textWidth, traceText } from '../font.js';
+
+export default {
+  'every printable character of ASCII but the space has strokes of its own': () => {
+    const box = trace('\u4e00');
+    for (let code = 33; code < 127; code++) {
+      const letter = String.fromCharCode(code);
+      const strokes = trace(letter);
+      ok(strokes.length > 0, letter);
+      ok(strokes.every(points => points.length > 1), `each stroke of ${letter} has two points`);
+      ok(JSON.stringify(strokes) !== JSON.stringify(box), `${letter} is not the box`);
+    }
+  },
+
+  'a capital stands on the line and is as high as it was asked to be': () => {
+    const ys = trace('H', 10, 100, 12).flat().map(([, y]) => y);
+    equal([Math.min(...ys), Math.max(...ys)], [88, 100]);
+  },
+
+  'no two letters or digits look the same': () => {
+    const seen = new Map();
+    for (const letter of 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789') {
+      const strokes = JSON.stringify(trace(letter));
+      ok(!seen.has(strokes), `${letter} differs from ${seen.get(strokes)}`);
+      seen.set(strokes, letter);
+    }
+  },
+
+  'small letters are the capitals, smaller': () => {
+    const height = text => Math.max(...trace(text).flat().map(([, y]) => -y));
+    equal(trace('e').length, trace('E').length);
+    near(height('e') / height('E'), 0.78, 1e-6, 'their height');
+  },
+
+  'an accent goes over, under or through its letter and makes it no wider': () => {
+    for (const [letter, base] of ['éE', 'üU', 'öO', 'äA', 'ñN', 'åA', 'çC', 'ÉE', 'šS', 'ýY'].map(pair => [...pair])) {
+      const plain = letter === letter.toUpperCase() ? base : base.toLowerCase();
+      equal(textWidth(letter, 8), textWidth(plain, 8), letter);
+      ok(trace(letter).length > trace(plain).length, `${letter} has more strokes than ${plain}`);
+      equal(trace(letter), trace(letter.normalize('NFD')), `${letter}, composed or not`);
+    }
+    for (const letter of 'øØæÆœłđðþ') ok(trace(letter).length !== trace('\u4e00').length, letter);
+  },
+
+  'ß is two letters': () => equal(trace('ß'), trace('ss')),
+
+  'what it does not know is a small box, also beyond the first plane': () => {
+    equal(trace('漢'), trace('🚀'));
+    equal(trace('漢').length, 1);
+  },
+
+  'a line is as wide as it is drawn, whatever its size': () => {
+    const text = 'Ada shot down Bo: 12';
+    const xs = trace(text, 0, 0, 16).flat().map(([x]) => x);
+    near(Math.max(...xs), textWidth(text, 16), 1e-4);
+    near(textWidth(text, 32), 2 * textWidth(text, 16), 1e-9);
+    equal([textWidth('', 8), textWidth('A ', 8) > textWidth('A', 8)], [0, true]);
+  },
+
+  'it stays right when more lines were set than it keeps': () => {
+    const before = trace('steady');
+    for (let i = 0; i < 1000; i++) textWidth(`line ${i}`, 8);
+    equal(trace('steady'), before);
+  },
+};
+
+/** The strokes of a text: lists of points. */
+function trace(text, x = 0, y = 0, size = 8) {
+  const strokes = [];
+  traceText({
+    moveTo: (...point) => strokes.push([point]),
+    lineTo: (...point) => strokes.at(-1).push(point),
+  }, text, x, y, size);
+  return strokes;
+}
