@@ -69,6 +69,14 @@ XML
     touch build/junit/fetched
 }
 
+# The accessibility checker axe-core, which the tests load into the game's page, into build/axe.
+fetch_axe() {
+    if [ ! -e build/axe/axe.min.js ] && command -v npm > /dev/null; then
+        mkdir -p build/axe
+        tar -xzf "build/axe/$(npm pack --silent --pack-destination build/axe axe-core@4.14.1)" -C build/axe --strip-components 1
+    fi
+}
+
 run() {
     find_jdk
     exec "$JAVA_HOME/bin/java" Relay.java "$@"
@@ -76,6 +84,7 @@ run() {
 
 test() {
     compile_tests
+    fetch_axe
     local select=(--scan-classpath build/test-classes)
     [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
     "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' org.junit.platform.console.ConsoleLauncher execute \

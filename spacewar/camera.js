@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+
+// Where we look, and how closely. All sizes on the screen are css px; the view scales them to the canvas.
+//
+// The sun stays in the middle as long as the own ship is well inside the picture; beyond that the
+// camera goes with the ship, so that a pilot never loses sight of it: on a desktop that is rare, on a
+// phone, where ships would get too small otherwise, the rule. A tracked ship is followed all the time.
+// Whatever the camera should look at, `offset` is what it is still away from there, and fades.
+
+const REACH = 420;        // px of the world from the sun to the nearest edge ...
+const LEAST = 0.85;       // ... but no fewer css px than this for one, so that a ship is 20 long
+const MARGIN = 110;       // css px from the edge at which the camera begins to go with the ship
+const SOFT = 60;          // px in which it gets up to the ship's speed
+const EASE = 160;         // ms in which about two thirds of a change are done
+const ZOOMS = [0.3, 4];
+const FAR = 1_500;        // px, how far one can look away from what the camera follows
+const LEAP = 60;          // px in one frame: no motion but another place, to go over to softly
+
+export class Camera {
+  x = 0; y = 0; scale = 1;             // the point of the world in the middle, css px for a px
+  width = 1; height = 1; bottom = 0;   // of the screen, and how much of it is covered by the pads
+  tracked = null;
+  #zoom = 1;
+  #pan = { x: 0, y: 0 };               // away from what it follows ...
+  #panned = { x: 0, y: 0 };            // ... eased
+  #anchor = { x: 0, y: 0 };
+  #offset = { x: 0, y: 0 };
+  #settled = false;
+
+  /** Where a point of the world is on the screen. */
+  toX(x) {
+    return this.width / 2 + (x - this.x) * this.scale;
+  }
+
+  toY(y) {
+    return (this.height - this.bottom) / 2 + (y - this.y) * this.scale;
+  }
+
+  /** Whether a point of the screen, or what reaches `margin` around it, can be seen. */
+  sees(x, y, margin = 0) {
+    return x > -margin && y > -margin && x < this.width + margin && y < this.height + margin;
+  }
+
+  /** Closer or farther by a factor; the point at x, y on the screen stays where it is. */
+  zoom(factor, x = this.width / 2, y = (this.height - this.bottom) / 2) {
+    const before = 1 / this.#goal();
+    this.#zoom = Math.min(ZOOMS[1], Math.max(ZOOMS[0], this.#zoom * factor));
+    const change = before - 1 / this.#goal();
+    this.#pan.x = limit(this.#pan.x + (x - this.width / 2) * change);
+    this.#pan.y = limit(this.#pan.y + (y - (this.height - this.bottom) / 2) * change);
+  }
+
+  track(id) {
+    this.tracked = id;
+    this.#pan.x = this.#pan.y = 0;
+  }
+
+  reset() {
+    this.track(null);
+    this.#zoom = 1;
+  }
+
+  /** Goes on to where it should be `dt` ms later, at once if it is still or this is the first time. */
+  move(dt, ships, me, lead, still) {
+    const ease = this.#settled && !still ? 1 - Math.exp(-dt / EASE) : 1;
+    this.#settled = true;
+    // Eased by its inverse, like the pan: then the point under the pointer stays there on the way, too.
+    this.scale = 1 / (1 / this.scale + (1 / this.#goal() - 1 / this.scale) * ease);
+    this.#aim(ships, me, lead);
+    for (const axis of AXES) {
+      this.#offset[axis] *= 1 - ease;
+      this.#panned[axis] += (this.#pan[axis] - this.#panned[axis]) * ease;
+      this[axis] = this.#anchor[axis] + this.#offset[axis] + this.#panned[axis];
+    }
+  }
+
+  #goal() {
+    return this.#zoom * Math.max(LEAST, Math.min(this.width, this.height - this.bottom) / (2 * REACH));
+  }
+
+  #aim(ships, me, lead) {
+    const ship = ships.get(this.tracked) ?? me;
+    // A ship that is gone for a moment is waited for where it was.
+    if (ship && ship.state !== 'flying' && ship.state !== 'observing') return;
+    const { x, y } = this.#anchor;
+    if (!ship || ship.state === 'observing') this.#anchor.x = this.#anchor.y = 0;
+    else {
+      const shipX = ship.x + ship.dx + ship.vx * lead;
+      const shipY = ship.y + ship.dy + ship.vy * lead;
+      const whole = ship.id === this.tracked;
+      this.#anchor.x = whole ? shipX : beyond(shipX, (this.width / 2 - MARGIN) / this.scale);
+      this.#anchor.y = whole ? shipY : beyond(shipY, ((this.height - this.bottom) / 2 - MARGIN) / this.scale);
+    }
+    if (Math.abs(this.#anchor.x - x) + Math.abs(this.#anchor.y - y) > LEAP) {
+      this.#offset.x += x - this.#anchor.x;
+      this.#offset.y += y - this.#anchor.y;
+    }
+  }
+}
+
+const AXES = ['x', 'y'];
+
+/** How far a value is beyond a room on either side of 0; it leaves the room softly. */
+function beyond(value, room) {
+  const free = Math.max(0, room);
+  return Math.sign(value) * (soften(Math.abs(value) - free) - soften(-free));
+}
+
+function soften(excess) {
+  return (excess + Math.sqrt(excess * excess + SOFT * SOFT)) / 2;
+}
+
+function limit(pan) {
+  return Math.min(FAR, Math.max(-FAR, pan));
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+
+// The feed: what happens in the world, told in short sentences. It is the same text that is drawn in
+// the sky and that a screen reader speaks. Whoever shot may have left when the missile hits, so the
+// feed remembers for a while whom it heard of.
+
+const KEPT = 6;      // lines, newest last: more than six nobody reads while flying
+const KNOWN = 100;   // ships remembered, those of the latest events
+
+export class Feed {
+  lines = [];        // { text, at }
+  #me;
+  #known = new Map();
+
+  /** `me` is the ship of the person here, told as "you". */
+  constructor(me) {
+    this.#me = me;
+  }
+
+  /** Takes an event of the world; `at` is the time, on whatever clock, that its line will carry. */
+  tell(event, at) {
+    this.#remember(event.ship);
+    const text = this.#sentence(event);
+    if (!text) return;
+    this.lines.push({ text, at });
+    if (this.lines.length > KEPT) this.lines.shift();
+  }
+
+  #remember(ship) {
+    this.#known.delete(ship.id);   // an id may come back as somebody else, and the latest go last
+    this.#known.set(ship.id, ship);
+    if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value);
+  }
+
+  #sentence({ type, ship, cause, owner }) {
+    if (type === 'destroyed') return this.#fate(ship, cause, owner);
+    if (ship === this.#me || ship.bot) return '';  // that practice ships come and go is no news
+    if (type === 'entered') return `${this.#name(ship)} joined`;
+    if (type === 'left') return `${this.#name(ship)} left`;
+    return '';
+  }
+
+  #fate(ship, cause, owner) {
+    const mine = ship === this.#me;
+    const who = mine ? 'You' : this.#name(ship);
+    if (cause === 'sun') return `${who} fell into the sun`;
+    if (cause === 'debris') return `${who} hit debris`;
+    if (cause === 'hyperspace') return `${who} broke up in hyperspace`;
+    if (owner === ship.id) return mine ? 'You were hit by your own missile' : `${who} was hit by their own missile`;
+    const shooter = this.#shooter(owner);
+    return `${shooter === this.#me ? 'You' : this.#name(shooter)} shot ${mine ? 'you' : who}`;
+  }
+
+  #shooter(owner) {
+    return owner === this.#me.id ? this.#me : this.#known.get(owner);
+  }
+
+  #name(ship) {
+    return ship?.name || 'Somebody';
+  }
+}

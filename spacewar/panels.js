@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: MIT
+
+// All of the page that is not the sky: the row of buttons, the dialogs, the timing table, and what a
+// screen reader is told. The markup is in index.html; here it is filled and made to work. A dialog is
+// the browser's own, which keeps the focus inside, closes on Escape and gives us `isOpen`; the game
+// goes on behind it. What is chosen holds at once, without a button to confirm it.
+//
+// Names come from strangers. They reach the page through textContent only.
+
+import { ACTIONS, actionOf, codesOf, usable } from './controls.js';
+import { qr } from './qr.js';
+import { cleanName } from './settings.js';
+import { COLOURS, SHAPES, drawShip } from './ships.js';
+import { ARMED, AWAY, RELOAD, STEP } from './world.js';
+
+const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
+const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
+const QR_MODULE = 4;      // ... this many css px
+const SHIP = 44;          // css px of a ship to choose
+const LOG = 20;           // lines kept for screen readers
+const COLOUR_NAMES = ['blue', 'amber', 'mint', 'pink', 'yellow', 'orange', 'lavender', 'white'];  // as in ships.js
+
+const $ = selector => document.querySelector(selector);
+
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+export class Panels {
+  oncommand = null;   // (id): a button of the menu was pressed that stands for an action of controls.js
+  onchange = null;    // (): the settings are other ones now, and saved
+
+  #settings; #rules; #address;
+  #capturing = null;  // the action that waits for its key
+  #assigned = '';     // code of the key it got, which is still down
+  #told = null;       // the last line of the feed that was logged
+  #shown = '';        // what the score board says
+  #layout = new Map();  // code -> what is printed on the key, where a browser tells
+
+  /** `room` is the address of the page, `rules` those of the world. */
+  constructor({ settings, room, rules }) {
+    this.#settings = settings;
+    this.#rules = rules;
+    this.#address = new URL(room, location.href);
+    this.#address.hash = '';
+    navigator.keyboard?.getLayoutMap?.().then(layout => { this.#layout = layout; }, () => {});
+    for (const dialog of document.querySelectorAll('dialog')) this.#prepare(dialog);
+    for (const button of document.querySelectorAll('#buttons button')) {
+      button.onclick = event => this.#choose(button.dataset.command, event);
+    }
+    this.#prepareName();
+    this.#prepareInvite();
+    this.#prepareSettings();
+    this.#prepareHelp();
+  }
+
+  /** Whether a dialog is open, so that keys are not for the ship. */
+  get isOpen() {
+    return $('dialog[open]') !== null;
+  }
+
+  /** Opens 'help', 'settings', 'invite' or 'name'. */
+  open(id) {
+    const dialog = $(`dialog#${id}`);
+    if (dialog.open) return;
+    $('dialog[open]')?.close();
+    this.#fill[id]();
+    dialog.showModal();
+  }
+
+  toggleTiming() {
+    $('#timing').hidden = !$('#timing').hidden;
+  }
+
+  /**
+   * What is going on, a few times a second. `lines` are the feed's; `peers` a list of { id, name, path,
+   * rtt, least, mean, greatest, jitter, loss }: ms, and a share from 0 to 1, null where unknown.
+   */
+  update({ ships, link, lines = [], peers = [] }) {
+    setText($('#link'), link);
+    $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
+    this.#showScores([...ships.values()]);
+    this.#log(lines);
+    if (!$('#timing').hidden) this.#showTiming(peers);
+  }
+
+  // ---- For those who do not see the sky ----
+
+  /** Written anew only when it says something new: whoever is reading it should not lose the place. */
+  #showScores(ships) {
+    const rows = ships.sort((a, b) => b.score - a.score)
+      .map(({ name, score, id }) => [id === 0 ? `${name} (you)`.trim() : name, score]);
+    const shown = JSON.stringify(rows);
+    if (shown !== this.#shown) $('#scores tbody').replaceChildren(...rows.map(row));
+    this.#shown = shown;
+  }
+
+  #log(lines) {
+    const log = $('#log');
+    for (const line of lines.slice(lines.indexOf(this.#told) + 1)) log.append(make('p', { textContent: line.text }));
+    while (log.childElementCount > LOG) log.firstChild.remove();
+    this.#told = lines.at(-1) ?? this.#told;
+  }
+
+  // ---- Timing ----
+
+  #showTiming(peers) {
+    const ms = value => Number.isFinite(value) ? `${Math.round(value)} ms` : '–';
+    const share = value => Number.isFinite(value) ? `${Math.round(100 * value)} %` : '–';
+    const rows = peers.map(({ name, path, least, mean, greatest, jitter, loss }) =>
+      row([name || '–', path ?? '–', ms(least), ms(mean), ms(greatest), ms(jitter), share(loss)]));
+    $('#timing tbody').replaceChildren(...rows);
+  }
+
+  // ---- Dialogs ----
+
+  #fill = {
+    name: () => {},
+    invite: () => this.#fillInvite(),
+    settings: () => this.#fillSettings(),
+    help: () => this.#fillHelp(),
+  };
+
+  /** Beside Escape, its buttons and a click beside it close a dialog, and then the sky has the keys again. */
+  #prepare(dialog) {
+    let pressed = null;
+    dialog.addEventListener('pointerdown', ({ target }) => { pressed = target; });
+    dialog.addEventListener('click', ({ target }) => {
+      // Whoever selects text and lets go outside has not pressed outside.
+      if (target.closest('[data-close]') || (target === dialog && pressed === dialog)) dialog.close();
+    });
+    dialog.addEventListener('close', () => this.isOpen || $('#sky').focus({ preventScroll: true }));
+  }
+
+  /** After a click the keys are the ship's again: Space shall not press the button once more. */
+  #choose(command, event) {
+    if (event.detail > 0) $('#sky').focus({ preventScroll: true });
+    this.oncommand?.(command);
+  }
+
+  #changed() {
+    this.#settings.save();
+    this.onchange?.();
+  }
+
+  #rename(name) {
+    if (cleanName(name) === this.#settings.name) return;
+    this.#settings.name = cleanName(name);
+    this.#changed();
+  }
+
+  #prepareName() {
+    $('#name form').onsubmit = () => this.#rename($('#first-name').value);
+  }
+
+  // ---- Invite ----
+
+  #prepareInvite() {
+    const [field, note] = [$('#address'), $('#copied')];
+    const { href, pathname, search, host, hostname } = this.#address;
+    field.value = href;
+    field.onfocus = () => field.select();
+    $('#copy').onclick = async () => setText(note, await copy(field));
+    $('#share').hidden = !navigator.share;
+    $('#share').onclick = () => navigator.share({ title: 'Spacewar', url: href }).catch(() => { /* thought better of */ });
+    $('#local').hidden = !/^(localhost|127\..*|\[::1\])$/.test(hostname);
+    setText($('#local b'), hostname);
+    // The watcher joins the room by the path that the game uses.
+    const room = pathname.replace(/\/(index\.html)?$/, '') + search;
+    for (const link of document.querySelectorAll('[data-watch]')) link.href = `watch.html?${new URLSearchParams({ room })}`;
+    $('#qr').setAttribute('aria-label', `QR code of ${host}${pathname}${search}`);
+  }
+
+  #fillInvite() {
+    setText($('#copied'), '');
+    try {
+      drawQr($('#qr'), qr(this.#address.href));
+    } catch (tooLong) {
+      $('#qr').hidden = true;
+    }
+  }
+
+  // ---- Settings ----
+
+  #prepareSettings() {
+    const form = $('#settings form');
+    const looks = (group, names) => names.map((name, value) => {
+      const input = make('input', { type: 'radio', name: group, value });
+      input.setAttribute('aria-label', name);
+      return make('label', {}, input, make('canvas'));
+    });
+    $('#shapes .looks').append(...looks('shape', SHAPES.map(({ name }) => name)));
+    $('#colours .looks').append(...looks('colour', COLOUR_NAMES.slice(0, COLOURS.length)));
+    form.addEventListener('change', () => this.#read(form.elements));
+    $('#settings').addEventListener('close', () => {
+      this.#capture(null);
+      this.#rename(form.elements.name.value);  // which Escape may leave without a change event
+    });
+    $('#default-keys').onclick = () => this.#assign({}, 'All keys are the usual ones again.');
+    form.addEventListener('keydown', event => this.#keydown(event));
+    form.addEventListener('keyup', event => event.code === this.#assigned && event.preventDefault());
+    $('#keys').addEventListener('focusout', () => this.#capture(null));
+    this.#drawKeys();
+  }
+
+  #fillSettings() {
+    const { name, look, practice, muted, names } = this.#settings;
+    const { elements } = $('#settings form');
+    const values = { name, shape: look & 7, colour: look >> 3, practice };
+    for (const [field, value] of Object.entries(values)) elements[field].value = value;
+    elements.sound.checked = !muted;
+    elements.names.checked = names;
+    setText($('#keys-note'), '');
+    this.#drawLooks();
+    this.#drawKeys();
+  }
+
+  #read(elements) {
+    Object.assign(this.#settings, {
+      name: cleanName(elements.name.value),
+      look: Number(elements.shape.value) + 8 * Number(elements.colour.value),
+      practice: Number(elements.practice.value),
+      muted: !elements.sound.checked,
+      names: elements.names.checked,
+    });
+    this.#changed();
+    this.#drawLooks();
+  }
+
+  /** Every shape in the chosen colour, and the chosen shape in every colour. */
+  #drawLooks() {
+    const { look } = this.#settings;
+    document.querySelectorAll('#shapes canvas').forEach((canvas, i) => drawLook(canvas, look & ~7 | i));
+    document.querySelectorAll('#colours canvas').forEach((canvas, i) => drawLook(canvas, look & 7 | i << 3));
+  }
+
+  // ---- Keys ----
+
+  #drawKeys() {
+    const buttons = ACTIONS.map(action => {
+      const button = make('button', { type: 'button', id: `key-${action.id}` }, make('span', { textContent: action.label }),
+        this.#caps(action));
+      button.setAttribute('aria-pressed', 'false');
+      button.setAttribute('aria-describedby', 'keys-hint');
+      button.onclick = () => this.#capture(action);
+      return button;
+    });
+    $('#keys').replaceChildren(...buttons);
+  }
+
+  /** The next key is for this action; with null, no longer. */
+  #capture(action) {
+    const before = this.#capturing;
+    this.#capturing = action;
+    if (before) this.#showCapture(before, this.#caps(before), false);
+    if (action) this.#showCapture(action, 'press a key …', true);
+  }
+
+  #showCapture({ id }, content, pressed) {
+    const button = $(`#key-${id}`);
+    button.lastChild.remove();
+    button.append(make('span', { className: 'caps' }, content));
+    button.setAttribute('aria-pressed', pressed);
+    if (pressed) button.focus();  // Safari gives a clicked button no focus
+  }
+
+  #keydown(event) {
+    this.#assigned = '';
+    const action = this.#capturing;
+    if (!action || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.code === 'Escape') event.preventDefault();  // would close the dialog
+    if (event.code === 'Escape') return this.#capture(null);
+    if (!usable(event.code)) return;
+    event.preventDefault();
+    if (event.repeat) return;  // of the Enter that chose the action
+    this.#assigned = event.code;
+    this.#give(event.code, action);
+  }
+
+  /** The key does this now, and no longer what it did; what is left without keys has its usual ones again. */
+  #give(code, action) {
+    const before = actionOf(code, this.#settings.keys);
+    const others = Object.entries(this.#settings.keys).map(([id, codes]) => [id, codes.filter(other => other !== code)]);
+    const keys = { ...Object.fromEntries(others.filter(([, codes]) => codes.length)), [action.id]: [code] };
+    const taken = before && before.id !== action.id ? `, and no longer for “${before.label}”` : '';
+    this.#assign(keys, `${this.#labelOf(code)} is for “${action.label}” now${taken}.`);
+    $(`#key-${action.id}`).focus();
+  }
+
+  #assign(keys, note) {
+    this.#capturing = null;
+    this.#settings.keys = keys;
+    this.#changed();
+    this.#drawKeys();
+    setText($('#keys-note'), note);
+  }
+
+  #caps(action) {
+    const codes = codesOf(action, this.#settings.keys);
+    return make('span', { className: 'caps' },
+      ...codes.length ? codes.map(code => make('kbd', { textContent: this.#labelOf(code) })) : ['no key']);
+  }
+
+  #labelOf(code) {
+    return keyLabel(code, this.#layout);
+  }
+
+  // ---- Help ----
+
+  #prepareHelp() {
+    const link = $('#other-rules');
+    const other = new URL(this.#address);
+    const classic = this.#rules.name === '1962';
+    if (classic) other.searchParams.delete('rules');
+    else other.searchParams.set('rules', '1962');
+    link.href = other.href;
+    setText(link, classic ? 'Play by today’s rules' : 'Play by the rules of 1962');
+    $('#rules').append(...rulesOf(this.#rules).map(text => make('li', { textContent: text })));
+  }
+
+  #fillHelp() {
+    $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
+      [make('dt', { textContent: action.label }), make('dd', {}, this.#caps(action))]));
+    $('#commands').replaceChildren(...ACTIONS.filter(({ id, steering }) => !steering && id !== 'help').map(action => {
+      const button = make('button', { type: 'button' }, make('span', { textContent: action.label }), this.#caps(action));
+      button.onclick = () => {
+        $('#help').close();
+        this.oncommand?.(action.id);
+      };
+      return button;
+    }));
+  }
+}
+
+/** What is printed on a key, as far as its code or the browser's knowledge of the keyboard tells. */
+export function keyLabel(code, layout = new Map()) {
+  const arrows = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Slash: '?' };
+  return arrows[code] ?? layout.get(code)?.toUpperCase()
+    ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/(?<=[a-z])(?=[A-Z\d])/g, ' ');
+}
+
+/** The rules of a room in a few sentences. */
+function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
+  const seconds = ms => `${ms / 1000} s`;
+  const always = [
+    `Whoever is destroyed loses a point and is back after ${seconds(AWAY)}. Whoever fired the missile gains one.`,
+    'Debris is as deadly as a missile.',
+  ];
+  if (name === '1962') return [
+    `The sun pulls ships, but not their ${torpedoes} torpedoes, which fly for ${seconds(life)}.`,
+    `There is fuel for ${Math.round(fuel * STEP / 1000)} s of thrust.`,
+    `Hyperspace takes you away for ${seconds(AWAY)}, ${jumps} times, ${seconds(recharge)} apart at least; `
+      + `with each jump the risk to break up grows by ${100 * risk} %.`,
+    ...always,
+    'A new ship is full of everything.',
+  ];
+  return [
+    'The sun pulls ships and missiles, and burns what falls into it. An orbit costs nothing.',
+    `Missiles fly for ${seconds(life)}, ${inFlight} at a time, one each ${seconds(RELOAD)}. After ${seconds(ARMED)} `
+      + 'they are deadly, to you too.',
+    `Hyperspace takes you away for ${seconds(AWAY)}, to an orbit somewhere else.`,
+    ...always,
+  ];
+}
+
+/** A row of a table body, its first cell the heading. */
+function row([heading, ...cells]) {
+  return make('tr', {}, make('th', { scope: 'row', textContent: heading }),
+    ...cells.map(cell => make('td', { textContent: cell })));
+}
+
+/** Said again, a status would be spoken again. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Without https there is no clipboard for scripts, only the older way; says which way it went. */
+async function copy(field) {
+  try {
+    await navigator.clipboard.writeText(field.value);
+    return 'Copied.';
+  } catch (insecure) {
+    field.select();
+    return document.execCommand('copy') ? 'Copied.' : 'It is selected: copy it with Ctrl or ⌘ and C.';
+  }
+}
+
+/** Modules of a whole number of pixels, so that every edge is sharp. */
+function drawQr(canvas, rows) {
+  const modules = rows.length + 2 * QUIET_ZONE;
+  const ratio = devicePixelRatio;
+  const module = Math.round(ratio * Math.max(QR_MODULE, Math.floor(QR_WIDTH / modules)));
+  canvas.width = canvas.height = modules * module;
+  canvas.style.width = `${canvas.width / ratio}px`;
+  const context = canvas.getContext('2d');
+  context.fillStyle = '#e6f2ff';
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = '#020a0b';
+  rows.forEach((modulesOfRow, y) => modulesOfRow.forEach((dark, x) => {
+    if (dark) context.fillRect((x + QUIET_ZONE) * module, (y + QUIET_ZONE) * module, module, module);
+  }));
+}
+
+function drawLook(canvas, look) {
+  canvas.width = canvas.height = SHIP * devicePixelRatio;
+  drawShip(canvas.getContext('2d'), look, canvas.width / 2, canvas.height / 2, 0.72 * canvas.width);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+
+// Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read
+// on: physics.js and world.js are the game itself, netplay.js makes it one game for all who opened
+// this address, view.js draws it, and the rest is what a person sees, hears and touches.
+
+import { Controls } from './controls.js';
+import { Feed } from './feed.js';
+import { Netplay } from './netplay.js';
+import { Panels } from './panels.js';
+import { NAMES, Pilot } from './pilots.js';
+import { Settings } from './settings.js';
+import { Sound } from './sound.js';
+import { View } from './view.js';
+import { RULES, STEP, Ship, World } from './world.js';
+import { WebSocketRelay } from './ws-relay.js';
+
+const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
+const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
+const UNSEEN = 1_000;    // ms between turns of a hidden page; browsers may stretch that to a minute
+const PANELS = 250;      // ms between updates of what is no canvas
+
+const query = new URLSearchParams(location.search);
+const room = location.pathname.replace(/\/(index\.html)?$/, '') + location.search;
+
+class Game {
+  settings = new Settings();
+  world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
+  me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
+  relay = new WebSocketRelay(location.origin + room);
+  netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay });
+  feed = new Feed(this.me);
+  view = new View(document.querySelector('#sky'));
+  sound = new Sound();
+  controls = new Controls({
+    canvas: document.querySelector('#sky'), pads: document.querySelector('#pads'), settings: this.settings,
+  });
+  panels = new Panels({ settings: this.settings, room: location.href, rules: this.world.rules });
+
+  frames = 0;
+  fps = 60;              // smoothed
+  #began = performance.now();  // when world.time was 0, had no time been lost
+  #drawn = this.#began;
+  #pilots = [];          // of the practice ships
+  #aloneSince = -Infinity;
+  #practising = false;
+  #score = 0;            // our own among people: what is won against practice ships stays there
+  #paused = false;
+  #watching = false;
+  #panelsAt = 0;
+  #link = '';            // one calm line about the connection
+
+  constructor() {
+    this.controls.onwake = () => this.sound.wake();
+    this.controls.oncommand = (command, detail) => this.#commands[command]?.(detail);
+    this.panels.oncommand = this.controls.oncommand;
+    this.panels.onchange = () => this.#apply();
+    document.addEventListener('visibilitychange', () => this.#tick(performance.now()));
+    setInterval(() => document.hidden && this.#tick(performance.now()), UNSEEN);
+    this.#apply();
+    this.world.launch(this.me);
+    requestAnimationFrame(this.#frame);
+  }
+
+  /** What is going on, as plain data: positions as drawn, which hold at `now` (performance.now()). */
+  inspect() {
+    const { world, me, netplay, frames, fps } = this;
+    const id = ship => ship === me ? netplay.self ?? 0 : ship.id;
+    const owner = missile => missile.owner === 0 ? id(me) : missile.owner;
+    return {
+      now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
+      ships: [...world.ships.values()].map(ship => ({
+        id: id(ship), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
+        x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
+      })),
+      missiles: world.missiles.map(({ x, y, vx, vy, age, ...missile }) => ({ owner: owner(missile), x, y, vx, vy, age })),
+      peers: netplay.peers.map(({ id, path, rtt, skew }) => ({ id, path, rtt, skew })),
+    };
+  }
+
+  /** The performance.now() for which the world's positions hold. */
+  get #now() {
+    return this.#began + this.world.time;
+  }
+
+  /** Whether somebody else plays here; those who only watch are no company. */
+  get #company() {
+    for (const ship of this.world.ships.values()) if (ship.remote && ship.state !== 'observing') return true;
+    return false;
+  }
+
+  #frame = now => {
+    requestAnimationFrame(this.#frame);
+    this.frames++;
+    this.fps += (1000 / Math.max(1, now - this.#drawn) - this.fps) / 30;
+    this.#drawn = now;
+    this.#tick(now);
+    this.#draw(now);
+  };
+
+  /** Everything but drawing, which a hidden page does too, once a second at most: it gets no frames. */
+  #tick(now) {
+    this.#attend();
+    this.#practise(now);
+    this.#advance(now);
+    this.netplay.update(this.#now);
+    for (const event of this.world.takeEvents()) this.#tell(event, now);
+    this.sound.thrust(this.me.burning);
+    if (now < this.#panelsAt) return;
+    this.#panelsAt = now + PANELS;
+    const { world, feed, netplay } = this;
+    this.#link = this.#describeLink();
+    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: netplay.peers });
+  }
+
+  /** Our ship is in the sky while we look at it. */
+  #attend() {
+    const away = this.#watching || document.hidden || (this.#paused && this.#company);
+    if (away === (this.me.state === 'observing')) return;
+    if (away) this.world.observe(this.me);
+    else this.world.resume(this.me);
+  }
+
+  /** Practice ships come when we are alone, and make room for people. */
+  #practise(now) {
+    if (this.#company) this.#aloneSince = now;
+    const wanted = now - this.#aloneSince < PATIENCE ? 0 : this.settings.practice;
+    if (this.#practising !== wanted > 0) this.#swapScore();
+    while (this.#pilots.length > wanted) this.world.remove(this.#pilots.pop().ship.id);
+    while (this.#pilots.length < wanted) this.#pilots.push(this.#practiceShip(this.#pilots.length));
+  }
+
+  #swapScore() {
+    this.#practising = !this.#practising;
+    [this.#score, this.me.score] = [this.me.score, this.#practising ? 0 : this.#score];
+  }
+
+  #practiceShip(index) {
+    const look = (this.settings.look + 9 * (index + 1)) % 64;
+    const ship = this.world.add(new Ship(-1 - index, NAMES[index], look, { bot: true }));
+    this.world.launch(ship);
+    return new Pilot(ship, this.world.random);
+  }
+
+  #advance(now) {
+    const late = now - this.#now;
+    const frozen = this.#paused && !this.#company;
+    const lost = frozen ? late : late - CATCH_UP;
+    if (lost > 0) this.#began += lost;
+    if (lost > 0 && !frozen) this.world.skip(lost);
+    if (this.panels.isOpen) this.controls.release();
+    this.controls.steer(this.me);
+    while (this.#now + STEP <= now) {
+      for (const pilot of this.#pilots) pilot.steer(this.world);
+      this.world.step();
+    }
+  }
+
+  #tell(event, now) {
+    this.netplay.tell(event);
+    this.feed.tell(event, now);
+    if (!document.hidden) this.sound.play(event, { near: event.ship === this.me });
+  }
+
+  #draw(time) {
+    const { world, me, settings, feed } = this;
+    this.view.draw({
+      world, me, time, lead: time - this.#now, names: settings.names, link: this.#link, lines: feed.lines,
+      paused: this.#paused, banner: this.#banner,
+    });
+  }
+
+  get #banner() {
+    if (this.#paused) return 'paused';
+    return this.#watching ? 'observing' : '';
+  }
+
+  #describeLink() {
+    const { link } = this.netplay;
+    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length;
+    if (link === 'relay' && pilots > 1) return `relay · ${pilots} pilots`;
+    return this.#practising ? `${link} · practice` : link;
+  }
+
+  /** What the settings say, from now on. */
+  #apply() {
+    const { settings, me, sound } = this;
+    Object.assign(me, { name: settings.name, look: settings.look });
+    sound.muted = settings.muted;
+    this.netplay.introduce();
+  }
+
+  #change(setting) {
+    this.settings[setting] = !this.settings[setting];
+    this.settings.save();
+    this.#apply();
+  }
+
+  #commands = {
+    zoomIn: () => this.view.zoom(1.25),
+    zoomOut: () => this.view.zoom(0.8),
+    zoom: ({ factor, x, y }) => this.view.zoom(factor, x, y),
+    track: ({ x, y }) => this.view.track(this.view.pick(x, y)),
+    reset: () => this.view.reset(),
+    names: () => this.#change('names'),
+    sound: () => this.#change('muted'),
+    observe: () => { this.#watching = !this.#watching; },
+    pause: () => { this.#paused = !this.#paused; },
+    timing: () => this.panels.toggleTiming(),
+    help: () => this.panels.open('help'),
+    settings: () => this.panels.open('settings'),
+    invite: () => this.panels.open('invite'),
+  };
+}
+
+export const game = new Game();

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+
+// The picture: a vector display of 1962 on a canvas. draw() paints one frame from the world as it is and
+// keeps nothing of it but the afterglow (trails.js) and the moments of effects.js.
+//
+// Lines glow because they are stroked several times additively: wide and faint in their colour, then
+// narrow, then once more, nearly white. As only a path costs, not what is in it, all ships of a colour are
+// one path, and the cores of all ships another. Everything is in css px; one transform makes them pixels.
+// The software canvas of a machine without a GPU sets the budget: nothing here makes garbage by the frame.
+
+import { Camera } from './camera.js';
+import { Effects } from './effects.js';
+import { Hud } from './hud.js';
+import { COLOURS, CORE, SHAPES, drawShip, stroke, tracePiece, traceShip } from './ships.js';
+import { Sky } from './sky.js';
+import { Trails } from './trails.js';
+import { TURN } from './physics.js';
+import { DEBRIS_LIFE } from './world.js';
+
+export { COLOURS, SHAPES, drawShip };
+
+const GROUND = '#020a0b';
+const LINE = 1.35;            // css px, the beam
+const FLAME = '#ff9d4d';
+const LEAST = 0.75;           // css px for a px of a ship, however far out one zooms
+const NEAR = 28;              // css px from a ship that still are a click on it
+const FADE = 1_200;           // ms in which debris fades at its end
+const SHAKE = { far: 5, lasts: 450 };      // css px, ms
+const SLOWEST = 100;          // ms that a frame may move the camera on
+
+export class View {
+  still = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
+  #canvas;
+  #context;
+  #ratio = 1;
+  #camera = new Camera();
+  #sky = new Sky();
+  #trails = new Trails();
+  #effects = new Effects();
+  #hud = new Hud();
+  #scene = null;              // as last drawn
+  #drawnAt = 0;
+  #shakenAt = -Infinity;
+  #bottom = 0;
+
+  constructor(canvas) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext('2d', { alpha: false });
+    const motion = matchMedia('(prefers-reduced-motion: reduce)');
+    this.still = motion.matches;
+    motion.addEventListener('change', () => this.still = motion.matches);
+    const sizes = new ResizeObserver(([entry]) => {
+      const pixels = entry.devicePixelContentBoxSize?.[0];
+      this.#resize(pixels?.inlineSize, pixels?.blockSize);
+    });
+    try {
+      sizes.observe(canvas, { box: 'device-pixel-content-box' });
+    } catch {
+      sizes.observe(canvas);     // Safari: the size in pixels is only computed, and may be one off
+    }
+    this.#resize();
+  }
+
+  /** css px at the lower edge that the pads cover. */
+  set bottom(height) {
+    this.#bottom = height;
+    this.#inset();
+  }
+
+  zoom(factor, x, y) {
+    this.#camera.zoom(factor, x, y);
+  }
+
+  reset() {
+    this.#camera.reset();
+  }
+
+  track(id) {
+    this.#camera.track(id);
+  }
+
+  /** The id of the ship at a point of the canvas, or null. */
+  pick(x, y) {
+    if (!this.#scene) return null;
+    const { world, lead } = this.#scene;
+    let best = null;
+    let least = Math.max(NEAR, 14 * this.#camera.scale);
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying') continue;
+      const away = Math.hypot(this.#camera.toX(ship.x + ship.dx + ship.vx * lead) - x,
+        this.#camera.toY(ship.y + ship.dy + ship.vy * lead) - y);
+      if (away >= least) continue;
+      least = away;
+      best = ship.id;
+    }
+    return best;
+  }
+
+  draw(scene) {
+    this.#scene = scene;
+    const context = this.#context;
+    const camera = this.#camera;
+    const { world, me, time, lead } = scene;
+    camera.move(Math.min(SLOWEST, time - this.#drawnAt), world.ships, me, lead, this.still);
+    this.#drawnAt = time;
+    this.#trails.follow(world);
+    if (this.#effects.watch(world, me)) this.#shakenAt = time;
+
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalCompositeOperation = 'source-over';
+    context.globalAlpha = 1;
+    context.fillStyle = GROUND;
+    context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
+    context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
+    this.#shake(time);
+    this.#sky.draw(context, camera, time, this.still);
+    context.lineJoin = 'round';
+    if (!this.still) this.#trails.draw(context, camera, lead);
+    this.#drawBodies(context, scene);
+    this.#effects.draw(context, camera, world.time);
+    context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
+    this.#hud.draw(context, camera, scene);
+  }
+
+  #shake(time) {
+    const left = 1 - (time - this.#shakenAt) / SHAKE.lasts;
+    if (this.still || left <= 0) return;
+    const far = SHAKE.far * left * left;
+    this.#context.translate(far * Math.sin(time * 0.083), far * Math.sin(time * 0.067 + 1));
+  }
+
+  // ---- Ships, missiles and debris ----
+
+  #drawBodies(context, scene) {
+    context.globalCompositeOperation = 'lighter';
+    context.lineCap = 'round';
+    for (let colour = 0; colour < COLOURS.length; colour++) {
+      context.beginPath();
+      if (!this.#traceShips(context, scene, colour)) continue;
+      stroke(context, COLOURS[colour], LINE * 4.6, 0.14);
+      stroke(context, COLOURS[colour], LINE * 1.6, 0.72);
+    }
+    context.beginPath();
+    if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.5);
+    this.#drawFlames(context, scene);
+    this.#drawMissiles(context, scene);
+    this.#drawDebris(context, scene);
+    context.globalAlpha = 1;
+  }
+
+  /** Adds the ships of a colour, or all, to the path; whether there were any. */
+  #traceShips(context, { world, lead }, colour) {
+    const camera = this.#camera;
+    const scale = Math.max(LEAST, camera.scale);
+    let any = false;
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying' || (colour !== undefined && (ship.look >> 3 & 7) !== colour)) continue;
+      const x = camera.toX(ship.x + ship.dx + ship.vx * lead);
+      const y = camera.toY(ship.y + ship.dy + ship.vy * lead);
+      if (!camera.sees(x, y, 20 * scale)) continue;
+      traceShip(context, ship.look, x, y, headingOf(ship, lead), scale);
+      any = true;
+    }
+    return any;
+  }
+
+  #drawFlames(context, { world, lead, time }) {
+    const camera = this.#camera;
+    const scale = Math.max(LEAST, camera.scale);
+    let any = false;
+    context.beginPath();
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying' || !ship.burning) continue;
+      const x = camera.toX(ship.x + ship.dx + ship.vx * lead);
+      const y = camera.toY(ship.y + ship.dy + ship.vy * lead);
+      if (!camera.sees(x, y, 40 * scale)) continue;
+      any = true;
+      const angle = headingOf(ship, lead);
+      const ahead = scale * Math.cos(angle);
+      const aside = scale * Math.sin(angle);
+      const { tail } = SHAPES[ship.look & 7];
+      // Another length some thirty times a second, for each of the three tongues.
+      const flicker = this.still ? 0.5 : noise(Math.floor(time / 33) + 17 * ship.id);
+      for (let tongue = -1; tongue <= 1; tongue++) {
+        const length = tongue ? 4 + 4 * (1 - flicker) : 9 + 8 * flicker;
+        const [from, across] = [tail - 2, 2 * tongue];
+        context.moveTo(x + from * ahead - across * aside, y + from * aside + across * ahead);
+        context.lineTo(x + (from - length) * ahead - 0.3 * across * aside, y + (from - length) * aside + 0.3 * across * ahead);
+      }
+    }
+    if (!any) return;
+    stroke(context, FLAME, LINE * 4.6, 0.2);
+    stroke(context, FLAME, LINE * 1.2, 0.7);
+    stroke(context, '#fff0d8', LINE * 0.7, 0.5);
+  }
+
+  #drawMissiles(context, scene) {
+    const { missiles } = scene.world;
+    if (!missiles.length) return;
+    for (let colour = 0; colour < COLOURS.length; colour++) {
+      context.beginPath();
+      if (this.#traceMissiles(context, scene, colour)) stroke(context, COLOURS[colour], LINE * 5, 0.3);
+    }
+    context.beginPath();
+    if (this.#traceMissiles(context, scene)) stroke(context, CORE, LINE * 1.5, 0.95);
+  }
+
+  /** Missiles are short strokes along their way, glowing in the colour of who fired them. */
+  #traceMissiles(context, { world, lead }, colour) {
+    const camera = this.#camera;
+    let any = false;
+    for (const { owner, x, y, vx, vy } of world.missiles) {
+      const look = world.ships.get(owner)?.look ?? 56;
+      if (colour !== undefined && (look >> 3 & 7) !== colour) continue;
+      const noseX = camera.toX(x + vx * lead);
+      const noseY = camera.toY(y + vy * lead);
+      if (!camera.sees(noseX, noseY, 10)) continue;
+      const length = 3 / Math.max(0.05, Math.sqrt(vx * vx + vy * vy));
+      context.moveTo(noseX, noseY);
+      context.lineTo(noseX - vx * length, noseY - vy * length);
+      any = true;
+    }
+    return any;
+  }
+
+  #drawDebris(context, { world, lead }) {
+    const camera = this.#camera;
+    const scale = Math.max(LEAST, camera.scale);
+    for (const piece of world.debris) {
+      const x = camera.toX(piece.x + piece.vx * lead);
+      const y = camera.toY(piece.y + piece.vy * lead);
+      if (!camera.sees(x, y, 20 * scale)) continue;
+      const colour = COLOURS[piece.look >> 3 & 7];
+      const fade = Math.min(1, (DEBRIS_LIFE - piece.age) / FADE);
+      context.beginPath();
+      tracePiece(context, piece, x, y, piece.angle + piece.spin * lead, scale);
+      stroke(context, colour, LINE * 3.6, 0.16 * fade);
+      stroke(context, colour, LINE * 1.2, 0.8 * fade);
+    }
+  }
+
+  // ---- The canvas ----
+
+  /** Takes on the element's size; what is drawn anew at once never shows as black. */
+  #resize(width, height) {
+    const canvas = this.#canvas;
+    const { clientWidth, clientHeight } = canvas;
+    if (!clientWidth || !clientHeight) return;
+    const pixelWidth = width ?? Math.round(clientWidth * devicePixelRatio);
+    const pixelHeight = height ?? Math.round(clientHeight * devicePixelRatio);
+    if (canvas.width !== pixelWidth) canvas.width = pixelWidth;
+    if (canvas.height !== pixelHeight) canvas.height = pixelHeight;
+    this.#ratio = pixelWidth / clientWidth;
+    this.#camera.width = clientWidth;
+    this.#camera.height = clientHeight;
+    this.#inset();
+    if (this.#scene) this.draw(this.#scene);
+  }
+
+  /** The page says in custom properties, in px, what a notch or its own buttons cover. */
+  #inset() {
+    const style = getComputedStyle(this.#canvas);
+    const { insets } = this.#hud;
+    for (const side of Object.keys(insets)) insets[side] = parseFloat(style.getPropertyValue(`--hud-${side}`)) || 0;
+    insets.bottom = Math.max(insets.bottom, this.#bottom);
+    this.#camera.bottom = this.#bottom;
+  }
+}
+
+function headingOf(ship, lead) {
+  return ship.angle + ship.dangle + ship.turn * TURN * lead;
+}
+
+/** A number from 0 to below 1 that looks random. */
+function noise(n) {
+  const s = Math.sin(n * 127.1) * 43758.5453;
+  return s - Math.floor(s);
+}
