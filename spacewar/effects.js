@@ -11,7 +11,8 @@ const SPARKS = 22;
 const KEPT = 32;          // moments; the oldest makes room for a new one
 
 export class Effects {
-  #moments = Array.from({ length: KEPT }, () => ({ kind: 'burst', at: -Infinity, x: 0, y: 0, vx: 0, vy: 0, look: 0, seed: 0 }));
+  #moments = Array.from({ length: KEPT },
+    (_, seed) => ({ kind: 'burst', at: -Infinity, x: 0, y: 0, vx: 0, vy: 0, look: 0, seed }));
   #next = 0;
   #states = new Map();    // by ship
 
@@ -40,7 +41,7 @@ export class Effects {
     moment.vx = vx;
     moment.vy = vy;
     moment.look = look;
-    moment.seed++;
+    moment.seed += KEPT;
   }
 
   draw(context, camera, time) {

@@ -12,10 +12,13 @@ const SIZE = 11;               // css px, the height of capitals
 const SMALL = 10;              // on narrow screens, and of names at ships
 const NARROW = 600;            // css px of width below which a screen is narrow
 const EDGE = 16;               // css px from what is covered
+const WIDTH = 1;               // css px of a line: a hairline, which software draws much faster than a wider one
 const ROW = 21;
 const ROWS = { wide: 16, narrow: 6 };
 const NAME = { wide: 170, narrow: 92 };      // css px that a name on the board may take
 const FADES = [4_500, 6_500];  // ms of age between which a line of the feed goes
+const ARROW = 26;              // css px from the edge to an arrow
+const NONE = [];
 const TEXT = '#c4dcd8';        // at least 4.5 : 1 against the ground, as all colours of words here
 const QUIET = '#86a5a1';
 const WARM = '#ffcf8f';
@@ -24,7 +27,8 @@ export class Hud {
   insets = { top: 0, right: 0, bottom: 0, left: 0 };
   #ranking = [];
   #board = { left: 0, bottom: 0 };      // where the score board ends
-  #clipped = new Map();
+  #clipped = new Map();                 // names to what fits of them
+  #distances = [];                      // where in this frame distances stand, x and y in turn
 
   draw(context, camera, scene) {
     context.globalCompositeOperation = 'source-over';
@@ -75,8 +79,7 @@ export class Hud {
       const base = y + ROW / 2 + size / 2;
       context.beginPath();
       traceShip(context, ship.look, left + 20, y + ROW / 2 + 0.5, -Math.PI / 2, 0.62);
-      stroke(context, colour, 3.4, ship.bot ? 0.08 : 0.16);
-      stroke(context, colour, 1.1, ship.bot || ship.state === 'observing' ? 0.6 : 1);
+      stroke(context, colour, WIDTH, ship.bot || ship.state === 'observing' ? 0.6 : 1);
       write(context, this.#clip(ship.name, size, narrow), left + 38, base, size, words);
       write(context, score, right - textWidth(score, size), base, size, words);
       if (!own) continue;
@@ -129,7 +132,7 @@ export class Hud {
   #drawBanner(context, { width, height }, text) {
     const size = Math.min(15, 0.88 * 15 * (width - this.insets.left - this.insets.right) / textWidth(text, 15));
     const x = (width + this.insets.left - this.insets.right - textWidth(text, size)) / 2;
-    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * 0.24;
+    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * (width < NARROW ? 0.76 : 0.24);
     context.beginPath();
     traceText(context, text, x, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
@@ -151,14 +154,16 @@ export class Hud {
 
   #drawArrows(context, camera, scene) {
     const { me, lead } = scene;
+    this.#distances.length = 0;
+    const from = me?.state === 'flying' && camera.tracked === null ? me : camera;
     for (const ship of scene.world.ships.values()) {
       if (ship.state !== 'flying') continue;
       const x = ship.x + ship.dx + ship.vx * lead;
       const y = ship.y + ship.dy + ship.vy * lead;
-      const far = me?.state === 'flying' && ship !== me ? Math.hypot(x - me.x, y - me.y) : Math.hypot(x, y);
+      const far = Math.hypot(x - from.x, y - from.y);
       this.#point(context, camera, x, y, colourOf(ship.look), far, ship.bot ? 0.75 : 1);
     }
-    this.#point(context, camera, 0, 0, WARM, me?.state === 'flying' ? Math.hypot(me.x, me.y) : Math.hypot(camera.x, camera.y), 1);
+    this.#point(context, camera, 0, 0, WARM, Math.hypot(from.x, from.y), 1);
   }
 
   /** An arrow at the edge, if the point of the world is out of sight, with its distance. */
@@ -186,7 +191,19 @@ export class Hud {
     stroke(context, colour, 1.4, alpha);
     const text = String(Math.round(far / 10) * 10);
     const width = textWidth(text, 9);
-    write(context, text, x - (12 + width / 2) * ahead - width / 2, y - 15 * aside + 4.5, 9, colour, 0.9 * alpha);
+    const middle = x - (12 + width / 2) * ahead;
+    const base = y - 15 * aside + 4.5;
+    if (this.#free(middle, base)) write(context, text, middle - width / 2, base, 9, colour, 0.9 * alpha);
+  }
+
+  /** Whether there is room for a distance: of several arrows side by side only the first says its own. */
+  #free(x, y) {
+    const places = this.#distances;
+    for (let i = 0; i < places.length; i += 2) {
+      if (Math.abs(places[i] - x) < 36 && Math.abs(places[i + 1] - y) < 13) return false;
+    }
+    places.push(x, y);
+    return true;
   }
 
   // ---- Supplies ----
@@ -202,14 +219,12 @@ export class Hud {
   }
 }
 
-const ARROW = 26;          // css px from the edge to an arrow
-const NONE = [];
-
-/** One line of text, standing on y. */
+/** One line of text, standing on y. Drawn twice, a hairline is as bold as words should be. */
 function write(context, text, x, y, size, colour, alpha = 1) {
   context.beginPath();
   traceText(context, text, x, y, size);
-  stroke(context, colour, size * 0.11, alpha);
+  stroke(context, colour, WIDTH, alpha);
+  context.stroke();
 }
 
 /** A row of ticks: those that are left are bright, the last one by as much as is left of it. */

@@ -41,7 +41,7 @@ const COASTING = 1_000;
 const WELCOME = 2_000;        // ms after a join in which they come as often as near the sun
 const BACKLOG = 16_384;       // bytes unsent, with which another report would only come later
 
-const PING = 2_000;           // ms between pings ...
+const PING = 1_000;           // ms between pings ...
 const FIRST_PINGS = 8;        // ... but these many at first, a burst ...
 const FIRST_PING = 200;       // ... with these ms between them
 
@@ -206,15 +206,14 @@ export class Netplay {
     this.self = null;
   }
 
-  /** In the room, perhaps again: what was told before was told to nobody who is here now. */
+  /** In the room, perhaps again: then with other ids. Each peer is announced next, and welcomed. */
   #enter(id) {
     for (const peer of this.#peers.keys()) this.#forget(peer);
     this.self = id;
-    this.#told = {};
-    this.#toldPilot = '';
     this.#settleAt = this.#clock() + SETTLING;
   }
 
+  /** Whoever is new to us does not know us either. */
   #welcome(id) {
     if (this.#peers.has(id)) return;
     this.#peers.set(id, new Peer(id, this.#clock()));
@@ -262,7 +261,8 @@ export class Netplay {
   #state() {
     const { state, turn, burning, ...ship } = this.#me;
     const flying = state === 'flying';
-    return { ...aside(ship), state: STATES.indexOf(state), turn: flying ? turn : 0, burning: Number(flying && burning) };
+    const steering = { turn: flying ? turn : 0, burning: Number(flying && burning) };
+    return { ...aside(ship), ...steering, state: STATES.indexOf(state) };
   }
 
   #report() {

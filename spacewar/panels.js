@@ -7,11 +7,12 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
-import { ACTIONS, actionOf, codesOf, usable } from './controls.js';
+import { ACTIONS } from './controls.js';
+import { KeyTable, caps } from './keys.js';
 import { qr } from './qr.js';
 import { cleanName } from './settings.js';
 import { COLOURS, SHAPES, drawShip } from './ships.js';
-import { ARMED, AWAY, RELOAD, STEP } from './world.js';
+import { ARMED, AWAY, STEP } from './world.js';
 
 const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
 const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
@@ -32,12 +33,9 @@ export class Panels {
   oncommand = null;   // (id): a button of the menu was pressed that stands for an action of controls.js
   onchange = null;    // (): the settings are other ones now, and saved
 
-  #settings; #rules; #address;
-  #capturing = null;  // the action that waits for its key
-  #assigned = '';     // code of the key it got, which is still down
+  #settings; #rules; #address; #keys;
   #told = null;       // the last line of the feed that was logged
   #shown = '';        // what the score board says
-  #layout = new Map();  // code -> what is printed on the key, where a browser tells
 
   /** `room` is the address of the page, `rules` those of the world. */
   constructor({ settings, room, rules }) {
@@ -45,7 +43,6 @@ export class Panels {
     this.#rules = rules;
     this.#address = new URL(room, location.href);
     this.#address.hash = '';
-    navigator.keyboard?.getLayoutMap?.().then(layout => { this.#layout = layout; }, () => {});
     for (const dialog of document.querySelectorAll('dialog')) this.#prepare(dialog);
     for (const button of document.querySelectorAll('#buttons button')) {
       button.onclick = event => this.#choose(button.dataset.command, event);
@@ -75,10 +72,10 @@ export class Panels {
   }
 
   /**
-   * What is going on, a few times a second. `lines` are the feed's; `peers` a list of { id, name, path,
-   * rtt, least, mean, greatest, jitter, loss }: ms, and a share from 0 to 1, null where unknown.
+   * What is going on, a few times a second. `lines` are the feed's; `peers` a list of { ship, path, least,
+   * mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
-  update({ ships, link, lines = [], peers = [] }) {
+  update({ ships, link, lines, peers }) {
     setText($('#link'), link);
     $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
     this.#showScores([...ships.values()]);
@@ -107,10 +104,9 @@ export class Panels {
   // ---- Timing ----
 
   #showTiming(peers) {
-    const ms = value => Number.isFinite(value) ? `${Math.round(value)} ms` : '–';
-    const share = value => Number.isFinite(value) ? `${Math.round(100 * value)} %` : '–';
-    const rows = peers.map(({ name, path, least, mean, greatest, jitter, loss }) =>
-      row([name || '–', path ?? '–', ms(least), ms(mean), ms(greatest), ms(jitter), share(loss)]));
+    const whole = (value, unit = '') => value === null ? '–' : `${Math.round(value)}${unit}`;
+    const rows = peers.map(({ ship, path, least, mean, greatest, jitter, loss }) =>
+      row([ship.name, path, ...[least, mean, greatest, jitter].map(ms => whole(ms)), whole(loss && 100 * loss, ' %')]));
     $('#timing tbody').replaceChildren(...rows);
   }
 
@@ -164,12 +160,14 @@ export class Panels {
     field.onfocus = () => field.select();
     $('#copy').onclick = async () => setText(note, await copy(field));
     $('#share').hidden = !navigator.share;
-    $('#share').onclick = () => navigator.share({ title: 'Spacewar', url: href }).catch(() => { /* thought better of */ });
+    const share = { title: 'Spacewar', url: href };
+    $('#share').onclick = () => navigator.share(share).catch(() => { /* thought better of */ });
     $('#local').hidden = !/^(localhost|127\..*|\[::1\])$/.test(hostname);
     setText($('#local b'), hostname);
     // The watcher joins the room by the path that the game uses.
     const room = pathname.replace(/\/(index\.html)?$/, '') + search;
-    for (const link of document.querySelectorAll('[data-watch]')) link.href = `watch.html?${new URLSearchParams({ room })}`;
+    const watch = `watch.html?${new URLSearchParams({ room })}`;
+    for (const link of document.querySelectorAll('[data-watch]')) link.href = watch;
     $('#qr').setAttribute('aria-label', `QR code of ${host}${pathname}${search}`);
   }
 
@@ -195,14 +193,12 @@ export class Panels {
     $('#colours .looks').append(...looks('colour', COLOUR_NAMES.slice(0, COLOURS.length)));
     form.addEventListener('change', () => this.#read(form.elements));
     $('#settings').addEventListener('close', () => {
-      this.#capture(null);
       this.#rename(form.elements.name.value);  // which Escape may leave without a change event
     });
-    $('#default-keys').onclick = () => this.#assign({}, 'All keys are the usual ones again.');
-    form.addEventListener('keydown', event => this.#keydown(event));
-    form.addEventListener('keyup', event => event.code === this.#assigned && event.preventDefault());
-    $('#keys').addEventListener('focusout', () => this.#capture(null));
-    this.#drawKeys();
+    this.#keys = new KeyTable({
+      table: $('#keys'), note: $('#keys-note'), settings: this.#settings, onchange: () => this.#changed(),
+    });
+    $('#default-keys').onclick = () => this.#keys.reset();
   }
 
   #fillSettings() {
@@ -212,9 +208,8 @@ export class Panels {
     for (const [field, value] of Object.entries(values)) elements[field].value = value;
     elements.sound.checked = !muted;
     elements.names.checked = names;
-    setText($('#keys-note'), '');
     this.#drawLooks();
-    this.#drawKeys();
+    this.#keys.draw();
   }
 
   #read(elements) {
@@ -236,77 +231,6 @@ export class Panels {
     document.querySelectorAll('#colours canvas').forEach((canvas, i) => drawLook(canvas, look & 7 | i << 3));
   }
 
-  // ---- Keys ----
-
-  #drawKeys() {
-    const buttons = ACTIONS.map(action => {
-      const button = make('button', { type: 'button', id: `key-${action.id}` }, make('span', { textContent: action.label }),
-        this.#caps(action));
-      button.setAttribute('aria-pressed', 'false');
-      button.setAttribute('aria-describedby', 'keys-hint');
-      button.onclick = () => this.#capture(action);
-      return button;
-    });
-    $('#keys').replaceChildren(...buttons);
-  }
-
-  /** The next key is for this action; with null, no longer. */
-  #capture(action) {
-    const before = this.#capturing;
-    this.#capturing = action;
-    if (before) this.#showCapture(before, this.#caps(before), false);
-    if (action) this.#showCapture(action, 'press a key …', true);
-  }
-
-  #showCapture({ id }, content, pressed) {
-    const button = $(`#key-${id}`);
-    button.lastChild.remove();
-    button.append(make('span', { className: 'caps' }, content));
-    button.setAttribute('aria-pressed', pressed);
-    if (pressed) button.focus();  // Safari gives a clicked button no focus
-  }
-
-  #keydown(event) {
-    this.#assigned = '';
-    const action = this.#capturing;
-    if (!action || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.code === 'Escape') event.preventDefault();  // would close the dialog
-    if (event.code === 'Escape') return this.#capture(null);
-    if (!usable(event.code)) return;
-    event.preventDefault();
-    if (event.repeat) return;  // of the Enter that chose the action
-    this.#assigned = event.code;
-    this.#give(event.code, action);
-  }
-
-  /** The key does this now, and no longer what it did; what is left without keys has its usual ones again. */
-  #give(code, action) {
-    const before = actionOf(code, this.#settings.keys);
-    const others = Object.entries(this.#settings.keys).map(([id, codes]) => [id, codes.filter(other => other !== code)]);
-    const keys = { ...Object.fromEntries(others.filter(([, codes]) => codes.length)), [action.id]: [code] };
-    const taken = before && before.id !== action.id ? `, and no longer for “${before.label}”` : '';
-    this.#assign(keys, `${this.#labelOf(code)} is for “${action.label}” now${taken}.`);
-    $(`#key-${action.id}`).focus();
-  }
-
-  #assign(keys, note) {
-    this.#capturing = null;
-    this.#settings.keys = keys;
-    this.#changed();
-    this.#drawKeys();
-    setText($('#keys-note'), note);
-  }
-
-  #caps(action) {
-    const codes = codesOf(action, this.#settings.keys);
-    return make('span', { className: 'caps' },
-      ...codes.length ? codes.map(code => make('kbd', { textContent: this.#labelOf(code) })) : ['no key']);
-  }
-
-  #labelOf(code) {
-    return keyLabel(code, this.#layout);
-  }
-
   // ---- Help ----
 
   #prepareHelp() {
@@ -322,28 +246,22 @@ export class Panels {
 
   #fillHelp() {
     $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
-      [make('dt', { textContent: action.label }), make('dd', {}, this.#caps(action))]));
-    $('#commands').replaceChildren(...ACTIONS.filter(({ id, steering }) => !steering && id !== 'help').map(action => {
-      const button = make('button', { type: 'button' }, make('span', { textContent: action.label }), this.#caps(action));
-      button.onclick = () => {
+      [make('dt', { textContent: action.label }), make('dd', {}, caps(action, this.#settings.keys))]));
+    const others = ACTIONS.filter(({ id, steering }) => !steering && id !== 'help');
+    $('#commands').replaceChildren(...others.map(action => {
+      const onclick = () => {
         $('#help').close();
         this.oncommand?.(action.id);
       };
-      return button;
+      return make('button', { type: 'button', onclick },
+        make('span', { textContent: action.label }), caps(action, this.#settings.keys));
     }));
   }
 }
 
-/** What is printed on a key, as far as its code or the browser's knowledge of the keyboard tells. */
-export function keyLabel(code, layout = new Map()) {
-  const arrows = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Slash: '?' };
-  return arrows[code] ?? layout.get(code)?.toUpperCase()
-    ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/(?<=[a-z])(?=[A-Z\d])/g, ' ');
-}
-
 /** The rules of a room in a few sentences. */
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
-  const seconds = ms => `${ms / 1000} s`;
+  const seconds = ms => `${ms / 1000}\u00a0s`;
   const always = [
     `Whoever is destroyed loses a point and is back after ${seconds(AWAY)}. Whoever fired the missile gains one.`,
     'Debris is as deadly as a missile.',
@@ -358,8 +276,8 @@ function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk 
   ];
   return [
     'The sun pulls ships and missiles, and burns what falls into it. An orbit costs nothing.',
-    `Missiles fly for ${seconds(life)}, ${inFlight} at a time, one each ${seconds(RELOAD)}. After ${seconds(ARMED)} `
-      + 'they are deadly, to you too.',
+    `Missiles fly for ${seconds(life)}, at most ${inFlight} at a time. After ${seconds(ARMED)} they are deadly, `
+      + 'to you too.',
     `Hyperspace takes you away for ${seconds(AWAY)}, to an orbit somewhere else.`,
     ...always,
   ];

@@ -124,15 +124,18 @@ export class Pilot {
   /** Mends an orbit that leads too near to the sun or too far from it. */
   #keepOrbit() {
     const { x, y, vx, vy } = this.ship;
-    const { r, outwards, spin, nearest, farthest } = path(this.ship);
+    const { r, outwards, spin, nearest, farthest, round } = path(this.ship);
     const up = Math.atan2(y, x);
     if (nearest < NARROW) {
       if (nearest < SUN && outwards < 0 && r < 3 * SUN) this.#despair();
       // Along the way round, and upwards as well if it is late for that.
       return this.#head(up + Math.sign(spin || 1) * Math.PI / (outwards < 0 && r < 2 * NARROW ? 4 : 2));
     }
-    // Against the way out: that takes no spin, so the orbit becomes rounder at both ends.
-    return farthest > WIDE && (outwards > 0 || r > BOUNDARY) && this.#head(up + Math.PI);
+    if (farthest < WIDE) return false;
+    // Too much spin even for a round orbit: against the way round.
+    if (round > 0.8 * WIDE) return this.#head(up - Math.sign(spin) * Math.PI * (outwards > 0 ? 0.75 : 0.5));
+    // Else against the way out: that takes no spin, so the orbit becomes rounder at both ends.
+    return (outwards > 0 || r > BOUNDARY) && this.#head(up + Math.PI);
   }
 
   /** A jump, at most one in a life: with each it would become more dangerous under the classic rules. */
@@ -154,7 +157,7 @@ export class Pilot {
     this.#shoot = miss.distance < (ship.torpedoes < SPARE ? CHANCE / 2 : CHANCE);
     this.#course = this.#aim + this.#error;
     const { nearest, farthest } = path(ship);
-    this.#burn = Math.hypot(target.x - ship.x, target.y - ship.y) > NEAR && ship.fuel > world.rules.fuel / 4
+    this.#burn = Math.hypot(target.x - ship.x, target.y - ship.y) > NEAR && ship.fuel > world.rules.fuel / 2
       && nearest > NARROW + MARGIN && farthest < WIDE - MARGIN;
   }
 
@@ -210,17 +213,17 @@ function meeting(ship, missile) {
   return time > 0 && Math.hypot(x + vx * time, y + vy * time) < 2 * HIT ? time : Infinity;
 }
 
-/** Where a free fall leads: now and at its nearest and farthest, in px from the sun. */
+/** Where a free fall leads: px from the sun now, at its nearest, its farthest, and if made round. */
 function path({ x, y, vx, vy }) {
   const r = Math.hypot(x, y);
   const spin = x * vy - y * vx;
   const energy = (vx * vx + vy * vy) / 2 - GM / r;
-  const width = spin * spin / GM;
-  const eccentricity = Math.sqrt(Math.max(0, 1 + 2 * energy * width / GM));
+  const round = spin * spin / GM;
+  const eccentricity = Math.sqrt(Math.max(0, 1 + 2 * energy * round / GM));
   return {
-    r, spin, outwards: (x * vx + y * vy) / r,
-    nearest: width / (1 + eccentricity),
-    farthest: eccentricity < 1 ? width / (1 - eccentricity) : Infinity,
+    r, spin, round, outwards: (x * vx + y * vy) / r,
+    nearest: round / (1 + eccentricity),
+    farthest: eccentricity < 1 ? round / (1 - eccentricity) : Infinity,
   };
 }
 

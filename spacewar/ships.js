@@ -14,18 +14,23 @@ export const COLOURS = ['#5cc8ff', '#ffb02e', '#3fe0a5', '#ff86c8', '#f4ec5a', '
 
 /** A name, the strokes, and where on the x axis the flame of the engine begins. */
 export const SHAPES = [
-  { name: 'needle', tail: -10, strokes: [[13, 0, 6, -2.6, -7, -2.6, -12, -6.5, -10, 0, -12, 6.5, -7, 2.6, 6, 2.6, 13, 0]] },
-  { name: 'wedge', tail: -9, strokes: [[12, -2, 12, 2, -9, 10, -9, -10, 12, -2], [-9, 0, -1, 0]] },
-  { name: 'swift', tail: -6, strokes: [[13, 0, 2, -3, -9, -12, -5, -2.5, -7, 0, -5, 2.5, -9, 12, 2, 3, 13, 0]] },
-  { name: 'kite', tail: -12, strokes: [[12, 0, 3, -8.5, -12, 0, 3, 8.5, 12, 0], [3, -8.5, 3, 8.5]] },
-  { name: 'twin', tail: -4, strokes: [[13, -6, -10, -9.5, -10, -4.5, 13, -6], [13, 6, -10, 9.5, -10, 4.5, 13, 6],
-    [-3, -5, -3, 5]] },
-  { name: 'saucer', tail: -9, strokes: [[9, -3.7, 3.7, -9, -3.7, -9, -9, -3.7, -9, 3.7, -3.7, 9, 3.7, 9, 9, 3.7, 9, -3.7],
-    [3, 0, 14, 0]] },
-  { name: 'claw', tail: -11, strokes: [[13, -5, 4, -10, -6, -8.5, -11, -3, -11, 3, -6, 8.5, 4, 10, 13, 5, 3, 5.5, -3, 2.5,
-    -3, -2.5, 3, -5.5, 13, -5]] },
-  { name: 'hammer', tail: -12, strokes: [[7, -10, 12, -7, 12, 7, 7, 10, 5, 2.5, -8, 2.5, -12, 5, -12, -5, -8, -2.5, 5, -2.5,
-    7, -10]] },
+  { name: 'needle', tail: -10, strokes: [
+    [13, 0, 6, -2.6, -7, -2.6, -12, -6.5, -10, 0, -12, 6.5, -7, 2.6, 6, 2.6, 13, 0]] },
+  { name: 'wedge', tail: -9, strokes: [
+    [12, -2, 12, 2, -9, 10, -9, -10, 12, -2], [-9, -4.5, -3, 0, -9, 4.5]] },
+  { name: 'swift', tail: -6, strokes: [
+    [13, 0, 2, -3, -9, -12, -5, -2.5, -7, 0, -5, 2.5, -9, 12, 2, 3, 13, 0]] },
+  { name: 'kite', tail: -12, strokes: [
+    [12, 0, 3, -8.5, -12, 0, 3, 8.5, 12, 0], [3, -8.5, 3, 8.5]] },
+  { name: 'twin', tail: -4, strokes: [
+    [13, -6, -10, -9.5, -10, -4.5, 13, -6], [13, 6, -10, 9.5, -10, 4.5, 13, 6], [-3, -5, -3, 5]] },
+  { name: 'saucer', tail: -9, strokes: [
+    [9, -3.7, 3.7, -9, -3.7, -9, -9, -3.7, -9, 3.7, -3.7, 9, 3.7, 9, 9, 3.7, 9, -3.7], [9, 0, 14, 0],
+    [3, 0, 0, -3.5, -3, 0, 0, 3.5, 3, 0]] },
+  { name: 'claw', tail: -11, strokes: [
+    [13, -5, 4, -10, -6, -8.5, -11, -3, -11, 3, -6, 8.5, 4, 10, 13, 5, 3, 5.5, -3, 2.5, -3, -2.5, 3, -5.5, 13, -5]] },
+  { name: 'hammer', tail: -12, strokes: [
+    [7, -10, 12, -7, 12, 7, 7, 10, 5, 2.5, -8, 2.5, -12, 5, -12, -5, -8, -2.5, 5, -2.5, 7, -10]] },
 ];
 
 const WRECKS = SHAPES.map(shape => breakUp(shape.strokes));
@@ -68,8 +73,8 @@ export function drawShip(context, look, x, y, size, { angle = -TAU / 4, width = 
 export function glow(context, colour, width) {
   context.globalCompositeOperation = 'lighter';
   stroke(context, colour, width * 4.5, 0.13);
-  stroke(context, colour, width * 1.7, 0.6);
-  stroke(context, CORE, width * 0.8, 0.55);
+  stroke(context, colour, width * 1.6, 0.72);
+  stroke(context, CORE, width * 0.7, 0.42);
 }
 
 /** One pass of the beam. */
@@ -92,7 +97,7 @@ function tracePoints(path, points, x, y, across, along) {
   }
 }
 
-/** Cuts the longest stroke, the hull, into pieces of equal length; each about its own middle. */
+/** Cuts the first stroke, the hull, into pieces of equal length; each about its own middle. */
 function breakUp([hull]) {
   const ends = [0];
   for (let i = 2; i < hull.length; i += 2) {

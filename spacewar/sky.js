@@ -6,18 +6,19 @@
 // of the sun is made once, with a little noise against the bands that so dark a gradient would show.
 
 import { BOUNDARY, SUN } from './physics.js';
-import { CORE, stroke } from './ships.js';
+import { stroke } from './ships.js';
 import { random } from './world.js';
 
 const TAU = 2 * Math.PI;
 const DEPTHS = [          // stars per million css px², css px across, share of the camera's way, css px of drift per s
-  { density: 90, size: 1.1, colour: '#35504f', share: 0.04, drift: 0.8 },
-  { density: 45, size: 1.4, colour: '#5d7f80', share: 0.1, drift: 1.7 },
-  { density: 14, size: 1.8, colour: '#a9c8c9', share: 0.2, drift: 3 },
+  { density: 90, size: 1.1, colour: '#41605e', share: 0.04, drift: 0.8 },
+  { density: 45, size: 1.4, colour: '#6d9092', share: 0.1, drift: 1.7 },
+  { density: 16, size: 1.9, colour: '#bcd8d8', share: 0.2, drift: 3 },
 ];
 const MOST = 600;         // stars of one depth
 const GLOW = 190;         // px around the sun that its light is seen
-const RAYS = 40;
+const RAYS = 56;
+const CHANNELS = [[0.95, 1, 1], [0.6, 0.55, 0.9], [0.3, 0.16, 0.7]];      // red, green, blue of halo, glow, heart
 const DOTS = 360;         // of the boundary
 const AMBER = '#ffb45a';
 
@@ -26,14 +27,17 @@ export class Sky {
     const chance = random(1962 + n);
     return Float32Array.from({ length: 3 * MOST }, (_, i) => i % 3 < 2 ? chance() : 0.7 + 0.6 * chance() ** 3);
   });
-  #circle = Float32Array.from({ length: 2 * DOTS }, (_, i) => BOUNDARY * Math.sin(TAU * (i >> 1) / DOTS + i % 2 * TAU / 4));
+  #circle = Float32Array.from({ length: 2 * DOTS },
+    (_, i) => BOUNDARY * Math.sin(TAU * ((i >> 1) / DOTS + i % 2 / 4)));      // sine and cosine in turn
   #rays = Float32Array.from({ length: 3 * RAYS }, random(61));
   #glow = glowOf(GLOW);
+  #fitting = null;        // the same in the size it is drawn ...
+  #size = 0;              // ... which is this many pixels, as of the latest frame
 
-  draw(context, camera, time, still) {
+  draw(context, camera, time, still, ratio) {
     this.#drawStars(context, camera, still ? 0 : time / 1000, still);
     this.#drawBoundary(context, camera);
-    this.#drawSun(context, camera, still ? 0 : time / 1000);
+    this.#drawSun(context, camera, still ? 0 : time / 1000, ratio);
   }
 
   #drawStars(context, { x, y, width, height }, seconds, still) {
@@ -62,42 +66,58 @@ export class Sky {
     }
   }
 
-  #drawSun(context, camera, seconds) {
+  /** As in 1962 the sun is a bundle of lines through its middle, which turn slowly and breathe. */
+  #drawSun(context, camera, seconds, ratio) {
     const x = camera.toX(0);
     const y = camera.toY(0);
     const { scale } = camera;
     if (!camera.sees(x, y, GLOW * scale)) return;
     context.globalCompositeOperation = 'lighter';
-    context.drawImage(this.#glow, x - GLOW * scale, y - GLOW * scale, 2 * GLOW * scale, 2 * GLOW * scale);
+    this.#drawGlow(context, x, y, GLOW * scale, ratio);
     context.lineCap = 'round';
-    // The corona: short strokes around the edge, each of which breathes at its own slow pace.
     context.beginPath();
-    for (let i = 0; i < RAYS; i++) {
-      const angle = TAU * (i + 0.5 * this.#rays[3 * i]) / RAYS + seconds * 0.02;
-      const breath = Math.sin(seconds * (0.25 + 0.5 * this.#rays[3 * i + 1]) + 9 * this.#rays[3 * i + 2]);
-      const from = SUN * 0.98 * scale;
-      const to = SUN * (1.2 + 0.34 * this.#rays[3 * i + 2] + 0.13 * breath) * scale;
-      context.moveTo(x + from * Math.cos(angle), y + from * Math.sin(angle));
-      context.lineTo(x + to * Math.cos(angle), y + to * Math.sin(angle));
-    }
-    stroke(context, AMBER, 3.4, 0.12);
-    stroke(context, '#ffcf8f', 1.1, 0.6);
-    // The heart, as in 1962: lines through the middle, turning.
+    this.#traceRays(context, x, y, scale, seconds, 1);
+    stroke(context, '#ffc274', 1, 0.5);
     context.beginPath();
-    for (let i = 0; i < 7; i++) {
-      const angle = TAU / 2 * (i + 0.6 * this.#rays[i]) / 7 - seconds * 0.11;
-      const reach = SUN * (0.5 + 0.22 * Math.sin(seconds * (0.5 + 0.4 * this.#rays[i + 9]) + i)) * scale;
-      context.moveTo(x - reach * Math.cos(angle), y - reach * Math.sin(angle));
+    this.#traceRays(context, x, y, 0.62 * scale, seconds, 2);
+    stroke(context, '#ffe7c4', 1, 0.55);
+    context.beginPath();
+    context.arc(x, y, SUN * scale, 0, TAU);
+    stroke(context, AMBER, 1, 0.26);
+    context.globalAlpha = 1;
+  }
+
+  #traceRays(context, x, y, scale, seconds, every) {
+    for (let i = 0; i < RAYS; i += every) {
+      const angle = TAU * (i + 0.7 * this.#rays[3 * i]) / RAYS + seconds * 0.03;
+      const breath = Math.sin(seconds * (0.3 + 0.6 * this.#rays[3 * i + 1]) + 9 * this.#rays[3 * i + 2]);
+      const reach = SUN * (1.02 + 0.42 * this.#rays[3 * i + 2] ** 2 + 0.1 * breath) * scale;
+      const inner = SUN * 0.1 * scale;
+      context.moveTo(x + inner * Math.cos(angle), y + inner * Math.sin(angle));
       context.lineTo(x + reach * Math.cos(angle), y + reach * Math.sin(angle));
     }
-    stroke(context, AMBER, 4, 0.2);
-    stroke(context, CORE, 1, 0.55);
-    context.globalAlpha = 1;
+  }
+
+  /** Stretching a picture costs as much as all ships, so it is kept at the size that it is needed in. */
+  #drawGlow(context, x, y, radius, ratio) {
+    const size = Math.round(2 * radius * ratio);
+    if (size !== this.#size) this.#size = size;      // zooming: not worth keeping
+    else if (this.#fitting?.width !== size) this.#fitting = resized(this.#glow, size);
+    const picture = this.#fitting?.width === size ? this.#fitting : this.#glow;
+    const snap = value => Math.round(value * ratio) / ratio;
+    context.drawImage(picture, snap(x - radius), snap(y - radius), size / ratio, size / ratio);
   }
 }
 
 function wrap(value, size) {
   return value - Math.floor(value / size) * size;
+}
+
+function resized(picture, size) {
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = size;
+  canvas.getContext('2d').drawImage(picture, 0, 0, size, size);
+  return canvas;
 }
 
 /** The sun's light as something to add to the picture. */
@@ -112,10 +132,11 @@ function glowOf(radius) {
     const r = Math.hypot(n % canvas.width + 0.5 - radius, Math.floor(n / canvas.width) + 0.5 - radius);
     const rim = Math.max(0, 1 - r / radius);
     const wide = rim ** 3 * 0.2;
-    const near = Math.exp(-((r / 34) ** 2)) * 0.5;
-    const disc = 0.28 / (1 + Math.exp((r - SUN) * 1.3));
-    const light = [wide * 0.95 + near + disc, wide * 0.62 + near * 0.6 + disc * 0.66, wide * 0.34 + near * 0.22 + disc * 0.3];
-    light.forEach((value, channel) => image.data[i + channel] = value * 255 + noise() - 0.5);
+    const near = Math.exp(-((r / 40) ** 2)) * 0.42;
+    const heart = Math.exp(-((r / 11) ** 2)) * 0.8;
+    CHANNELS.forEach(([a, b, c], channel) => {
+      image.data[i + channel] = (a * wide + b * near + c * heart) * 255 + noise() - 0.5;
+    });
     image.data[i + 3] = 255;
   }
   context.putImageData(image, 0, 0);

@@ -42,13 +42,13 @@ export const SOUNDS = {
   left: [{ wave: 'sine', pitch: [[0, 700]], gain: [[0, 0], [0.003, 0.05], [0.045, 0]] }],
 };
 
-export const ENGINE = { pitch: 190, gain: 0.5 };  // noise through a low-pass, Hz
+export const ENGINE = { pitch: 300, gain: 0.4 };  // noise through a low-pass, Hz
 
 const VOICES = 12;       // sounds at a time: more cannot be told apart, and cost
 const OWN_VOICES = 4;    // of them are kept for the person's own ship
 const OTHERS = 0.5;      // loudness of other ships close by, that of the own one being 1 ...
 const FAR = 0.3;         // ... and what is left of that far away
-const MASTER = 0.6;      // leaves room for what the compressor, which is no wall, lets through
+const MASTER = 0.7;      // leaves room for what the compressor, which is no wall, lets through
 const SOON = 0.015;      // s ahead of a context's clock: what begins in its past begins in the middle of its ramp
 const RAMP = 0.03;       // s in which the engine and the master gain come within a third of where they go
 const NOISE = 2;         // s of noise, repeated

@@ -18,6 +18,7 @@ import { WebSocketRelay } from './ws-relay.js';
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
 const UNSEEN = 1_000;    // ms between turns of a hidden page; browsers may stretch that to a minute
+const EARSHOT = 800;     // px at which others are at their faintest
 const PANELS = 250;      // ms between updates of what is no canvas
 
 const query = new URLSearchParams(location.search);
@@ -89,6 +90,11 @@ class Game {
     return false;
   }
 
+  /** Whether time stands still: only where that keeps nobody else waiting. */
+  get #frozen() {
+    return this.#paused && !this.#company;
+  }
+
   #frame = now => {
     requestAnimationFrame(this.#frame);
     this.frames++;
@@ -105,7 +111,7 @@ class Game {
     this.#advance(now);
     this.netplay.update(this.#now);
     for (const event of this.world.takeEvents()) this.#tell(event, now);
-    this.sound.thrust(this.me.burning);
+    this.sound.thrust(this.me.burning && !this.#frozen);
     if (now < this.#panelsAt) return;
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
@@ -144,12 +150,11 @@ class Game {
 
   #advance(now) {
     const late = now - this.#now;
-    const frozen = this.#paused && !this.#company;
-    const lost = frozen ? late : late - CATCH_UP;
+    const lost = this.#frozen ? late : late - CATCH_UP;
     if (lost > 0) this.#began += lost;
-    if (lost > 0 && !frozen) this.world.skip(lost);
-    if (this.panels.isOpen) this.controls.release();
-    this.controls.steer(this.me);
+    if (lost > 0 && !this.#frozen) this.world.skip(lost);
+    // Between two steps nobody would obey; frozen, only commands count, also those of a gamepad.
+    if (this.#frozen || this.#now + STEP <= now) this.controls.steer(this.me);
     while (this.#now + STEP <= now) {
       for (const pilot of this.#pilots) pilot.steer(this.world);
       this.world.step();
@@ -159,7 +164,8 @@ class Game {
   #tell(event, now) {
     this.netplay.tell(event);
     this.feed.tell(event, now);
-    if (!document.hidden) this.sound.play(event, { near: event.ship === this.me });
+    const distance = Math.hypot(event.ship.x - this.me.x, event.ship.y - this.me.y);
+    if (!document.hidden) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
   }
 
   #draw(time) {

@@ -11,16 +11,19 @@
 
 const EVERY = 40;           // ms of the world between samples
 const LENGTH = 48;          // samples kept of a ship ...
-const SHORT = 20;           // ... and drawn of a missile
+const SHORT = 26;           // ... and drawn of a missile
+const CLEAR = 13;           // px around a ship's middle without a trail: its outline is there
 const LEAP = 90;            // px between samples: the body did not fly there
-const BANDS = [             // from sample to sample: colour, css px, alpha
-  { to: 4, colour: '#a9e6ea', width: 1.5, alpha: 0.5 },
-  { to: 9, colour: '#a6dfae', width: 1.4, alpha: 0.36 },
-  { to: 16, colour: '#a9d27e', width: 1.3, alpha: 0.26 },
-  { to: 26, colour: '#a3c25c', width: 1.2, alpha: 0.17 },
-  { to: 36, colour: '#93ad4c', width: 1.1, alpha: 0.11 },
-  { to: LENGTH - 1, colour: '#7f9a42', width: 1, alpha: 0.065 },
+const BANDS = [             // from sample to sample: colour, alpha
+  { to: 4, colour: '#b4eef0', alpha: 0.66 },
+  { to: 9, colour: '#aee6b4', alpha: 0.5 },
+  { to: 15, colour: '#b0d982', alpha: 0.38 },
+  { to: 22, colour: '#accb60', alpha: 0.28 },
+  { to: 30, colour: '#a0bb52', alpha: 0.2 },
+  { to: 38, colour: '#93ad4c', alpha: 0.13 },
+  { to: LENGTH - 1, colour: '#86a046', alpha: 0.07 },
 ];
+const WIDTH = 1;            // css px; up to one pixel a line is a hairline, which software draws much faster
 
 export class Trails {
   #trails = [];
@@ -75,12 +78,12 @@ export class Trails {
   draw(context, camera, lead) {
     context.globalCompositeOperation = 'lighter';
     context.lineCap = 'butt';
+    context.lineWidth = WIDTH;
     let from = 0;
     for (const band of BANDS) {
       context.beginPath();
-      for (const trail of this.#trails) this.#trace(context, camera, trail, from, Math.min(band.to, trail.length - 1), lead);
+      for (const trail of this.#trails) this.#trace(context, camera, trail, from, band.to, lead);
       context.strokeStyle = band.colour;
-      context.lineWidth = band.width;
       context.globalAlpha = band.alpha;
       context.stroke();
       from = band.to;
@@ -88,14 +91,17 @@ export class Trails {
     context.globalAlpha = 1;
   }
 
+  /** Adds the part of a trail between two ages, counted in samples of a ship; a missile's passes faster. */
   #trace(context, camera, trail, from, to, lead) {
-    const { body } = trail;
+    const first = Math.floor(from * trail.length / LENGTH);
+    const last = Math.floor(to * trail.length / LENGTH);
     let pen = false;
-    if (from === 0 && trail.there) {
-      context.moveTo(camera.toX(body.x + (body.dx ?? 0) + body.vx * lead), camera.toY(body.y + (body.dy ?? 0) + body.vy * lead));
+    let back = first;
+    if (from === 0 && trail.there && this.#flew(trail)) {
+      back = this.#begin(context, camera, trail, last, lead);
       pen = true;
     }
-    for (let back = from; back <= to; back++) {
+    for (; back <= last; back++) {
       const i = (this.#head + LENGTH - back) % LENGTH;
       const x = trail.x[i];
       if (x !== x) pen = false;
@@ -105,5 +111,36 @@ export class Trails {
         pen = true;
       }
     }
+  }
+
+  /** Whether the body can have flown to where it is since the latest sample. */
+  #flew({ body, x, y }) {
+    return Math.abs(body.x - x[this.#head]) + Math.abs(body.y - y[this.#head]) < LEAP;
+  }
+
+  /** Begins a trail at its body, but clear of its outline; returns which sample is the next. */
+  #begin(context, camera, { body, length, x: xs, y: ys }, last, lead) {
+    const clear = length === LENGTH ? CLEAR : 0;
+    const bodyX = body.x + (body.dx ?? 0) + body.vx * lead;
+    const bodyY = body.y + (body.dy ?? 0) + body.vy * lead;
+    let x = bodyX;
+    let y = bodyY;
+    let away = 0;
+    let back = 0;
+    for (; clear && back <= last; back++) {
+      const i = (this.#head + LENGTH - back) % LENGTH;
+      const next = Math.hypot(xs[i] - bodyX, ys[i] - bodyY);
+      if (!(next < clear)) {
+        const share = next > clear ? (clear - away) / (next - away) : 0;      // 0: NaN, there is no more
+        x += (xs[i] - x || 0) * share;
+        y += (ys[i] - y || 0) * share;
+        break;
+      }
+      x = xs[i];
+      y = ys[i];
+      away = next;
+    }
+    context.moveTo(camera.toX(x), camera.toY(y));
+    return back;
   }
 }

@@ -11,10 +11,10 @@
 import { Camera } from './camera.js';
 import { Effects } from './effects.js';
 import { Hud } from './hud.js';
+import { TURN } from './physics.js';
 import { COLOURS, CORE, SHAPES, drawShip, stroke, tracePiece, traceShip } from './ships.js';
 import { Sky } from './sky.js';
 import { Trails } from './trails.js';
-import { TURN } from './physics.js';
 import { DEBRIS_LIFE } from './world.js';
 
 export { COLOURS, SHAPES, drawShip };
@@ -32,7 +32,8 @@ export class View {
   still = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
   #canvas;
   #context;
-  #ratio = 1;
+  #ratio = 1;                 // pixels for a css px
+  #dpr = 0;                   // the page's ratio when that was found out
   #camera = new Camera();
   #sky = new Sky();
   #trails = new Trails();
@@ -49,9 +50,9 @@ export class View {
     const motion = matchMedia('(prefers-reduced-motion: reduce)');
     this.still = motion.matches;
     motion.addEventListener('change', () => this.still = motion.matches);
-    const sizes = new ResizeObserver(([entry]) => {
-      const pixels = entry.devicePixelContentBoxSize?.[0];
-      this.#resize(pixels?.inlineSize, pixels?.blockSize);
+    const sizes = new ResizeObserver(([{ devicePixelContentBoxSize: pixels }]) => {
+      this.#resize(pixels?.[0].inlineSize, pixels?.[0].blockSize);
+      if (this.#scene) this.draw(this.#scene);      // at once: the page never shows the canvas while it is empty
     });
     try {
       sizes.observe(canvas, { box: 'device-pixel-content-box' });
@@ -96,8 +97,13 @@ export class View {
     return best;
   }
 
+  /**
+   * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
+   * time: performance.now(), names, link, lines: [{ text, at }], banner, paused }.
+   */
   draw(scene) {
     this.#scene = scene;
+    if (this.#dpr !== devicePixelRatio) this.#resize();      // moved to another display
     const context = this.#context;
     const camera = this.#camera;
     const { world, me, time, lead } = scene;
@@ -113,7 +119,7 @@ export class View {
     context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
     context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     this.#shake(time);
-    this.#sky.draw(context, camera, time, this.still);
+    this.#sky.draw(context, camera, time, this.still, this.#ratio);
     context.lineJoin = 'round';
     if (!this.still) this.#trails.draw(context, camera, lead);
     this.#drawBodies(context, scene);
@@ -141,7 +147,7 @@ export class View {
       stroke(context, COLOURS[colour], LINE * 1.6, 0.72);
     }
     context.beginPath();
-    if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.5);
+    if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.45);
     this.#drawFlames(context, scene);
     this.#drawMissiles(context, scene);
     this.#drawDebris(context, scene);
@@ -185,7 +191,8 @@ export class View {
         const length = tongue ? 4 + 4 * (1 - flicker) : 9 + 8 * flicker;
         const [from, across] = [tail - 2, 2 * tongue];
         context.moveTo(x + from * ahead - across * aside, y + from * aside + across * ahead);
-        context.lineTo(x + (from - length) * ahead - 0.3 * across * aside, y + (from - length) * aside + 0.3 * across * ahead);
+        const [to, closer] = [from - length, 0.3 * across];
+        context.lineTo(x + to * ahead - closer * aside, y + to * aside + closer * ahead);
       }
     }
     if (!any) return;
@@ -241,20 +248,18 @@ export class View {
 
   // ---- The canvas ----
 
-  /** Takes on the element's size; what is drawn anew at once never shows as black. */
+  /** Takes on the element's size, in pixels as given if that is what the ratio makes of it (emulated ones lie). */
   #resize(width, height) {
     const canvas = this.#canvas;
     const { clientWidth, clientHeight } = canvas;
     if (!clientWidth || !clientHeight) return;
-    const pixelWidth = width ?? Math.round(clientWidth * devicePixelRatio);
-    const pixelHeight = height ?? Math.round(clientHeight * devicePixelRatio);
-    if (canvas.width !== pixelWidth) canvas.width = pixelWidth;
-    if (canvas.height !== pixelHeight) canvas.height = pixelHeight;
-    this.#ratio = pixelWidth / clientWidth;
+    canvas.width = trusted(width, clientWidth * devicePixelRatio);
+    canvas.height = trusted(height, clientHeight * devicePixelRatio);
+    this.#dpr = devicePixelRatio;
+    this.#ratio = canvas.width / clientWidth;
     this.#camera.width = clientWidth;
     this.#camera.height = clientHeight;
     this.#inset();
-    if (this.#scene) this.draw(this.#scene);
   }
 
   /** The page says in custom properties, in px, what a notch or its own buttons cover. */
@@ -265,6 +270,10 @@ export class View {
     insets.bottom = Math.max(insets.bottom, this.#bottom);
     this.#camera.bottom = this.#bottom;
   }
+}
+
+function trusted(measured, expected) {
+  return Math.abs(measured - expected) < 1.5 ? measured : Math.round(expected);
 }
 
 function headingOf(ship, lead) {

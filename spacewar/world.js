@@ -120,7 +120,9 @@ export class World {
 
   /** Back in, with the delay and the risk of a jump: the observer's seat is no free way out of trouble. */
   resume(ship) {
-    if (ship.state === 'observing') this.#hide(ship, 'hyperspace');
+    if (ship.state !== 'observing') return;
+    this.#hide(ship, 'hyperspace');
+    ship.until = Math.max(ship.until, ship.jumpAt + AWAY);
   }
 
   // ---- Time ----
@@ -274,8 +276,9 @@ export class World {
   /** A point to one of our ships, for a shot that it did fire and that has not scored yet. */
   claim(shooter, victim, number) {
     const at = shooter.claimable.indexOf(number);
-    if (at < 0 || shooter === victim) return;
+    if (at < 0) return;
     shooter.claimable.splice(at, 1);
+    if (shooter === victim) return;
     shooter.score++;
     this.#note('scored', shooter, { victim });
   }

@@ -55,18 +55,18 @@ export default {
     }
   },
 
-  'after half a minute it is closer than 4 ms': () => {
+  'after half a minute it is closer than 6 ms': () => {
     for (let seed = 1; seed <= 20; seed++) {
       const error = worst({ seed, after: 30_000 });
-      ok(error < 4, `an error of ${error} ms with seed ${seed}`);
+      ok(error < 6, `an error of ${error} ms with seed ${seed}`);
     }
   },
 
   'a clock that drifts by 200 ppm is followed': () => {
     for (let seed = 1; seed <= 20; seed++) {
       const [steady, jittery] = [{ jitter: 0 }, {}].map(path => worst({ ...path, seed, drift: 200e-6, after: 60_000 }));
-      ok(steady < 1, `an error of ${steady} ms without jitter`);
-      ok(jittery < 4, `an error of ${jittery} ms with jitter and seed ${seed}`);
+      ok(steady < 1.5, `an error of ${steady} ms without jitter`);
+      ok(jittery < 6, `an error of ${jittery} ms with jitter and seed ${seed}`);
     }
   },
 

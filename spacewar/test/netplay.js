@@ -12,7 +12,10 @@ import { equal, near, ok } from './check.js';
 const FRAME = 1000 / 60;
 const HOUR = 3_600_000;
 
-/** A room and its time. What is said in it arrives, in order, after delay ± jitter. */
+/**
+ * A room and its time. What is said in it arrives, in order, after delay ± jitter; if it is lossy, one
+ * report in five never does, and the others come in any order.
+ */
 class Room {
   time = 0;
   pages = [];
@@ -20,8 +23,8 @@ class Room {
   #due = [];       // { at, action }, sorted
   #lastId = 0;
 
-  constructor({ delay = 1, jitter = 0, busy = 0, seed = 1 } = {}) {
-    Object.assign(this, { delay, jitter, busy, chance: random(seed) });
+  constructor({ delay = 1, jitter = 0, busy = 0, lossy = false, seed = 1 } = {}) {
+    Object.assign(this, { delay, jitter, busy, lossy, chance: random(seed) });
   }
 
   at(time, action) {
@@ -93,11 +96,13 @@ class FakeRelay {
     if (this.id === null) return false;
     this.sent++;
     this.room.chatter.push({ at: this.room.time, from: this.id, to: target, message });
+    const free = this.room.lossy && message.startsWith('report ');
     for (const { relay } of this.room.pages) {
+      if (free && this.room.chance() < 0.2) continue;
       if (relay === this || (target !== '*' && relay.id !== target)) continue;
       const { id } = this;
-      const at = Math.max(this.#free.get(relay) ?? 0, this.room.time + this.room.way()) + 0.01;
-      this.#free.set(relay, at);
+      const at = Math.max(free ? 0 : this.#free.get(relay) ?? 0, this.room.time + this.room.way()) + 0.01;
+      if (!free) this.#free.set(relay, at);
       this.room.at(at + this.room.wait(), () => relay.receive(id, message));
     }
     return true;
@@ -291,5 +296,490 @@ export default {
       const { worst, jump } = watch(game, 60_000);
       ok(worst < 4 && jump < 1.5, `seed ${seed}: worst ${worst}, jump ${jump} px`);
     }
+  },
+
+  'reports may be lost and overtake each other': () => {
+    const game = duel({ delay: 80, jitter: 60, busy: 8, lossy: true });
+    game.one.steer = restless(4);
+    const { usual, jump, frames } = watch(game, 60_000);
+    ok(frames > 2_000 && usual < 3 && jump < 6, `usually ${usual}, jump ${jump} px`);
+  },
+
+  'a report that comes back to front changes nothing': () => {
+    const { room, page, report, ship } = withPeer();
+    report(room.time, { x: 420 });
+    const { x } = ship();
+    report(room.time - 300, { x: 450 });
+    equal(ship().x, x);
+    equal(page.netplay.peers.length, 1);
+  },
+
+  'a small correction is not seen at once, but soon': () => {
+    const { room, report, ship } = withPeer();
+    const before = ship().x;
+    report(room.time, { x: before + 30 });
+    near(ship().x, before + 30, 0.01);
+    near(ship().x + ship().dx, before, 0.01, 'where it is drawn');
+    room.run(200);
+    near(ship().dx, 0, 1.5);
+  },
+
+  'a real leap is shown as one': () => {
+    const { room, report, ship } = withPeer();
+    report(room.time, { x: -400 });
+    equal([ship().x, ship().dx], [-400, 0]);
+    report(room.time, { state: 2 });
+    report(room.time, { x: -390 });
+    equal([ship().x, ship().dx], [-390, 0], 'back from hyperspace');
+  },
+
+  'turning is corrected the short way round': () => {
+    const { room, report, ship } = withPeer();
+    report(room.time, { angle: 0.1 });
+    report(room.time, { angle: 2 * Math.PI - 0.1 });
+    near(ship().dangle, 0.1, 0.01, 'still drawn at 0');
+  },
+
+  'a ship that is not heard of for five seconds fades away, until it is again': () => {
+    const { room, report, ship } = withPeer();
+    room.run(4_500);
+    equal(ship().state, 'flying');
+    room.run(1_000);
+    equal(ship().state, 'observing');
+    report(room.time);
+    equal(ship().state, 'flying');
+  },
+
+  // ---- What is sent, and how often ----
+
+  'every change of turn, engine and state is told in the same frame': () => {
+    const { room, one } = duel();
+    room.run(1_000);
+    for (const change of [{ turn: 1 }, { thrust: true }, { turn: -1, thrust: false }, { turn: 0 },
+      { hyperspace: true }]) {
+      room.run(200);
+      one.steer = ship => Object.assign(ship, change);
+      const sent = messages(room, 'report').length;
+      one.frame();
+      one.steer = () => {};
+      const [last, more] = messages(room, 'report').slice(sent).filter(({ from }) => from === one.relay.id);
+      ok(last && !more, `one report of ${list(change)}`);
+      const [, , state, , , , , , turn, burning] = JSON.parse(last.message.slice(7));
+      equal([state, turn, burning], change.hyperspace ? [2, 0, 0] : [0, one.me.turn, Number(one.me.burning)]);
+    }
+  },
+
+  'reports are rare while coasting, frequent near the sun, and never more than 33 a second': () => {
+    const { room, one } = duel();
+    const rate = () => {
+      const before = messages(room, 'report').filter(({ from }) => from === one.relay.id).length;
+      room.run(3_000);
+      return (messages(room, 'report').filter(({ from }) => from === one.relay.id).length - before) / 3;
+    };
+    orbitAt(one, 300, 0);
+    room.run(1_000);
+    near(rate(), 1, 0.4, 'coasting');
+    orbitAt(one, 110, 0);
+    near(rate(), 5, 0.8, 'near the sun');
+    orbitAt(one, 300, 0);
+    one.me.turn = 1;
+    near(rate(), 15, 3, 'turning');
+    let frame = 0;
+    one.steer = ship => { ship.turn = ++frame % 2; };
+    ok(rate() <= 33, 'fidgeting');
+  },
+
+  'nothing is added to a backlog but what must not be lost': () => {
+    const { room, one } = duel();
+    room.run(1_000);
+    one.relay.buffered = 1e6;
+    one.me.turn = 1;
+    const { sent } = one.relay;
+    room.run(1_000);
+    const pongs = messages(room, 'pong').filter(({ at, from }) => at > room.time - 1_000 && from === one.relay.id);
+    equal(one.relay.sent - sent - pongs.length, 0);
+  },
+
+  'messages are short, readable JSON': () => {
+    const { room, one, two } = duel(LOOPBACK);
+    one.steer = ship => Object.assign(ship, { fire: true, turn: 1, thrust: true });
+    two.me.name = '𝔘'.repeat(20);
+    room.run(30_000);
+    for (const { message } of room.chatter) {
+      ok(message.length < 200, `${message.length} characters: ${message}`);
+      ok(/^(report|fire|death|pilot|ping|pong) \[1,/.test(message), message);
+    }
+  },
+
+  // ---- Who is there ----
+
+  'newcomers and those who were there know each other by name, look and score': () => {
+    const { one, two } = duel({}, {}, { name: 'Bo', look: 9 });
+    const { name, look, score, state } = one.ship(two);
+    equal({ name, look, score, state }, { name: 'Bo', look: 9, score: 0, state: 'flying' });
+    equal(two.ship(one).name, 'Ada');
+  },
+
+  'a new name and a new score are told, once': () => {
+    const { room, one, two } = duel();
+    one.me.name = 'Countess';
+    one.me.score = -3;
+    one.netplay.introduce();
+    const before = messages(room, 'pilot').length;
+    room.run(500);
+    equal([two.ship(one).name, two.ship(one).score], ['Countess', -3]);
+    equal(messages(room, 'pilot').length - before, 1);
+  },
+
+  'who looks like somebody who was there before takes another colour, and only then': () => {
+    const { room, one, two } = duel({}, { look: 11 }, { look: 11 });
+    equal([one.me.look, two.me.look], [11, 19]);
+    equal(one.ship(two).look, 19);
+    two.me.look = 11;   // the settings say so once more
+    two.netplay.introduce();
+    equal(two.me.look, 19);
+    two.me.look = 12;
+    two.netplay.introduce();
+    room.run(2_000);
+    equal(one.ship(two).look, 12, 'a look of one’s own choice');
+  },
+
+  'who was there first keeps its colour': () => {
+    const { room, page, say } = withPeer();
+    say(`pilot ${list([1, 'Twin', 5, 0])}`);
+    room.run(2_000);
+    equal(page.me.look, 5);
+  },
+
+  'who leaves is forgotten': () => {
+    const { room, one, two } = duel();
+    const id = two.relay.id;
+    two.relay.leave();
+    equal([one.netplay.peers, one.world.ships.has(id)], [[], false]);
+    const sent = room.chatter.length;
+    room.run(5_000);
+    equal(room.chatter.slice(sent).filter(({ to }) => to === id), []);
+  },
+
+  'after the relay was away, all are together again with name and score': () => {
+    const { room, one, two } = duel();
+    two.me.score = 4;
+    room.run(100);
+    equal(one.netplay.link, 'relay');
+    for (const page of [one, two]) page.relay.leave();
+    equal([one.netplay.link, one.netplay.self, one.netplay.peers], ['offline', null, []]);
+    one.relay.onstatus('connecting', {});
+    equal(one.netplay.link, 'offline', 'link while it tries again');
+    room.run(1_000);
+    for (const page of [two, one]) page.relay.enter();
+    room.run(500);
+    equal([one.netplay.link, one.netplay.self, one.world.ships.size], ['relay', one.relay.id, 2]);
+    equal([one.ship(two).name, one.ship(two).score, one.ship(two).state], ['Bo', 4, 'flying']);
+  },
+
+  'a page that never reaches a relay plays on': () => {
+    const page = new Page(new Room());
+    page.world.launch(page.me);
+    page.steer = ship => { ship.fire = true; };
+    page.relay.onstatus('connecting', {});
+    equal(page.netplay.link, 'connecting');
+    page.relay.onstatus('closed', {});
+    page.room.run(3_000);
+    equal([page.netplay.link, page.netplay.self, page.netplay.peers], ['offline', null, []]);
+  },
+
+  'the timing of a peer is told with the least as the least': () => {
+    const { room, one } = duel(ABROAD);
+    room.run(20_000);
+    const [{ path, rtt, skew, least, mean, greatest, jitter, loss }] = one.netplay.peers;
+    equal([path, loss], ['relay', 0]);
+    ok(80 <= least && least < mean && mean < greatest && greatest < 150, `${least} < ${mean} < ${greatest}`);
+    ok(least <= rtt && rtt <= greatest && jitter > 0 && jitter < 40, `rtt ${rtt}, jitter ${jitter}`);
+    near(skew, 700 - 5 * HOUR, 10);
+  },
+
+  // ---- Shots ----
+
+  'a missile flies the same way on both pages': () => {
+    const { room, one, two } = duel(ABROAD);
+    orbitAt(one, 300, 0);
+    orbitAt(two, 340, 3);
+    Object.assign(one.me, { angle: 1, turn: 1, fire: true });
+    room.run(300);
+    one.me.fire = false;
+    room.run(700);
+    const [[here], [there]] = [one, two].map(page => page.world.missiles);
+    const ahead = two.clock() - two.now - (one.clock() - one.now) + here.age - there.age;
+    near(ahead, 0, 12, 'ms between the two');
+    near(Math.hypot(here.x - there.x, here.y - there.y), 0, 6, 'px between the two');
+    equal([there.owner, there.number], [one.relay.id, 1]);
+  },
+
+  'a shot is told for the very time at which it was fired': () => {
+    const { room, one } = duel(LOOPBACK);
+    orbitAt(one, 340, 0);
+    const seen = [];
+    one.onframe = events => {
+      for (const { type, missile } of events) if (type === 'fired') seen.push(one.now - missile.age);
+    };
+    one.steer = ship => Object.assign(ship, { fire: true, angle: Math.atan2(ship.y, ship.x) });
+    room.run(4_000);
+    const told = messages(room, 'fire').map(({ message }) => JSON.parse(message.slice(5))[1]);
+    ok(told.length >= 6, 'shots');
+    told.forEach((time, i) => near(time, seen[i], 0.06, 'its time'));
+  },
+
+  'a shot that a newer report has overtaken leaves its ship alone': () => {
+    const { room, page, say, report, ship } = withPeer();
+    report(room.time, { x: 430, turn: 1 });
+    const before = ship().x;
+    say(shot(room.time - 100, 1, { x: 420 }));
+    equal([ship().x, ship().turn, page.world.missiles.length], [before, 1, 1]);
+  },
+
+  'a ship that keeps firing loses no shot on the way': () => {
+    const { room, one, two } = duel(ABROAD);
+    orbitAt(one, 350, 0);
+    orbitAt(two, 300, 3);
+    const seen = [];
+    two.onframe = events => seen.push(...events.filter(({ type, ship }) => type === 'fired' && ship === two.ship(one)));
+    one.me.fire = true;
+    let state;
+    one.onframe = () => {   // round its orbit, shooting outwards: nobody is to be hit
+      const { x, y } = one.me;
+      one.me.angle = Math.atan2(y, x);
+      state = one.me.state;
+    };
+    room.run(12_000);
+    one.me.fire = false;
+    room.run(500);
+    equal(state, 'flying');
+    equal(seen.map(({ missile }) => missile.number), Array.from({ length: one.me.shots }, (_, i) => i + 1));
+  },
+
+  'nobody fires faster than a gun reloads, the same shot twice, or more than may fly': () => {
+    const { room, page, say } = withPeer();
+    let number = 0;
+    for (let i = 0; i < 50; i++) say(shot(room.time, ++number));
+    equal(page.world.missiles.length, 2, 'missiles of a burst');
+    room.run(2_000);
+    say(shot(room.time, 1));
+    equal(page.world.missiles.length, 2, 'missiles after a shot of an old number');
+    for (let i = 0; i < 100; i++) {
+      room.run(100);
+      say(shot(room.time, ++number, { vx: 0.1 }));
+      ok(page.world.missiles.length <= 10, 'at most ten');
+    }
+    equal(page.world.missiles.length, 10);
+  },
+
+  'a shot comes from its ship, at most 250 ms late, and not from a dead one': () => {
+    const { room, page, say } = withPeer();
+    say(shot(room.time - 60_000, 1));
+    const [missile] = page.world.missiles;
+    ok(missile.age <= 250, `${missile.age} ms old`);
+    ok(Math.hypot(missile.x - 400, missile.y) < 150, 'near its ship');
+    room.run(1_000);
+    say(death(room.time));
+    room.run(1_000);
+    say(shot(room.time, 2));
+    equal(page.world.missiles.length, 1);
+  },
+
+  // ---- Deaths and scores ----
+
+  'a hit counts for both, on both pages, and the pieces fly the same way': () => {
+    const { room, one, two } = duel(ABROAD);
+    Object.assign(one.me, { x: 400, y: 0, vx: 0, vy: 0.1, angle: 0 });
+    Object.assign(two.me, { x: 520, y: 0, vx: 0, vy: 0.1, angle: 0 });
+    room.run(1_100);
+    one.me.angle = Math.atan2(two.me.y - one.me.y, two.me.x - one.me.x);
+    one.me.fire = true;
+    room.run(30);
+    one.me.fire = false;
+    room.run(1_500);
+    equal([one.me.score, two.me.score], [1, -1], 'scores');
+    equal([two.ship(one).score, one.ship(two).score], [1, -1], 'scores as the other knows them');
+    equal([one.ship(two).state, one.world.debris.length, two.world.debris.length], ['exploded', 6, 6]);
+    equal([one.world.missiles, two.world.missiles], [[], []]);
+    const [a, b] = [one, two].map(({ world }) => world.debris[0]);
+    near(Math.hypot(a.x - b.x, a.y - b.y), 0, 5, 'px between a piece and itself');
+  },
+
+  'fifty claims of one shot are one point': () => {
+    const { room, page, say, report } = withPeer();
+    let points = 0;
+    page.onframe = events => { points += events.filter(({ type }) => type === 'scored').length; };
+    page.me.fire = true;
+    room.run(100);
+    page.me.fire = false;
+    for (let i = 0; i < 50; i++) {
+      report(room.time);
+      say(death(room.time, { owner: page.relay.id, number: 1 }));
+      room.run(3_000);
+    }
+    equal(points, 1);
+  },
+
+  'nobody is given a point for a shot never fired': () => {
+    const { room, page, say } = withPeer();
+    say(death(room.time, { owner: page.relay.id, number: 1 }));
+    equal([page.me.score, page.world.debris.length], [0, 6]);
+  },
+
+  'a ship dies once, and only if it was about': () => {
+    const { room, page, say, report, ship } = withPeer({ fly: false });
+    say(death(room.time));
+    report(room.time, { state: 3 });
+    say(death(room.time));
+    equal(page.world.debris.length, 0, 'pieces of an observer');
+    report(room.time);
+    for (let i = 0; i < 20; i++) say(death(room.time));
+    equal([page.world.debris.length, ship().state], [6, 'exploded']);
+    report(room.time);
+    say(death(room.time));
+    equal(page.world.debris.length, 6, 'after a return too early');
+  },
+
+  'a death names the shooter by its id in the room': () => {
+    const { room, page, id } = withPeer();
+    for (const owner of [0, -2, id, null]) {
+      page.netplay.tell({ type: 'destroyed', ship: page.me, seed: 1, cause: 'missile', owner, number: 3 });
+    }
+    const owners = messages(room, 'death').map(({ message }) => JSON.parse(message.slice(6))[9]);
+    equal(owners, [page.relay.id, 0, id, 0]);
+  },
+
+  'a death that a newer report has overtaken is still one, and leaves what is newer': () => {
+    const { room, page, say, report, ship } = withPeer();
+    report(room.time, { state: 1 });
+    say(death(room.time - 20));
+    equal([page.world.debris.length, ship().state], [6, 'exploded']);
+  },
+
+  'who dies far from a missile can’t take it away': () => {
+    const { room, page, say } = withPeer();
+    Object.assign(page.me, { x: 0, y: -600, vx: 0, vy: 0, angle: -Math.PI / 2, fire: true });
+    room.run(100);
+    page.me.fire = false;
+    say(death(room.time, { owner: page.relay.id, number: 1 }));
+    equal([page.world.missiles.length, page.world.debris.length], [1, 6]);
+  },
+
+  // ---- A hostile peer ----
+
+  'whatever is malformed changes nothing and throws nothing': () => {
+    const { room, page, say, id, ship } = withPeer();
+    const before = list([ship(), page.me.score]);
+    const bad = ['', '[', 'null', '{}', '[]', '[1]', '"report"', '[1e999]', '[[[[', '1 score', '\u0000',
+      list(Array(10).fill(null)), list(Array(10).fill('1')), list(Array(10).fill([])),
+      list([2, ...state(room.time).slice(1)]),
+      list([...state(room.time), 0]), `[1,${'9'.repeat(500)},0,0,0,0,0,0,0,0]`, '[1,NaN,0,0,0,0,0,0,0,0]',
+      'x'.repeat(1e6)];
+    const wrong = [['time', 1e308], ['state', 4], ['state', 0.5], ['state', '0'], ['x', 4_001], ['y', -1e9],
+      ['vx', 2.1], ['vy', null], ['angle', 1e7], ['turn', 2], ['burning', true]];
+    const fields = ['version', 'time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
+    for (const [field, value] of wrong) bad.push(list(state(room.time).with(fields.indexOf(field), value)));
+    let at = room.time;
+    for (const msgtype of ['report', 'fire', 'death', 'pilot', 'ping', 'pong']) {
+      for (const data of bad) {
+        say(`${msgtype} ${data}`);
+        room.time += 20;   // no frame: only the patience with so many messages grows
+      }
+      page.relay[`on${msgtype}`](id, new Uint8Array([91, 49, 93]));
+      page.relay[`on${msgtype}`](id, undefined);
+    }
+    for (const cause of ['score', 7, null, '__proto__']) say(death(room.time, { cause }));
+    for (const pilot of [[1, 7, 1, 1], [1, 'x', 64, 1], [1, 'x', 1, 1e9], [1, {}, 1, 1]]) say(`pilot ${list(pilot)}`);
+    room.time = at;
+    equal(list([ship(), page.me.score]), before);
+    equal([page.world.debris.length, page.world.missiles.length, page.world.ships.size], [0, 0, 2]);
+  },
+
+  'what is too long is not even parsed': () => {
+    const { room, report, say, ship } = withPeer();
+    report(room.time);
+    const { x } = ship();
+    say(`report ${list(state(room.time, { x: 450 }))}${' '.repeat(300)}`);
+    equal(ship().x, x);
+  },
+
+  'a name is cleaned': () => {
+    const { say, ship, id } = withPeer();
+    say(`pilot ${list([1, `  <img src=x>\u202e\n${'y'.repeat(50)}`, 1, 1])}`);
+    equal(ship().name, '<img src=x> yyyyyyyy', 'shown as text only');
+    say(`pilot ${list([1, '\u200b', 1, 1])}`);
+    equal(ship().name, `pilot ${id}`);
+  },
+
+  'a clock may be anything: only its own ship is moved by it, and nothing freezes': () => {
+    for (const time of [0, -1e13, 1e13, 8.64e7 * 400, 1e308]) {
+      const { room, page, say, report, ship } = withPeer();
+      for (let i = 0; i < 20; i++) {
+        report(time, { x: 500 });
+        say(shot(time, i + 1));
+        say(`ping ${list([1, time])}`);
+        const asked = messages(room, 'ping').at(-1).message;
+        say(`pong ${list([1, JSON.parse(asked.slice(5))[1], time * (i % 2 ? 1 : -1)])}`);
+        room.run(300);
+      }
+      say(death(time));
+      ok(page.frames > 350, `${page.frames} frames`);
+      for (const value of [ship().x, ship().dx, page.me.x, page.world.time]) {
+        ok(Number.isFinite(value), `${value} at ${time}`);
+      }
+      const [{ id, path, ship: peer, ...numbers }] = page.netplay.peers;
+      ok(Object.values(numbers).every(value => value === null || Number.isFinite(value)), list(numbers));
+      equal(page.me.state, 'flying');
+    }
+  },
+
+  'a clock that leaps, as that of a page which slept, is followed': () => {
+    const { room, one, two } = duel();
+    const { skew } = two.netplay.peers[0];
+    one.offset += 60_000;
+    room.run(4_000);
+    near(two.netplay.peers[0].skew - skew, 60_000, 10);
+  },
+
+  'ten thousand reports in a second cost next to nothing': () => {
+    const { room, page, say, id } = withPeer();
+    const message = `report ${list(state(room.time, { x: 410 }))}`;
+    let parsed = 0;
+    const { parse } = JSON;
+    JSON.parse = text => (parsed++, parse(text));
+    const began = performance.now();
+    try {
+      for (let i = 0; i < 10_000; i++) {
+        say(message);
+        if (i % 100 === 0) room.run(10);
+      }
+    } finally {
+      JSON.parse = parse;
+    }
+    ok(parsed <= 200, `${parsed} messages were parsed`);
+    ok(performance.now() - began < 500, 'half a second for a second');
+    equal(page.world.ships.has(id), true);
+  },
+
+  'who is not in the room is not heard': () => {
+    const { room, page, id } = withPeer();
+    const stranger = id + 100;
+    page.relay.onreport(stranger, list(state(room.time)));
+    page.relay.onpilot(stranger, list([1, 'x', 1, 1]));
+    page.relay.onreport(page.relay.id, list(state(room.time)));
+    page.relay.onreport(0, list(state(room.time, { x: 99 })));
+    equal([page.world.ships.size, page.netplay.peers.length], [2, 1]);
+    ok(page.me.x !== 99);
+  },
+
+  'no message can say that we are somebody else, or that others came or went': () => {
+    const { page, say, id } = withPeer();
+    for (const msgtype of ['self', 'join', 'quit', 'status']) {
+      equal(page.relay[`on${msgtype}`] !== undefined, true, `on${msgtype} is the relay’s to call`);
+    }
+    const { self } = page.netplay;
+    for (const message of ['self2 7', 'toString', '__proto__ 1', 'constructor', 'recv']) say(message);
+    equal([page.netplay.self, page.netplay.peers.map(peer => peer.id)], [self, [id]]);
   },
 };
