@@ -66,7 +66,7 @@ export class Hud {
     const right = camera.width - this.insets.right - EDGE;
     let widest = 0;
     for (let row = 0; row < rows; row++) {
-      widest = Math.max(widest, textWidth(this.#clip(this.#at(row, rows, mine).name, size, narrow), size));
+      widest = Math.max(widest, textWidth(this.#clip(nameOf(this.#at(row, rows, mine)), size, narrow), size));
     }
     const left = right - widest - 76;
     let y = this.insets.top + EDGE;
@@ -80,7 +80,7 @@ export class Hud {
       context.beginPath();
       traceShip(context, ship.look, left + 20, y + ROW / 2 + 0.5, -Math.PI / 2, 0.62);
       stroke(context, colour, WIDTH, ship.bot || ship.state === 'observing' ? 0.6 : 1);
-      write(context, this.#clip(ship.name, size, narrow), left + 38, base, size, words);
+      write(context, this.#clip(nameOf(ship), size, narrow), left + 38, base, size, words);
       write(context, score, right - textWidth(score, size), base, size, words);
       if (!own) continue;
       context.beginPath();
@@ -217,6 +217,11 @@ export class Hud {
     gauge(context, 'torpedoes', x, y - ROW, rules.torpedoes, me.torpedoes);
     gauge(context, 'jumps', x, y, rules.jumps, jumps > 0 ? jumps - 1 + ready : 0);
   }
+}
+
+/** Only our own ship may have no name yet. */
+function nameOf({ name }) {
+  return name || 'you';
 }
 
 /** One line of text, standing on y. Drawn twice, a hairline is as bold as words should be. */

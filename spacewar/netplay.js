@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
 
 // Makes the worlds of several pages one game. Each page flies its own ship and tells the others about
-// it; what the others tell moves their ships here. The messages are JSON arrays, version 1 first:
+// it; what the others tell moves their ships here:
 //
-//     report [1,time,state,x,y,vx,vy,angle,turn,burning]        our ship, and when it was so
-//     fire   [ ... the same ... ,number]                        it fired its shot of that number then
-//     death  [1,time,x,y,vx,vy,angle,seed,cause,owner,number]   it broke up, by whose shot (0: nobody's)
-//     pilot  [1,name,look,score]                                when it changes, and to newcomers
-//     ping   [1,time]    pong [1,time,received]                 see clock.js
+//     our ship -> update(), tell() -> write() -> relay ~~~> a peer's relay -> #receive() -> read()
+//     -> #heard.report() or so -> the ship over there
 //
-//     our ship -> update(), tell() -> write() -> relay ~~~> a peer's relay -> #receive() -> read(),
-//     which lets nothing through that is not as above -> #heard.report() or so -> the ship over there
+// What they say is in messages.js.
 //
 // Nobody waits for anybody. A remote ship flies on by the same physics, with turn and engine as last
 // reported, which is exact until its pilot does something else: so reports go out at once when that
@@ -24,12 +20,11 @@
 // from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
 
 import { PeerClock } from './clock.js';
+import { MESSAGES, STATES, read, told, write } from './messages.js';
 import { STEP, advance, fly } from './physics.js';
 import { cleanName } from './settings.js';
 import { AWAY, RELOAD, Ship } from './world.js';
 
-const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by the numbers in messages
-const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
 const COLOURS = 8;
 
 // When reports are due: ms since the last one.
@@ -53,73 +48,11 @@ const SILENT = 5_000;         // ms without a word after which a flying ship fad
 const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
 
 // What is believed. All of it is more than an honest peer ever does.
-const LONGEST = 300;          // characters of a message's data: the others are not even parsed
 const RATE = 60 / 1_000;      // messages per ms from one peer ...
 const BURST = 120;            // ... and how many at once, as after a stall of the network
 const EARLY = 600;            // ms that shots may come closer together than they were fired
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
 const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
-
-/** Numbers within ±limit, of which so many decimals are told. */
-const number = (limit, decimals) => ({
-  valid: value => typeof value === 'number' && Math.abs(value) <= limit,
-  told: value => Math.round(value * 10 ** decimals) / 10 ** decimals,
-});
-
-/** Whole numbers. */
-const count = (least, most) => ({
-  valid: value => Number.isInteger(value) && value >= least && value <= most,
-  told: value => Math.max(least, Math.min(most, value)),
-});
-
-// What each field of a message may be, and how it is rounded.
-const time = number(1e13, 1);     // ms: three centuries, so any clock that ever counted up
-const place = number(4_000, 2);   // px
-const speed = number(2, 5);       // px/ms
-const FIELDS = {
-  time, received: time, x: place, y: place, vx: speed, vy: speed,
-  angle: number(1e6, 3),
-  state: count(0, STATES.length - 1),
-  turn: count(-1, 1),
-  burning: count(0, 1),
-  number: count(0, 1e9),
-  seed: count(0, 2 ** 31),
-  owner: count(0, Number.MAX_SAFE_INTEGER),
-  cause: { valid: value => CAUSES.includes(value), told: value => value },
-  name: { valid: value => typeof value === 'string', told: value => value },
-  look: count(0, 63),
-  score: count(-99_999, 99_999),
-};
-
-const REPORT = ['time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
-const MESSAGES = {
-  report: REPORT,
-  fire: [...REPORT, 'number'],
-  death: ['time', 'x', 'y', 'vx', 'vy', 'angle', 'seed', 'cause', 'owner', 'number'],
-  pilot: ['name', 'look', 'score'],
-  ping: ['time'],
-  pong: ['time', 'received'],
-};
-
-function write(msgtype, values) {
-  const fields = MESSAGES[msgtype].map(field => FIELDS[field].told(values[field]));
-  return `${msgtype} ${JSON.stringify([1, ...fields])}`;
-}
-
-/** The fields of a message by name, or null if it is anything but what it should be. */
-function read(msgtype, data) {
-  if (typeof data !== 'string' || data.length > LONGEST) return null;
-  let values;
-  try {
-    values = JSON.parse(data);
-  } catch {
-    return null;
-  }
-  const fields = MESSAGES[msgtype];
-  if (!Array.isArray(values) || values.length !== fields.length + 1 || values[0] !== 1) return null;
-  if (!fields.every((field, i) => FIELDS[field].valid(values[i + 1]))) return null;
-  return Object.fromEntries(fields.map((field, i) => [field, values[i + 1]]));
-}
 
 /** What we know of somebody else in the room. */
 class Peer {
@@ -309,7 +242,7 @@ export class Netplay {
   #ping(peer, clock) {
     if (clock < peer.pingAt || this.#relay.buffered > BACKLOG) return;
     peer.pingAt = clock + (++peer.pings < FIRST_PINGS ? FIRST_PING : PING);
-    const time = FIELDS.time.told(this.#clock());
+    const time = told('time', this.#clock());
     peer.clock.ping(time);
     this.#relay.send(write('ping', { time }), peer.id);
   }

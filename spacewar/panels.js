@@ -2,8 +2,8 @@
 
 // All of the page that is not the sky: the row of buttons, the dialogs, the timing table, and what a
 // screen reader is told. The markup is in index.html; here it is filled and made to work. A dialog is
-// the browser's own, which keeps the focus inside, closes on Escape and gives us `isOpen`; the game
-// goes on behind it. What is chosen holds at once, without a button to confirm it.
+// the browser's own, which keeps the focus inside and closes on Escape; the game goes on behind it.
+// What is chosen holds at once, without a button to confirm it.
 //
 // Names come from strangers. They reach the page through textContent only.
 
@@ -53,18 +53,19 @@ export class Panels {
     this.#prepareHelp();
   }
 
-  /** Whether a dialog is open, so that keys are not for the ship. */
-  get isOpen() {
-    return $('dialog[open]') !== null;
-  }
-
-  /** Opens 'help', 'settings', 'invite' or 'name'. */
+  /** Opens 'help', 'settings' or 'invite', and then keys are not for the ship. */
   open(id) {
     const dialog = $(`dialog#${id}`);
     if (dialog.open) return;
     $('dialog[open]')?.close();
     this.#fill[id]();
     dialog.showModal();
+  }
+
+  /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
+  askName() {
+    $('#name').show();
+    $('#sky').focus({ preventScroll: true });
   }
 
   toggleTiming() {
@@ -113,7 +114,6 @@ export class Panels {
   // ---- Dialogs ----
 
   #fill = {
-    name: () => {},
     invite: () => this.#fillInvite(),
     settings: () => this.#fillSettings(),
     help: () => this.#fillHelp(),
@@ -125,9 +125,10 @@ export class Panels {
     dialog.addEventListener('pointerdown', ({ target }) => { pressed = target; });
     dialog.addEventListener('click', ({ target }) => {
       // Whoever selects text and lets go outside has not pressed outside.
-      if (target.closest('[data-close]') || (target === dialog && pressed === dialog)) dialog.close();
+      const beside = target === dialog && pressed === dialog && dialog.matches(':modal');
+      if (beside || target.closest('[data-close]')) dialog.close();
     });
-    dialog.addEventListener('close', () => this.isOpen || $('#sky').focus({ preventScroll: true }));
+    dialog.addEventListener('close', () => $('dialog:modal') || $('#sky').focus({ preventScroll: true }));
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
@@ -149,6 +150,7 @@ export class Panels {
 
   #prepareName() {
     $('#name form').onsubmit = () => this.#rename($('#first-name').value);
+    $('#name').onkeydown = ({ key }) => key === 'Escape' && $('#name').close();  // only a modal one does so itself
   }
 
   // ---- Invite ----

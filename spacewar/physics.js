@@ -10,6 +10,7 @@
 export const STEP = 4;           // ms; longer steps are no longer exact enough near the sun
 export const GM = 4;             // px³/ms², the pull of the sun
 export const THRUST = 4e-5;      // px/ms²
+export const TOP = 1;            // px/ms, a speed beyond which an engine gives no more
 export const TURN = 0.004;       // rad/ms
 export const SUN = 24;           // px, its radius: what comes closer is lost
 export const BOUNDARY = 1_000;   // px from the sun, where a soft pull back begins ...
@@ -52,8 +53,12 @@ function attract(body, dt) {
 
 function push(ship, dt) {
   if (!ship.burning) return;
-  ship.vx += THRUST * Math.cos(ship.angle) * dt;
-  ship.vy += THRUST * Math.sin(ship.angle) * dt;
+  const ahead = Math.cos(ship.angle);
+  const aside = Math.sin(ship.angle);
+  const fast = ship.vx * ship.vx + ship.vy * ship.vy > TOP * TOP;
+  if (fast && ship.vx * ahead + ship.vy * aside > 0) return;
+  ship.vx += THRUST * ahead * dt;
+  ship.vy += THRUST * aside * dt;
 }
 
 /** Puts a body on a circular orbit: r px, at a phase (rad), clockwise if direction is 1, else -1. */

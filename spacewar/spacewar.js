@@ -60,6 +60,7 @@ class Game {
     setInterval(() => document.hidden && this.#tick(performance.now()), UNSEEN);
     this.#apply();
     this.world.launch(this.me);
+    if (!this.settings.name) this.panels.askName();
     requestAnimationFrame(this.#frame);
   }
 

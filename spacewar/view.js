@@ -42,7 +42,6 @@ export class View {
   #scene = null;              // as last drawn
   #drawnAt = 0;
   #shakenAt = -Infinity;
-  #bottom = 0;
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -60,12 +59,6 @@ export class View {
       sizes.observe(canvas);     // Safari: the size in pixels is only computed, and may be one off
     }
     this.#resize();
-  }
-
-  /** css px at the lower edge that the pads cover. */
-  set bottom(height) {
-    this.#bottom = height;
-    this.#inset();
   }
 
   zoom(factor, x, y) {
@@ -262,13 +255,12 @@ export class View {
     this.#inset();
   }
 
-  /** The page says in custom properties, in px, what a notch or its own buttons cover. */
+  /** The page says in custom properties, in px, what a notch or its pads cover. */
   #inset() {
     const style = getComputedStyle(this.#canvas);
     const { insets } = this.#hud;
     for (const side of Object.keys(insets)) insets[side] = parseFloat(style.getPropertyValue(`--hud-${side}`)) || 0;
-    insets.bottom = Math.max(insets.bottom, this.#bottom);
-    this.#camera.bottom = this.#bottom;
+    this.#camera.bottom = insets.bottom;
   }
 }
 

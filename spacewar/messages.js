@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+
+// What pages say to one another, in text that a person can read too. Each message is a JSON array,
+// version 1 first:
+//
+//     report [1,time,state,x,y,vx,vy,angle,turn,burning]        our ship, and when it was so
+//     fire   [ ... the same ... ,number]                        it fired its shot of that number then
+//     death  [1,time,x,y,vx,vy,angle,seed,cause,owner,number]   it broke up, by whose shot (0: nobody's)
+//     pilot  [1,name,look,score]                                when it changes, and to newcomers
+//     ping   [1,time]    pong [1,time,received]                 see clock.js
+//
+// All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
+
+export const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
+const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
+const LONGEST = 300;   // characters of a message's data: what is longer is not even parsed
+
+/** Numbers within ±limit, of which so many decimals are told. */
+const number = (limit, decimals) => ({
+  valid: value => typeof value === 'number' && Math.abs(value) <= limit,
+  told: value => Math.round(value * 10 ** decimals) / 10 ** decimals,
+});
+
+/** Whole numbers. */
+const count = (least, most) => ({
+  valid: value => Number.isInteger(value) && value >= least && value <= most,
+  told: value => Math.max(least, Math.min(most, value)),
+});
+
+// What each field of a message may be, and how it is rounded.
+const time = number(1e13, 1);     // ms: three centuries, so any clock that ever counted up
+const place = number(4_000, 2);   // px
+const speed = number(2, 5);       // px/ms
+const FIELDS = {
+  time, received: time, x: place, y: place, vx: speed, vy: speed,
+  angle: number(1e6, 3),
+  state: count(0, STATES.length - 1),
+  turn: count(-1, 1),
+  burning: count(0, 1),
+  number: count(0, 1e9),
+  seed: count(0, 2 ** 31),
+  owner: count(0, Number.MAX_SAFE_INTEGER),
+  cause: { valid: value => CAUSES.includes(value), told: value => value },
+  name: { valid: value => typeof value === 'string', told: value => value },
+  look: count(0, 63),
+  score: count(-99_999, 99_999),
+};
+
+const REPORT = ['time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
+export const MESSAGES = {
+  report: REPORT,
+  fire: [...REPORT, 'number'],
+  death: ['time', 'x', 'y', 'vx', 'vy', 'angle', 'seed', 'cause', 'owner', 'number'],
+  pilot: ['name', 'look', 'score'],
+  ping: ['time'],
+  pong: ['time', 'received'],
+};
+
+/** A value as it will arrive. */
+export function told(field, value) {
+  return FIELDS[field].told(value);
+}
+
+/** A message, rounded to what is worth telling. */
+export function write(msgtype, values) {
+  const fields = MESSAGES[msgtype].map(field => told(field, values[field]));
+  return `${msgtype} ${JSON.stringify([1, ...fields])}`;
+}
+
+/** The fields of a message by name, or null if it is anything but what it should be. */
+export function read(msgtype, data) {
+  if (typeof data !== 'string' || data.length > LONGEST) return null;
+  let values;
+  try {
+    values = JSON.parse(data);
+  } catch {
+    return null;
+  }
+  const fields = MESSAGES[msgtype];
+  if (!Array.isArray(values) || values.length !== fields.length + 1 || values[0] !== 1) return null;
+  if (!fields.every((field, i) => FIELDS[field].valid(values[i + 1]))) return null;
+  return Object.fromEntries(fields.map((field, i) => [field, values[i + 1]]));
+}
