@@ -65,7 +65,7 @@ export class Panels {
   /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
   askName() {
     $('#name').show();
-    $('#sky').focus({ preventScroll: true });
+    document.activeElement.blur();
   }
 
   toggleTiming() {

@@ -219,7 +219,7 @@ export class World {
     } while (--tries && this.#crowded(ship));
     ship.angle = Math.atan2(ship.vy, ship.vx);
     ship.state = 'flying';
-    ship.jumpAt = this.time + this.rules.recharge;
+    if (ship.jumped) ship.jumpAt = this.time + this.rules.recharge;
     this.#note('returned', ship);
     if (this.random() < ship.jumped * this.rules.risk) this.#destroy(ship, 'hyperspace');
   }
