@@ -64,8 +64,10 @@ export class Panels {
 
   /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
   askName() {
-    $('#name').show();
-    document.activeElement.blur();
+    const dialog = $('#name');
+    dialog.inert = true;  // or it would take the focus
+    dialog.show();
+    dialog.inert = false;
   }
 
   toggleTiming() {
@@ -150,7 +152,9 @@ export class Panels {
 
   #prepareName() {
     $('#name form').onsubmit = () => this.#rename($('#first-name').value);
-    $('#name').onkeydown = ({ key }) => key === 'Escape' && $('#name').close();  // only a modal one does so itself
+    $('#name').onkeydown = ({ key }) => {
+      if (key === 'Escape') $('#name').close();  // only a modal one does so itself
+    };
   }
 
   // ---- Invite ----
