@@ -83,7 +83,7 @@ export class WebSocketRelay {
   send(message, target = '*') {
     const binary = message instanceof Uint8Array;
     const text = `${target} ${binary ? ASCII.decode(message.subarray(0, 5)) : message}`;
-    if (this.id === null || !SENDABLE.test(text)) return false;
+    if (this.id === null || this.#socket.readyState !== WebSocket.OPEN || !SENDABLE.test(text)) return false;
     this.#socket.send(binary ? new Blob([`${target} `, message]) : text);
     return true;
   }
