@@ -8,6 +8,7 @@ help() {
     cat <<'TEXT'
 ./build.sh run [ARGS]   start the relay, as `java Relay.java ARGS` does, with whatever JDK 21+ there is
 ./build.sh test [NAME]  run the tests, or one group of them (needs Maven, which fetches JUnit once)
+./build.sh bench        measure what a frame of the game costs, in a Chromium of this machine
 ./build.sh echo PORT    start a bare WebSocket echo endpoint, for the Autobahn test suite
 ./build.sh jar          make build/relay.jar, which starts faster and needs only a JRE
 ./build.sh jdk          print the folder of the JDK that all of these use
@@ -82,13 +83,23 @@ run() {
     exec "$JAVA_HOME/bin/java" Relay.java "$@"
 }
 
+# Runs JUnit with these options.
+junit() {
+    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' org.junit.platform.console.ConsoleLauncher execute \
+        --disable-banner --disable-ansi-colors "$@"
+}
+
 test() {
     compile_tests
     fetch_axe
     local select=(--scan-classpath build/test-classes)
     [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
-    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' org.junit.platform.console.ConsoleLauncher execute \
-        "${select[@]}" --exclude-tag bench --disable-banner --disable-ansi-colors --details "${DETAILS:-tree}"
+    junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}"
+}
+
+bench() {
+    compile_tests
+    junit --scan-classpath build/test-classes --include-tag bench --details none
 }
 
 echo_() {
@@ -115,7 +126,7 @@ clean() {
 command=${1:-help}
 [ $# -gt 0 ] && shift
 case $command in
-    run | test | jar | jdk | clean | help) "$command" "$@" ;;
+    run | test | bench | jar | jdk | clean | help) "$command" "$@" ;;
     echo) echo_ "$@" ;;
     *) echo "build.sh: there is no command '$command'" >&2; help >&2; exit 2 ;;
 esac

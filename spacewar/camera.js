@@ -16,6 +16,15 @@ const ZOOMS = [0.3, 4];
 const FAR = 1_500;        // px, how far one can look away from what the camera follows
 const LEAP = 60;          // px in one frame: no motion but another place, to go over to softly
 
+/** Where in the world a body is to be drawn: `lead` ms ahead and, if it is a ship, with its correction. */
+export function drawnX({ x, dx = 0, vx }, lead) {
+  return x + dx + vx * lead;
+}
+
+export function drawnY({ y, dy = 0, vy }, lead) {
+  return y + dy + vy * lead;
+}
+
 export class Camera {
   x = 0; y = 0; scale = 1;             // the point of the world in the middle, css px for a px
   width = 1; height = 1; bottom = 0;   // of the screen, and how much of it is covered by the pads
@@ -29,11 +38,11 @@ export class Camera {
 
   /** Where a point of the world is on the screen. */
   toX(x) {
-    return this.width / 2 + (x - this.x) * this.scale;
+    return this.#middleX + (x - this.x) * this.scale;
   }
 
   toY(y) {
-    return (this.height - this.bottom) / 2 + (y - this.y) * this.scale;
+    return this.#middleY + (y - this.y) * this.scale;
   }
 
   /** Whether a point of the screen, or what reaches `margin` around it, can be seen. */
@@ -42,12 +51,12 @@ export class Camera {
   }
 
   /** Closer or farther by a factor; the point at x, y on the screen stays where it is. */
-  zoom(factor, x = this.width / 2, y = (this.height - this.bottom) / 2) {
-    const before = 1 / this.#goal();
+  zoom(factor, x = this.#middleX, y = this.#middleY) {
+    const before = 1 / this.#goal;
     this.#zoom = Math.min(ZOOMS[1], Math.max(ZOOMS[0], this.#zoom * factor));
-    const change = before - 1 / this.#goal();
-    this.#pan.x = limit(this.#pan.x + (x - this.width / 2) * change);
-    this.#pan.y = limit(this.#pan.y + (y - (this.height - this.bottom) / 2) * change);
+    const change = before - 1 / this.#goal;
+    this.#pan.x = limit(this.#pan.x + (x - this.#middleX) * change);
+    this.#pan.y = limit(this.#pan.y + (y - this.#middleY) * change);
   }
 
   track(id) {
@@ -65,7 +74,7 @@ export class Camera {
     const ease = this.#settled && !still ? 1 - Math.exp(-dt / EASE) : 1;
     this.#settled = true;
     // Eased by its inverse, like the pan: then the point under the pointer stays there on the way, too.
-    this.scale = 1 / (1 / this.scale + (1 / this.#goal() - 1 / this.scale) * ease);
+    this.scale = 1 / (1 / this.scale + (1 / this.#goal - 1 / this.scale) * ease);
     this.#aim(ships, me, lead);
     for (const axis of AXES) {
       this.#offset[axis] *= 1 - ease;
@@ -74,22 +83,31 @@ export class Camera {
     }
   }
 
-  #goal() {
-    return this.#zoom * Math.max(LEAST, Math.min(this.width, this.height - this.bottom) / (2 * REACH));
+  /** The middle of what the pads leave of the screen. */
+  get #middleX() {
+    return this.width / 2;
+  }
+
+  get #middleY() {
+    return (this.height - this.bottom) / 2;
+  }
+
+  /** The scale to come to. */
+  get #goal() {
+    return this.#zoom * Math.max(LEAST, Math.min(this.#middleX, this.#middleY) / REACH);
   }
 
   #aim(ships, me, lead) {
+    if (!ships.has(this.tracked)) this.tracked = null;      // left; a later ship may have its id
     const ship = ships.get(this.tracked) ?? me;
-    // A ship that is gone for a moment is waited for where it was.
-    if (ship && ship.state !== 'flying' && ship.state !== 'observing') return;
     const { x, y } = this.#anchor;
-    if (!ship || ship.state === 'observing') this.#anchor.x = this.#anchor.y = 0;
-    else {
-      const shipX = ship.x + ship.dx + ship.vx * lead;
-      const shipY = ship.y + ship.dy + ship.vy * lead;
-      const whole = ship.id === this.tracked;
-      this.#anchor.x = whole ? shipX : beyond(shipX, (this.width / 2 - MARGIN) / this.scale);
-      this.#anchor.y = whole ? shipY : beyond(shipY, ((this.height - this.bottom) / 2 - MARGIN) / this.scale);
+    if (ship.state === 'observing') this.#anchor.x = this.#anchor.y = 0;
+    else if (ship.state === 'flying') {      // one that is gone for a moment is waited for where it was
+      const shipX = drawnX(ship, lead);
+      const shipY = drawnY(ship, lead);
+      const whole = this.tracked !== null;
+      this.#anchor.x = whole ? shipX : beyond(shipX, (this.#middleX - MARGIN) / this.scale);
+      this.#anchor.y = whole ? shipY : beyond(shipY, (this.#middleY - MARGIN) / this.scale);
     }
     if (Math.abs(this.#anchor.x - x) + Math.abs(this.#anchor.y - y) > LEAP) {
       this.#offset.x += x - this.#anchor.x;

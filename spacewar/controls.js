@@ -97,15 +97,16 @@ export class Controls {
     this.#settings = settings;
     canvas.style.touchAction = 'none';
     pads.classList.add('pads');
+    pads.classList.toggle('touched', matchMedia('(pointer: coarse)').matches);  // elsewhere with the first touch
     pads.replaceChildren(...Object.keys(PADS).map(pad));
 
     this.#on(globalThis, 'keydown', this.#keydown);
     this.#on(globalThis, 'keyup', ({ code }) => this.#lift(code));
     this.#on(globalThis, 'keydown pointerdown pointerup touchend', this.#wake, { capture: true });
     // The browser's menu over the page hears the keyup; that of a long press on a pad does not open.
-    this.#on(globalThis, 'blur contextmenu', event => event.defaultPrevented || this.release());
-    this.#on(document, 'visibilitychange', () => document.hidden && this.release());
-    this.#on(document, 'focusin', ({ target }) => takesKeys(target) && this.release());
+    this.#on(globalThis, 'blur contextmenu', event => { if (!event.defaultPrevented) this.release(); });
+    this.#on(document, 'visibilitychange', () => { if (document.hidden) this.release(); });
+    this.#on(document, 'focusin', ({ target }) => { if (takesKeys(target)) this.release(); });
 
     this.#on(pads, 'pointerdown', this.#padDown);
     this.#on(pads, 'click', this.#padClick);
@@ -298,8 +299,8 @@ export class Controls {
       return this.#lift(source);
     }
     this.#buttons.add(source);
-    if (ACTIONS.find(action => action.id === id).steering) this.#press(source, id);
-    else this.oncommand?.(id);
+    if (!ACTIONS.find(action => action.id === id).steering) this.oncommand?.(id);
+    else if (!isDialogOpen()) this.#press(source, id);
   }
 }
 
@@ -314,8 +315,12 @@ function gamepads() {
 
 /** Whether what is typed is meant for something on the page: a field, or a dialog. */
 function takesKeys(target) {
-  return Boolean(target.closest?.('input, textarea, select, dialog, [contenteditable]')
-    || document.querySelector('dialog:modal'));
+  return isDialogOpen() || Boolean(target.closest?.('input, textarea, select, dialog, [contenteditable]'));
+}
+
+/** Whether a dialog has the page to itself. */
+function isDialogOpen() {
+  return document.querySelector('dialog:modal') !== null;
 }
 
 /** Whether a key operates the button or link that has the focus. */

@@ -97,8 +97,8 @@ function drawRing(context, { look }, x, y, radius, alpha, age) {
   stroke(context, colourOf(look), 1.3, 0.8 * alpha);
 }
 
-/** A number from 0 to below 1 that looks random. */
-function hash(a, b) {
+/** A number from 0 to below 1 that looks random, the same for the same two. */
+export function hash(a, b) {
   const n = Math.sin(a * 127.1 + b * 311.7) * 43758.5453;
   return n - Math.floor(n);
 }

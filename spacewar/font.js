@@ -61,7 +61,7 @@ export function traceText(path, text, x, y, size) {
   for (let i = 0; i < points.length; i += 2) {
     const px = x + points[i] * scale;
     const py = y + points[i + 1] * scale;
-    if (px !== px) pen = false;      // NaN: the beam is off on its way to the next stroke
+    if (Number.isNaN(px)) pen = false;      // the beam is off on its way to the next stroke
     else if (pen) path.lineTo(px, py);
     else {
       path.moveTo(px, py);

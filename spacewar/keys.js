@@ -48,7 +48,7 @@ export class KeyTable {
     this.#settings = settings;
     this.#onchange = onchange;
     table.addEventListener('keydown', event => this.#keydown(event));
-    table.addEventListener('keyup', event => event.code === this.#down && event.preventDefault());
+    table.addEventListener('keyup', event => { if (event.code === this.#down) event.preventDefault(); });
     table.addEventListener('focusout', () => this.#wait(null));
   }
 

@@ -11,38 +11,42 @@
 //
 // All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
 
-export const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
+import { LOOKS } from './world.js';
+
+const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
 const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
 const LONGEST = 300;   // characters of a message's data: what is longer is not even parsed
 
+const plain = valid => ({ valid, write: value => value, read: value => value });
+
 /** Numbers within ±limit, of which so many decimals are told. */
 const number = (limit, decimals) => ({
-  valid: value => typeof value === 'number' && Math.abs(value) <= limit,
-  told: value => Math.round(value * 10 ** decimals) / 10 ** decimals,
+  ...plain(value => typeof value === 'number' && Math.abs(value) <= limit),
+  write: value => Math.round(value * 10 ** decimals) / 10 ** decimals,
 });
 
 /** Whole numbers. */
 const count = (least, most) => ({
-  valid: value => Number.isInteger(value) && value >= least && value <= most,
-  told: value => Math.max(least, Math.min(most, value)),
+  ...plain(value => Number.isInteger(value) && value >= least && value <= most),
+  write: value => Math.max(least, Math.min(most, value)),
 });
 
-// What each field of a message may be, and how it is rounded.
+// What each field may be in a message, how it is written there and what it is read as.
 const time = number(1e13, 1);     // ms: three centuries, so any clock that ever counted up
 const place = number(4_000, 2);   // px
 const speed = number(2, 5);       // px/ms
 const FIELDS = {
   time, received: time, x: place, y: place, vx: speed, vy: speed,
   angle: number(1e6, 3),
-  state: count(0, STATES.length - 1),
+  state: { ...count(0, STATES.length - 1), write: state => STATES.indexOf(state), read: index => STATES[index] },
   turn: count(-1, 1),
-  burning: count(0, 1),
+  burning: { ...count(0, 1), write: Number, read: Boolean },
   number: count(0, 1e9),
   seed: count(0, 2 ** 31),
   owner: count(0, Number.MAX_SAFE_INTEGER),
-  cause: { valid: value => CAUSES.includes(value), told: value => value },
-  name: { valid: value => typeof value === 'string', told: value => value },
-  look: count(0, 63),
+  cause: plain(value => CAUSES.includes(value)),
+  name: plain(value => typeof value === 'string'),
+  look: count(0, LOOKS - 1),
   score: count(-99_999, 99_999),
 };
 
@@ -56,14 +60,14 @@ export const MESSAGES = {
   pong: ['time', 'received'],
 };
 
-/** A value as it will arrive. */
-export function told(field, value) {
-  return FIELDS[field].told(value);
+/** A time as it will arrive. */
+export function rounded(ms) {
+  return time.write(ms);
 }
 
 /** A message, rounded to what is worth telling. */
 export function write(msgtype, values) {
-  const fields = MESSAGES[msgtype].map(field => told(field, values[field]));
+  const fields = MESSAGES[msgtype].map(field => FIELDS[field].write(values[field]));
   return `${msgtype} ${JSON.stringify([1, ...fields])}`;
 }
 
@@ -79,5 +83,5 @@ export function read(msgtype, data) {
   const fields = MESSAGES[msgtype];
   if (!Array.isArray(values) || values.length !== fields.length + 1 || values[0] !== 1) return null;
   if (!fields.every((field, i) => FIELDS[field].valid(values[i + 1]))) return null;
-  return Object.fromEntries(fields.map((field, i) => [field, values[i + 1]]));
+  return Object.fromEntries(fields.map((field, i) => [field, FIELDS[field].read(values[i + 1])]));
 }

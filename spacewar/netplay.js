@@ -19,13 +19,11 @@
 // screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
 // from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
 
-import { PeerClock } from './clock.js';
-import { MESSAGES, STATES, read, told, write } from './messages.js';
-import { STEP, advance, fly } from './physics.js';
-import { cleanName } from './settings.js';
-import { AWAY, RELOAD, Ship } from './world.js';
-
-const COLOURS = 8;
+import { MESSAGES, read, rounded, write } from './messages.js';
+import { cleanName } from './names.js';
+import { Peer } from './peer.js';
+import { advance, fly, turned } from './physics.js';
+import { LOOKS } from './world.js';
 
 // When reports are due: ms since the last one.
 const CHANGED = 30;           // if turn or engine changed: in the same frame, but not in each
@@ -47,50 +45,9 @@ const LEAP = 200;             // px of difference from which on fading would loo
 const SILENT = 5_000;         // ms without a word after which a flying ship fades away
 const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
 
-// What is believed. All of it is more than an honest peer ever does.
-const RATE = 60 / 1_000;      // messages per ms from one peer ...
-const BURST = 120;            // ... and how many at once, as after a stall of the network
-const EARLY = 600;            // ms that shots may come closer together than they were fired
+// What is believed, beside what peer.js says.
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
 const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
-
-/** What we know of somebody else in the room. */
-class Peer {
-  clock = new PeerClock();
-  heardAt = -Infinity;   // these four on our clock
-  welcomeAt;
-  pingAt;
-  diedAt = -Infinity;
-  saidAt = -Infinity;    // time of the newest state of its ship, on the peer's clock
-  alive = false;         // whether it has been about since it last died
-  shots = 0;             // number of its latest shot
-  pings = 0;
-  #loadedAt = 0;         // when its gun is loaded again, if it fires no faster than it may
-  #allowance = BURST;    // messages
-  #allowedAt;
-
-  constructor(id, now) {
-    this.id = id;
-    this.ship = new Ship(id, `pilot ${id}`, id % 64, { remote: true });
-    this.welcomeAt = this.pingAt = this.#allowedAt = now;
-  }
-
-  /** Counts a message; false if they are too many. This is all that a flood costs. */
-  mayTalk(now) {
-    this.#allowance = Math.min(BURST, this.#allowance + (now - this.#allowedAt) * RATE);
-    this.#allowedAt = now;
-    if (this.#allowance < 1) return false;
-    this.#allowance--;
-    return true;
-  }
-
-  /** Counts a shot; false if it can't have reloaded, however unevenly its shots arrive. */
-  mayFire(now) {
-    if (now < this.#loadedAt - EARLY) return false;
-    this.#loadedAt = Math.max(now, this.#loadedAt) + RELOAD;
-    return true;
-  }
-}
 
 export class Netplay {
   link = 'connecting';   // or 'relay' or 'offline'; for reading only, like self
@@ -102,9 +59,10 @@ export class Netplay {
   #peers = new Map();    // by id
   #now;                  // the clock for which the world's positions hold, ...
   #worldTime;            // ... when its own time was this
-  #told = {};            // state, turn and burning of our ship as last reported
-  #toldAt = -Infinity;
-  #toldPilot = '';       // the message itself
+  #told = {};            // our ship as last reported, ...
+  #toldAt = -Infinity;   // ... when, by the clock, ...
+  #toldPilot = {};       // ... and the name, look and score last told to all
+  #welcomeUntil = -Infinity;  // when newcomers know enough of us
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
 
@@ -139,19 +97,25 @@ export class Netplay {
     this.self = null;
   }
 
-  /** In the room, perhaps again: then with other ids. Each peer is announced next, and welcomed. */
+  /**
+   * In the room, perhaps again: then all ids are new ones, what still flies is nobody's, and nobody
+   * has been told anything. Each peer is announced next, and welcomed.
+   */
   #enter(id) {
-    for (const peer of this.#peers.keys()) this.#forget(peer);
+    for (const body of [...this.#world.missiles, ...this.#world.debris]) if (body.owner > 0) body.owner = null;
     this.self = id;
+    this.#told = {};
+    this.#toldPilot = {};
     this.#settleAt = this.#clock() + SETTLING;
   }
 
   /** Whoever is new to us does not know us either. */
   #welcome(id) {
-    if (this.#peers.has(id)) return;
-    this.#peers.set(id, new Peer(id, this.#clock()));
-    this.#relay.send(this.#pilot(), id);
-    this.#relay.send(this.#report(), id);
+    const clock = this.#clock();
+    this.#peers.set(id, new Peer(id, clock));
+    this.#welcomeUntil = clock + WELCOME;
+    this.#relay.send(write('pilot', this.#me), id);
+    this.#relay.send(write('report', this.#state()), id);
   }
 
   #forget(id) {
@@ -168,8 +132,7 @@ export class Netplay {
     this.#worldTime = this.#world.time;
     if (this.self === null) return;
     this.#settle(clock);
-    const pilot = this.#pilot();
-    if (pilot !== this.#toldPilot && this.#relay.send(pilot)) this.#toldPilot = pilot;
+    if (this.#isPilotNew()) this.#tellPilot();
     if (this.#isReportDue(clock)) this.#tellReport(clock);
     for (const peer of this.#peers.values()) this.#ping(peer, clock);
   }
@@ -181,57 +144,59 @@ export class Netplay {
     if (type === 'destroyed') this.#tellDeath(event);
   }
 
-  /** Our name or look was chosen anew. (That it is told, like a new score, update() sees to.) */
-  introduce() {
+  /** Our look was set to the chosen one: if that was taken when we came, we keep the free one we were given. */
+  recolour() {
     if (this.#me.look === this.#swap?.from) this.#me.look = this.#swap.to;
   }
 
-  #pilot() {
-    return write('pilot', this.#me);
+  #isPilotNew() {
+    const { name, look, score } = this.#me;
+    const told = this.#toldPilot;
+    return name !== told.name || look !== told.look || score !== told.score;
   }
 
-  /** Where our ship is and what it does, in the words of messages. */
+  #tellPilot() {
+    const { name, look, score } = this.#me;
+    if (this.#relay.send(write('pilot', this.#me))) this.#toldPilot = { name, look, score };
+  }
+
+  /** Where our ship is and what it does. */
   #state() {
-    const { state, turn, burning, ...ship } = this.#me;
+    const { state, turn, burning } = this.#me;
     const flying = state === 'flying';
-    const steering = { turn: flying ? turn : 0, burning: Number(flying && burning) };
-    return { ...aside(ship), ...steering, state: STATES.indexOf(state) };
-  }
-
-  #report() {
-    return write('report', { ...this.#state(), time: this.#now });
+    return { ...motionOf(this.#me), time: this.#now, state, turn: flying ? turn : 0, burning: flying && burning };
   }
 
   #isReportDue(clock) {
-    const { state, turn, burning, x, y } = this.#state();
+    const { state, turn, burning, x, y } = this.#me;
     if (state !== this.#told.state) return true;
     if (this.#relay.buffered > BACKLOG) return false;
     const since = clock - this.#toldAt;
+    if (state !== 'flying') return since >= COASTING;
     if (turn !== this.#told.turn || burning !== this.#told.burning) return since >= CHANGED;
-    if (STATES[state] !== 'flying') return since >= COASTING;
     if (turn || burning) return since >= MANOEUVRING;
-    const newcomers = [...this.#peers.values()].some(({ welcomeAt }) => clock - welcomeAt < WELCOME);
-    return since >= (newcomers || Math.hypot(x, y) < NEAR ? NEAR_SUN : COASTING);
+    return since >= (clock < this.#welcomeUntil || Math.hypot(x, y) < NEAR ? NEAR_SUN : COASTING);
   }
 
   #tellReport(clock) {
-    if (!this.#relay.send(this.#report())) return;
-    this.#told = this.#state();
+    const state = this.#state();
+    if (!this.#relay.send(write('report', state))) return;
+    this.#told = state;
     this.#toldAt = clock;
   }
 
   /** The missile may be some steps old already: the shot is told for when and where it was fired. */
   #tellShot({ number, age }) {
     const ship = { ...this.#me };
-    carry(ship, -age);
+    advance(ship, -age, fly);
     const time = this.#timeOf(this.#world.time - age);
-    this.#relay.send(write('fire', { ...this.#state(), ...aside(ship), state: 0, time, number }));
+    this.#relay.send(write('fire', { ...this.#state(), ...motionOf(ship), state: 'flying', time, number }));
   }
 
-  #tellDeath({ seed, cause, owner, number }) {
+  #tellDeath({ at, seed, cause, owner, number }) {
     const shooter = owner === this.#me.id ? this.self : Math.max(0, owner);  // practice ships are nobody
-    const time = this.#timeOf(this.#me.until - AWAY);
-    this.#relay.send(write('death', { ...aside(this.#me), time, seed, cause, owner: shooter, number }));
+    const time = this.#timeOf(at);
+    this.#relay.send(write('death', { ...motionOf(this.#me), time, seed, cause, owner: shooter, number }));
   }
 
   /** The clock when the world's time is or was this. */
@@ -242,12 +207,12 @@ export class Netplay {
   #ping(peer, clock) {
     if (clock < peer.pingAt || this.#relay.buffered > BACKLOG) return;
     peer.pingAt = clock + (++peer.pings < FIRST_PINGS ? FIRST_PING : PING);
-    const time = told('time', this.#clock());
+    const time = rounded(this.#clock());
     peer.clock.ping(time);
     this.#relay.send(write('ping', { time }), peer.id);
   }
 
-  /** Once after joining: who came later takes the next free colour, if somebody looks the same. */
+  /** Once after joining: who came later, by the ids, takes the next free colour if somebody looks the same. */
   #settle(clock) {
     if (clock < this.#settleAt) return;
     this.#settleAt = Infinity;
@@ -255,11 +220,12 @@ export class Netplay {
     const taken = new Set(others.map(({ ship }) => ship.look));
     const { look } = this.#me;
     if (!others.some(({ id, ship }) => id < this.self && ship.look === look)) return;
-    for (let colour = 1; colour < COLOURS; colour++) {
-      const to = (look + 8 * colour) % 64;
+    for (let to = (look + 8) % LOOKS; to !== look; to = (to + 8) % LOOKS) {
       if (taken.has(to)) continue;
-      this.#swap = { from: look, to };
-      return this.introduce();
+      const from = look === this.#swap?.to ? this.#swap.from : look;
+      this.#swap = { from, to };
+      this.#me.look = to;
+      return;
     }
   }
 
@@ -270,32 +236,37 @@ export class Netplay {
     const peer = this.#peers.get(id);
     if (!peer?.mayTalk(clock)) return;
     const message = read(msgtype, data);
-    if (message) this.#heard[msgtype](peer, message, clock);
+    if (!message) return;
+    peer.heardAt = clock;
+    this.#heard[msgtype](peer, message, clock);
   }
 
   #heard = {
-    report: (peer, message, clock) => {
-      this.#meet(peer, clock);
+    /** A ship enters with its name: until it has told that, it neither fires nor dies here. */
+    pilot: ({ id, ship }, { name, look, score }) => {
+      Object.assign(ship, { name: cleanName(name) || `pilot ${id}`, look, score });
+      if (!this.#isHere(ship)) this.#world.add(ship);
+    },
+
+    report: (peer, message) => {
       if (message.time >= peer.saidAt) this.#set(peer, message);
     },
 
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
-      if (STATES[message.state] !== 'flying' || message.number <= shots || clock - diedAt < DEAD) return;
-      if (!peer.mayFire(clock)) return;
+      if (!this.#isHere(ship) || message.state !== 'flying') return;
+      if (message.number <= shots || clock - diedAt < DEAD || !peer.mayFire(clock)) return;
       peer.shots = message.number;
-      this.#meet(peer, clock);
       this.#makeRoom(ship);
       this.#relive(peer, message, late => this.#world.shoot(ship, message.number, late));
     },
 
     death: (peer, message, clock) => {
       const { ship, alive, diedAt } = peer;
-      if (!alive || clock - diedAt < DEAD) return;
+      if (!this.#isHere(ship) || !alive || clock - diedAt < DEAD) return;
       const { seed, cause } = message;
       const owner = cause === 'missile' ? this.#shooter(message.owner) : null;
-      this.#meet(peer, clock);
-      this.#relive(peer, { ...message, state: STATES.indexOf('exploded'), turn: 0, burning: 0 }, late => {
+      this.#relive(peer, { ...message, state: 'exploded', turn: 0, burning: false }, late => {
         // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
         const number = this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
         this.#world.explode(ship, seed, { cause, owner, number }, Math.max(0, late));
@@ -305,27 +276,21 @@ export class Netplay {
       if (owner === this.#me.id) this.#world.claim(this.#me, ship, message.number);
     },
 
-    pilot: (peer, { name, look, score }, clock) => {
-      Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look, score });
-      this.#meet(peer, clock);
-    },
-
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),
 
     pong: (peer, { time, received }, clock) => peer.clock.pong(time, received, clock),
   };
 
-  /** A peer enters the world with the first that it says of itself. */
-  #meet(peer, clock) {
-    peer.heardAt = clock;
-    if (!this.#world.ships.has(peer.id)) this.#world.add(peer.ship);
+  #isHere({ id }) {
+    return this.#world.ships.has(id);
   }
 
   /** How long ago, for our world, it was a time on a peer's clock; negative if it is still to come. */
   #late(peer, time) {
-    const late = this.#now - (time - peer.clock.skew);
-    // The future ends with our next frame. Beyond, or while the clock is unknown, a state simply holds.
-    return peer.clock.skew === null || late < -LATEST ? 0 : Math.min(late, LATEST);
+    const { skew } = peer.clock;
+    if (skew === null) return 0;             // nothing is known of its clock: a state simply holds
+    const late = this.#now - (time - skew);  // up to a frame less than 0, which our next frame makes good
+    return late < -LATEST ? 0 : Math.min(late, LATEST);
   }
 
   /** Sets a ship to the newest that its pilot said. */
@@ -335,24 +300,23 @@ export class Netplay {
     const wasFlying = ship.state === 'flying';
     const late = this.#late(peer, message.time);
     peer.saidAt = message.time;
-    Object.assign(ship, aside(message), {
-      state: STATES[message.state], turn: message.turn, burning: message.burning === 1, dx: 0, dy: 0, dangle: 0,
-    });
-    if (ship.state === 'observing') peer.alive = false;
-    if (ship.state === 'flying' || ship.state === 'hyperspace') peer.alive = true;
-    if (ship.state !== 'flying') return;
-    carry(ship, late);
+    const { state, turn, burning } = message;
+    Object.assign(ship, motionOf(message), { state, turn, burning, dx: 0, dy: 0, dangle: 0 });
+    if (state === 'observing') peer.alive = false;
+    if (state === 'flying' || state === 'hyperspace') peer.alive = true;
+    if (state !== 'flying') return;
+    advance(ship, late, fly);
     const [dx, dy] = [x - ship.x, y - ship.y];
     if (!wasFlying || Math.hypot(dx, dy) > LEAP) return;
-    Object.assign(ship, { dx, dy, dangle: wrap(angle - ship.angle) });
+    Object.assign(ship, { dx, dy, dangle: turned(angle - ship.angle) });
   }
 
   /** Does something with a ship as it was then, even if newer reports have come in the meantime. */
   #relive(peer, message, act) {
     const { ship } = peer;
     const { state, burning } = ship;
-    const present = { ...aside(ship), state, burning };
-    Object.assign(ship, aside(message));
+    const present = { ...motionOf(ship), state, burning };
+    Object.assign(ship, motionOf(message));
     act(this.#late(peer, message.time));
     Object.assign(ship, present);
     if (message.time >= peer.saidAt) this.#set(peer, message);
@@ -392,19 +356,7 @@ export class Netplay {
   }
 }
 
-/** The same direction, by less than half a turn. */
-function wrap(angle) {
-  return Math.atan2(Math.sin(angle), Math.cos(angle));
-}
-
 /** Where a ship is and how it moves. */
-function aside({ x, y, vx, vy, angle }) {
+function motionOf({ x, y, vx, vy, angle }) {
   return { x, y, vx, vy, angle };
-}
-
-/** Flies a ship on by any time, or back: a step of a negative time undoes one exactly. */
-function carry(ship, time) {
-  if (time >= 0) return advance(ship, time, fly);
-  for (; time < -STEP; time += STEP) fly(ship, -STEP);
-  fly(ship, time);
 }

@@ -9,17 +9,17 @@
 
 import { ACTIONS } from './controls.js';
 import { KeyTable, caps } from './keys.js';
+import { cleanName } from './names.js';
+import { STEP } from './physics.js';
 import { qr } from './qr.js';
-import { cleanName } from './settings.js';
-import { COLOURS, SHAPES, drawShip } from './ships.js';
-import { ARMED, AWAY, STEP } from './world.js';
+import { COLOUR_NAMES, SHAPES, drawShip } from './ships.js';
+import { ARMED, AWAY } from './world.js';
 
 const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
 const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
 const QR_MODULE = 4;      // ... this many css px
 const SHIP = 44;          // css px of a ship to choose
 const LOG = 20;           // lines kept for screen readers
-const COLOUR_NAMES = ['blue', 'amber', 'mint', 'pink', 'yellow', 'orange', 'lavender', 'white'];  // as in ships.js
 
 const $ = selector => document.querySelector(selector);
 
@@ -33,15 +33,16 @@ export class Panels {
   oncommand = null;   // (id): a button of the menu was pressed that stands for an action of controls.js
   onchange = null;    // (): the settings are other ones now, and saved
 
-  #settings; #rules; #address; #keys;
+  #settings; #rules; #room; #address; #keys;
   #told = null;       // the last line of the feed that was logged
   #shown = '';        // what the score board says
 
-  /** `room` is the address of the page, `rules` those of the world. */
-  constructor({ settings, room, rules }) {
+  /** `room` is the path of the room, `address` that of the page, `rules` are those of the world. */
+  constructor({ settings, room, address, rules }) {
     this.#settings = settings;
     this.#rules = rules;
-    this.#address = new URL(room, location.href);
+    this.#room = room;
+    this.#address = new URL(address);
     this.#address.hash = '';
     for (const dialog of document.querySelectorAll('dialog')) this.#prepare(dialog);
     for (const button of document.querySelectorAll('#buttons button')) {
@@ -75,15 +76,15 @@ export class Panels {
   }
 
   /**
-   * What is going on, a few times a second. `lines` are the feed's; `peers` a list of { ship, path, least,
-   * mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
+   * What is going on, a few times a second. `lines` are the feed's; `peers`, a function, gives a list of
+   * { ship, path, least, mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
   update({ ships, link, lines, peers }) {
     setText($('#link'), link);
     $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
     this.#showScores([...ships.values()]);
     this.#log(lines);
-    if (!$('#timing').hidden) this.#showTiming(peers);
+    if (!$('#timing').hidden) this.#showTiming(peers());
   }
 
   // ---- For those who do not see the sky ----
@@ -130,7 +131,7 @@ export class Panels {
       const beside = target === dialog && pressed === dialog && dialog.matches(':modal');
       if (beside || target.closest('[data-close]')) dialog.close();
     });
-    dialog.addEventListener('close', () => $('dialog:modal') || $('#sky').focus({ preventScroll: true }));
+    dialog.addEventListener('close', () => { if (!$('dialog:modal')) $('#sky').focus({ preventScroll: true }); });
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
@@ -161,7 +162,7 @@ export class Panels {
 
   #prepareInvite() {
     const [field, note] = [$('#address'), $('#copied')];
-    const { href, pathname, search, host, hostname } = this.#address;
+    const { href, host, hostname } = this.#address;
     field.value = href;
     field.onfocus = () => field.select();
     $('#copy').onclick = async () => setText(note, await copy(field));
@@ -170,11 +171,9 @@ export class Panels {
     $('#share').onclick = () => navigator.share(share).catch(() => { /* thought better of */ });
     $('#local').hidden = !/^(localhost|127\..*|\[::1\])$/.test(hostname);
     setText($('#local b'), hostname);
-    // The watcher joins the room by the path that the game uses.
-    const room = pathname.replace(/\/(index\.html)?$/, '') + search;
-    const watch = `watch.html?${new URLSearchParams({ room })}`;
+    const watch = `watch.html?${new URLSearchParams({ room: this.#room })}`;
     for (const link of document.querySelectorAll('[data-watch]')) link.href = watch;
-    $('#qr').setAttribute('aria-label', `QR code of ${host}${pathname}${search}`);
+    $('#qr').setAttribute('aria-label', `QR code of ${host}${this.#room}`);
   }
 
   #fillInvite() {
@@ -196,7 +195,7 @@ export class Panels {
       return make('label', {}, input, make('canvas'));
     });
     $('#shapes .looks').append(...looks('shape', SHAPES.map(({ name }) => name)));
-    $('#colours .looks').append(...looks('colour', COLOUR_NAMES.slice(0, COLOURS.length)));
+    $('#colours .looks').append(...looks('colour', COLOUR_NAMES));
     form.addEventListener('change', () => this.#read(form.elements));
     $('#settings').addEventListener('close', () => {
       this.#rename(form.elements.name.value);  // which Escape may leave without a change event

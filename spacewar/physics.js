@@ -10,13 +10,13 @@
 export const STEP = 4;           // ms; longer steps are no longer exact enough near the sun
 export const GM = 4;             // px³/ms², the pull of the sun
 export const THRUST = 4e-5;      // px/ms²
-export const TOP = 1;            // px/ms, a speed beyond which an engine gives no more
+const TOP = 1;                   // px/ms, a speed beyond which an engine gives no more
 export const TURN = 0.004;       // rad/ms
 export const SUN = 24;           // px, its radius: what comes closer is lost
 export const BOUNDARY = 1_000;   // px from the sun, where a soft pull back begins ...
 const SPRING = 1e-6;             // ... of this much per ms² for each px beyond
 
-/** Lets a body fall for dt ms, at most STEP. */
+/** Lets a body fall for dt ms: exact up to STEP, an estimate beyond. */
 export function fall(body, dt) {
   attract(body, dt / 2);
   drift(body, dt);
@@ -29,7 +29,7 @@ export function drift(body, dt) {
   body.y += body.vy * dt;
 }
 
-/** Moves a ship that steers as its turn and burning say for dt ms, at most STEP. */
+/** Moves a ship that steers as its turn and burning say for dt ms. */
 export function fly(ship, dt) {
   push(ship, dt / 2);
   ship.angle += ship.turn * TURN * dt;
@@ -37,9 +37,10 @@ export function fly(ship, dt) {
   push(ship, dt / 2);
 }
 
-/** Moves a body by any time, in steps. */
+/** Moves a body by any time, in steps; back, too, since a step of a negative time undoes one exactly. */
 export function advance(body, time, move = fall) {
-  for (; time > STEP; time -= STEP) move(body, STEP);
+  const step = time < 0 ? -STEP : STEP;
+  for (; Math.abs(time) > STEP; time -= step) move(body, step);
   move(body, time);
 }
 
@@ -73,4 +74,9 @@ export function orbit(body, r, phase, direction) {
 /** Per unit of mass, px²/ms², within the boundary; negative for those who will never leave. */
 export function energy({ x, y, vx, vy }) {
   return (vx * vx + vy * vy) / 2 - GM / Math.hypot(x, y);
+}
+
+/** An angle as a turn by at most half a circle. */
+export function turned(angle) {
+  return angle - 2 * Math.PI * Math.round(angle / (2 * Math.PI));
 }

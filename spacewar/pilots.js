@@ -9,8 +9,8 @@
 // then its hand trembles. It draws its numbers from the generator that it was given, so that the same
 // game makes the same moves.
 
-import { BOUNDARY, GM, SUN, TURN, drift, fall } from './physics.js';
-import { ARMED, HIT, MUZZLE, RELOAD, STEP } from './world.js';
+import { BOUNDARY, GM, STEP, SUN, TURN, drift, energy, fall, turned } from './physics.js';
+import { ARMED, HIT, MUZZLE, RELOAD } from './world.js';
 
 /** Of practice ships, in the order they come: drones, after the machines of Spacewar's first years. */
 export const NAMES = ['Drone PDP-1', 'Drone TX-0', 'Drone LINC'];
@@ -214,22 +214,17 @@ function meeting(ship, missile) {
 }
 
 /** Where a free fall leads: px from the sun now, at its nearest, its farthest, and if made round. */
-function path({ x, y, vx, vy }) {
+function path(ship) {
+  const { x, y, vx, vy } = ship;
   const r = Math.hypot(x, y);
   const spin = x * vy - y * vx;
-  const energy = (vx * vx + vy * vy) / 2 - GM / r;
   const round = spin * spin / GM;
-  const eccentricity = Math.sqrt(Math.max(0, 1 + 2 * energy * round / GM));
+  const eccentricity = Math.sqrt(Math.max(0, 1 + 2 * energy(ship) * round / GM));
   return {
     r, spin, round, outwards: (x * vx + y * vy) / r,
     nearest: round / (1 + eccentricity),
     farthest: eccentricity < 1 ? round / (1 - eccentricity) : Infinity,
   };
-}
-
-/** An angle as a turn by at most half a circle. */
-function turned(angle) {
-  return angle - 2 * Math.PI * Math.round(angle / (2 * Math.PI));
 }
 
 function copy({ x, y, vx, vy }, to) {

@@ -5,10 +5,10 @@
 // full, or somebody else's JSON. So every field has a default, is read on its own and only if it is
 // what it should be, and a choice that cannot be kept holds until the page is closed.
 
+import { cleanName } from './names.js';
+import { LOOKS } from './world.js';
+
 const KEY = 'spacewar';
-const LOOKS = 64;       // 8 shapes × 8 colours
-const NAME_LENGTH = 20; // characters, of which the longest still fits the score board of a phone
-const RAW_LENGTH = 200; // characters of a name looked at: peers send names of any length
 const KEYS_EACH = 4;    // keys for one action
 
 export class Settings {
@@ -37,18 +37,6 @@ export class Settings {
       this.#storage?.setItem(KEY, JSON.stringify(this));
     } catch { /* full or forbidden: they hold for this visit */ }
   }
-}
-
-/**
- * A name as it may be shown: one line, without control characters, characters that turn the text
- * around them or that nobody sees. '' if nothing is left, and for what is no string.
- */
-export function cleanName(text) {
-  if (typeof text !== 'string') return '';
-  const seen = text.slice(0, RAW_LENGTH).normalize('NFC')
-    .replace(/\s/g, ' ')
-    .replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
-  return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, NAME_LENGTH).join('').trim();
 }
 
 function ofBrowser() {

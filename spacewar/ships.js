@@ -2,15 +2,21 @@
 
 // What ships look like: eight shapes and eight colours, which together tell pilots apart, also those
 // who see few colours. A shape is a few polylines, x and y in turn, in px of the world: the nose points
-// along x, as a ship with angle 0 does, and nothing is farther than 14 px from its middle. The needle
+// along x, as a ship with angle 0 does, and nothing is farther than 15 px from its middle. The needle
 // and the wedge flew in 1962.
 
-const TAU = 2 * Math.PI;
-const PIECES = 6;       // that a ship breaks into, see world.js
+import { PIECES } from './world.js';
+
 const APART = 1_000;    // ms in which a piece of debris gets from its place in the ship to its true position
 
 /** Distinct to all common kinds of colour vision and on near-black, and light enough to be read as text. */
 export const COLOURS = ['#5cc8ff', '#ffb02e', '#3fe0a5', '#ff86c8', '#f4ec5a', '#ff7a45', '#8fa2ff', '#dfe9ea'];
+
+/** What they are called, in the same order. */
+export const COLOUR_NAMES = ['blue', 'amber', 'mint', 'pink', 'yellow', 'orange', 'lavender', 'white'];
+
+/** The beam itself, before the phosphor colours it. */
+export const CORE = '#dff1ff';
 
 /** A name, the strokes, and where on the x axis the flame of the engine begins. */
 export const SHAPES = [
@@ -33,24 +39,40 @@ export const SHAPES = [
     [7, -10, 12, -7, 12, 7, 7, 10, 5, 2.5, -8, 2.5, -12, 5, -12, -5, -8, -2.5, 5, -2.5, 7, -10]] },
 ];
 
-const WRECKS = SHAPES.map(shape => breakUp(shape.strokes));
+for (const shape of SHAPES) shape.wreck = breakUp(shape.strokes);
 
-/** The colour of a look. */
+// A look is the index of a shape + 8 × that of a colour.
+
+export function shapeOf(look) {
+  return SHAPES[look & 7];
+}
+
 export function colourOf(look) {
-  return COLOURS[look >> 3 & 7];
+  return COLOURS[look >> 3];
 }
 
 /** Adds the outline of a ship at x, y to the path that is being built; `scale` is pixels per px of the world. */
 export function traceShip(path, look, x, y, angle, scale) {
-  const { strokes } = SHAPES[look & 7];
-  const across = scale * Math.cos(angle);
-  const along = scale * Math.sin(angle);
-  for (const points of strokes) tracePoints(path, points, x, y, across, along);
+  const ahead = scale * Math.cos(angle);
+  const aside = scale * Math.sin(angle);
+  for (const points of shapeOf(look).strokes) tracePoints(path, points, x, y, ahead, aside);
+}
+
+/** Adds the flame of its engine, three tongues: with `flicker` from 0 to 1 the middle one grows, the others shrink. */
+export function traceFlame(path, look, x, y, angle, scale, flicker) {
+  const ahead = scale * Math.cos(angle);
+  const aside = scale * Math.sin(angle);
+  const from = shapeOf(look).tail - 2;
+  for (let tongue = -1; tongue <= 1; tongue++) {
+    const to = from - (tongue ? 8 - 4 * flicker : 9 + 8 * flicker);
+    path.moveTo(x + from * ahead - 2 * tongue * aside, y + from * aside + 2 * tongue * ahead);
+    path.lineTo(x + to * ahead - 0.6 * tongue * aside, y + to * aside + 0.6 * tongue * ahead);
+  }
 }
 
 /** Adds what is left of a ship, the piece of that number of the world's debris. */
 export function tracePiece(path, debris, x, y, angle, scale) {
-  const part = WRECKS[debris.look & 7][debris.piece % PIECES];
+  const part = shapeOf(debris.look).wreck[debris.piece];
   // A piece begins where it sat in the whole ship, and turns about its own middle.
   const start = debris.angle - debris.spin * debris.age;
   const apart = scale * Math.max(0, 1 - debris.age / APART);
@@ -59,22 +81,18 @@ export function tracePiece(path, debris, x, y, angle, scale) {
   tracePoints(path, part.points, x + cx, y + cy, scale * Math.cos(angle), scale * Math.sin(angle));
 }
 
-/** Draws a ship on any canvas, its nose up unless an angle is given; `size` is its length in pixels. */
-export function drawShip(context, look, x, y, size, { angle = -TAU / 4, width = size / 16 } = {}) {
+/** Draws a ship on any canvas, its nose up; `size` is its length in pixels. */
+export function drawShip(context, look, x, y, size) {
+  const width = size / 16;
   context.save();
   context.lineJoin = context.lineCap = 'round';
-  context.beginPath();
-  traceShip(context, look, x, y, angle, size / 26);
-  glow(context, colourOf(look), width);
-  context.restore();
-}
-
-/** Strokes the path as a beam would: a wide soft halo, a narrow coloured one and a core that is nearly white. */
-export function glow(context, colour, width) {
   context.globalCompositeOperation = 'lighter';
-  stroke(context, colour, width * 4.5, 0.13);
-  stroke(context, colour, width * 1.6, 0.72);
+  context.beginPath();
+  traceShip(context, look, x, y, -Math.PI / 2, size / 26);
+  stroke(context, colourOf(look), width * 4.5, 0.13);
+  stroke(context, colourOf(look), width * 1.6, 0.72);
   stroke(context, CORE, width * 0.7, 0.42);
+  context.restore();
 }
 
 /** One pass of the beam. */
@@ -85,13 +103,11 @@ export function stroke(context, colour, width, alpha) {
   context.stroke();
 }
 
-/** The beam itself, before the phosphor colours it. */
-export const CORE = '#dff1ff';
-
-function tracePoints(path, points, x, y, across, along) {
+/** Adds a stroke, turned and scaled: `ahead` and `aside` are how far a px of its x axis goes along x and y. */
+function tracePoints(path, points, x, y, ahead, aside) {
   for (let i = 0; i < points.length; i += 2) {
-    const px = x + points[i] * across - points[i + 1] * along;
-    const py = y + points[i] * along + points[i + 1] * across;
+    const px = x + points[i] * ahead - points[i + 1] * aside;
+    const py = y + points[i] * aside + points[i + 1] * ahead;
     if (i) path.lineTo(px, py);
     else path.moveTo(px, py);
   }

@@ -6,8 +6,8 @@
 // of the sun is made once, with a little noise against the bands that so dark a gradient would show.
 
 import { BOUNDARY, SUN } from './physics.js';
+import { random } from './random.js';
 import { stroke } from './ships.js';
-import { random } from './world.js';
 
 const TAU = 2 * Math.PI;
 const DEPTHS = [          // stars per million css px², css px across, share of the camera's way, css px of drift per s
@@ -27,8 +27,10 @@ export class Sky {
     const chance = random(1962 + n);
     return Float32Array.from({ length: 3 * MOST }, (_, i) => i % 3 < 2 ? chance() : 0.7 + 0.6 * chance() ** 3);
   });
-  #circle = Float32Array.from({ length: 2 * DOTS },
-    (_, i) => BOUNDARY * Math.sin(TAU * ((i >> 1) / DOTS + i % 2 / 4)));      // sine and cosine in turn
+  #boundary = Float32Array.from({ length: 2 * DOTS }, (_, i) => {      // x and y in turn
+    const angle = TAU * Math.floor(i / 2) / DOTS;
+    return BOUNDARY * (i % 2 ? Math.sin(angle) : Math.cos(angle));
+  });
   #rays = Float32Array.from({ length: 3 * RAYS }, random(61));
   #glow = glowOf(GLOW);
   #fitting = null;        // the same in the size it is drawn ...
@@ -43,7 +45,8 @@ export class Sky {
   #drawStars(context, { x, y, width, height }, seconds, still) {
     context.globalCompositeOperation = 'source-over';
     context.globalAlpha = 1;
-    DEPTHS.forEach(({ density, size, colour, share, drift }, n) => {
+    for (let n = 0; n < DEPTHS.length; n++) {
+      const { density, size, colour, share, drift } = DEPTHS[n];
       const stars = this.#stars[n];
       const count = 3 * Math.min(MOST, Math.round(density * width * height / 1e6));
       const left = (still ? 0 : x * share) + drift * seconds;
@@ -54,14 +57,14 @@ export class Sky {
         context.fillRect(wrap(stars[i] * (width + 4) - left, width + 4) - 2,
           wrap(stars[i + 1] * (height + 4) - top, height + 4) - 2, across, across);
       }
-    });
+    }
   }
 
   #drawBoundary(context, camera) {
     context.fillStyle = '#4d6f6c';
     for (let i = 0; i < 2 * DOTS; i += 2) {
-      const x = camera.toX(this.#circle[i]);
-      const y = camera.toY(this.#circle[i + 1]);
+      const x = camera.toX(this.#boundary[i]);
+      const y = camera.toY(this.#boundary[i + 1]);
       if (camera.sees(x, y)) context.fillRect(x - 0.7, y - 0.7, 1.4, 1.4);
     }
   }
@@ -104,8 +107,9 @@ export class Sky {
     if (size !== this.#size) this.#size = size;      // zooming: not worth keeping
     else if (this.#fitting?.width !== size) this.#fitting = resized(this.#glow, size);
     const picture = this.#fitting?.width === size ? this.#fitting : this.#glow;
-    const snap = value => Math.round(value * ratio) / ratio;
-    context.drawImage(picture, snap(x - radius), snap(y - radius), size / ratio, size / ratio);
+    const left = Math.round((x - radius) * ratio) / ratio;      // whole pixels
+    const top = Math.round((y - radius) * ratio) / ratio;
+    context.drawImage(picture, left, top, size / ratio, size / ratio);
   }
 }
 

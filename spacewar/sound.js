@@ -10,7 +10,7 @@
 // Speakers jump, and click, when a gain does. So every layer rises from 0 and falls back to 0, the engine
 // always runs and is turned up and down, and to mute is to turn the master down, each over some ms.
 
-import { random } from './world.js';
+import { random } from './random.js';
 
 // Points are [s since the start, value]. `pitch`, in Hz, is a wave's or that of the noise's low-pass and
 // glides exponentially, as ears hear it; `gain` goes in straight lines from 0 and back to 0.

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 
-// Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read
-// on: physics.js and world.js are the game itself, netplay.js makes it one game for all who opened
-// this address, view.js draws it, and the rest is what a person sees, hears and touches.
+// Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
+// from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
+// some of them. netplay.js makes the worlds of all who opened this address one, in the words of
+// messages.js, with what peer.js believes of each, on the time of clock.js, through ws-relay.js. view.js
+// draws (camera, sky, trails, effects and hud; ships.js and font.js are its pens), controls.js listens,
+// sound.js plays, feed.js tells, and panels.js is the rest of the page.
 
 import { Controls } from './controls.js';
 import { Feed } from './feed.js';
 import { Netplay } from './netplay.js';
 import { Panels } from './panels.js';
+import { STEP } from './physics.js';
 import { NAMES, Pilot } from './pilots.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
 import { View } from './view.js';
-import { RULES, STEP, Ship, World } from './world.js';
+import { LOOKS, RULES, Ship, World } from './world.js';
 import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
-const UNSEEN = 1_000;    // ms between turns of a hidden page; browsers may stretch that to a minute
+const UNSEEN = 1_000;    // ms between turns of a page without frames; browsers may stretch that to a minute
 const EARSHOT = 800;     // px at which others are at their faintest
 const PANELS = 250;      // ms between updates of what is no canvas
 
@@ -36,12 +40,12 @@ class Game {
   controls = new Controls({
     canvas: document.querySelector('#sky'), pads: document.querySelector('#pads'), settings: this.settings,
   });
-  panels = new Panels({ settings: this.settings, room: location.href, rules: this.world.rules });
+  panels = new Panels({ settings: this.settings, room, address: location.href, rules: this.world.rules });
 
   frames = 0;
   fps = 60;              // smoothed
   #began = performance.now();  // when world.time was 0, had no time been lost
-  #drawn = this.#began;
+  #drawn = this.#began;        // when the latest frame was
   #pilots = [];          // of the practice ships
   #aloneSince = -Infinity;
   #practising = false;
@@ -57,7 +61,7 @@ class Game {
     this.panels.oncommand = this.controls.oncommand;
     this.panels.onchange = () => this.#apply();
     document.addEventListener('visibilitychange', () => this.#tick(performance.now()));
-    setInterval(() => document.hidden && this.#tick(performance.now()), UNSEEN);
+    setInterval(() => performance.now() - this.#drawn > UNSEEN / 2 && this.#tick(performance.now()), UNSEEN);
     this.#apply();
     this.world.launch(this.me);
     if (!this.settings.name) this.panels.askName();
@@ -67,15 +71,14 @@ class Game {
   /** What is going on, as plain data: positions as drawn, which hold at `now` (performance.now()). */
   inspect() {
     const { world, me, netplay, frames, fps } = this;
-    const id = ship => ship === me ? netplay.self ?? 0 : ship.id;
-    const owner = missile => missile.owner === 0 ? id(me) : missile.owner;
+    const idOf = id => id === me.id ? netplay.self ?? 0 : id;
     return {
       now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
-        id: id(ship), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
+        id: idOf(ship.id), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
         x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
       })),
-      missiles: world.missiles.map(({ x, y, vx, vy, age, ...missile }) => ({ owner: owner(missile), x, y, vx, vy, age })),
+      missiles: world.missiles.map(({ owner, x, y, vx, vy, age }) => ({ owner: idOf(owner), x, y, vx, vy, age })),
       peers: netplay.peers.map(({ id, path, rtt, skew }) => ({ id, path, rtt, skew })),
     };
   }
@@ -91,9 +94,15 @@ class Game {
     return false;
   }
 
-  /** Whether time stands still: only where that keeps nobody else waiting. */
+  /** Whether nobody else is here, not even to watch. */
+  get #alone() {
+    for (const { remote } of this.world.ships.values()) if (remote) return false;
+    return true;
+  }
+
+  /** Whether time stands still: where others see us, a pause can only be to observe. */
   get #frozen() {
-    return this.#paused && !this.#company;
+    return this.#paused && this.#alone;
   }
 
   #frame = now => {
@@ -105,7 +114,7 @@ class Game {
     this.#draw(now);
   };
 
-  /** Everything but drawing, which a hidden page does too, once a second at most: it gets no frames. */
+  /** Everything but drawing. A page that gets no frames does this too, once a second at most. */
   #tick(now) {
     this.#attend();
     this.#practise(now);
@@ -117,12 +126,12 @@ class Game {
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
-    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: netplay.peers });
+    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: () => netplay.peers });
   }
 
   /** Our ship is in the sky while we look at it. */
   #attend() {
-    const away = this.#watching || document.hidden || (this.#paused && this.#company);
+    const away = this.#watching || document.hidden || (this.#paused && !this.#alone);
     if (away === (this.me.state === 'observing')) return;
     if (away) this.world.observe(this.me);
     else this.world.resume(this.me);
@@ -143,7 +152,7 @@ class Game {
   }
 
   #practiceShip(index) {
-    const look = (this.settings.look + 9 * (index + 1)) % 64;
+    const look = (this.settings.look + 9 * (index + 1)) % LOOKS;
     const ship = this.world.add(new Ship(-1 - index, NAMES[index], look, { bot: true }));
     this.world.launch(ship);
     return new Pilot(ship, this.world.random);
@@ -154,8 +163,9 @@ class Game {
     const lost = this.#frozen ? late : late - CATCH_UP;
     if (lost > 0) this.#began += lost;
     if (lost > 0 && !this.#frozen) this.world.skip(lost);
-    // Between two steps nobody would obey; frozen, only commands count, also those of a gamepad.
-    if (this.#frozen || this.#now + STEP <= now) this.controls.steer(this.me);
+    // Between two steps nobody would obey. Frozen, nobody steers, but a gamepad's commands still count.
+    if (this.#frozen) this.controls.steer({});
+    else if (this.#now + STEP <= now) this.controls.steer(this.me);
     while (this.#now + STEP <= now) {
       for (const pilot of this.#pilots) pilot.steer(this.world);
       this.world.step();
@@ -169,11 +179,12 @@ class Game {
     if (!document.hidden) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
   }
 
-  #draw(time) {
+  #draw(now) {
     const { world, me, settings, feed } = this;
     this.view.draw({
-      world, me, time, lead: time - this.#now, names: settings.names, link: this.#link, lines: feed.lines,
-      paused: this.#paused, banner: this.#banner,
+      world, me, time: now,
+      lead: now - this.#now,   // ms that this frame is later than the latest step
+      names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
     });
   }
 
@@ -194,7 +205,7 @@ class Game {
     const { settings, me, sound } = this;
     Object.assign(me, { name: settings.name, look: settings.look });
     sound.muted = settings.muted;
-    this.netplay.introduce();
+    this.netplay.recolour();
   }
 
   #change(setting) {

@@ -9,6 +9,8 @@
 // age after the other, in as few strokes as there are bands. Where there was no body, the sample is NaN.
 // The trail of a body that is gone ages on until it is empty.
 
+import { drawnX, drawnY } from './camera.js';
+
 const EVERY = 40;           // ms of the world between samples
 const LENGTH = 48;          // samples kept of a ship ...
 const SHORT = 26;           // ... and drawn of a missile
@@ -53,8 +55,8 @@ export class Trails {
       this.#trails.push(trail);
     }
     const last = (this.#head + LENGTH - 1) % LENGTH;
-    const x = body.x + (body.dx ?? 0);
-    const y = body.y + (body.dy ?? 0);
+    const x = drawnX(body, 0);
+    const y = drawnY(body, 0);
     const leapt = Math.abs(x - trail.x[last]) + Math.abs(y - trail.y[last]) > LEAP;
     trail.x[this.#head] = there && !leapt ? x : NaN;
     trail.y[this.#head] = y;
@@ -104,7 +106,7 @@ export class Trails {
     for (; back <= last; back++) {
       const i = (this.#head + LENGTH - back) % LENGTH;
       const x = trail.x[i];
-      if (x !== x) pen = false;
+      if (Number.isNaN(x)) pen = false;
       else if (pen) context.lineTo(camera.toX(x), camera.toY(trail.y[i]));
       else {
         context.moveTo(camera.toX(x), camera.toY(trail.y[i]));
@@ -115,14 +117,14 @@ export class Trails {
 
   /** Whether the body can have flown to where it is since the latest sample. */
   #flew({ body, x, y }) {
-    return Math.abs(body.x - x[this.#head]) + Math.abs(body.y - y[this.#head]) < LEAP;
+    return Math.abs(drawnX(body, 0) - x[this.#head]) + Math.abs(drawnY(body, 0) - y[this.#head]) < LEAP;
   }
 
   /** Begins a trail at its body, but clear of its outline; returns which sample is the next. */
   #begin(context, camera, { body, length, x: xs, y: ys }, last, lead) {
     const clear = length === LENGTH ? CLEAR : 0;
-    const bodyX = body.x + (body.dx ?? 0) + body.vx * lead;
-    const bodyY = body.y + (body.dy ?? 0) + body.vy * lead;
+    const bodyX = drawnX(body, lead);
+    const bodyY = drawnY(body, lead);
     let x = bodyX;
     let y = bodyY;
     let away = 0;
@@ -130,10 +132,11 @@ export class Trails {
     for (; clear && back <= last; back++) {
       const i = (this.#head + LENGTH - back) % LENGTH;
       const next = Math.hypot(xs[i] - bodyX, ys[i] - bodyY);
-      if (!(next < clear)) {
-        const share = next > clear ? (clear - away) / (next - away) : 0;      // 0: NaN, there is no more
-        x += (xs[i] - x || 0) * share;
-        y += (ys[i] - y || 0) * share;
+      if (Number.isNaN(next)) break;
+      if (next >= clear) {
+        const share = (clear - away) / (next - away);
+        x += (xs[i] - x) * share;
+        y += (ys[i] - y) * share;
         break;
       }
       x = xs[i];

@@ -6,18 +6,17 @@
 // Lines glow because they are stroked several times additively: wide and faint in their colour, then
 // narrow, then once more, nearly white. As only a path costs, not what is in it, all ships of a colour are
 // one path, and the cores of all ships another. Everything is in css px; one transform makes them pixels.
-// The software canvas of a machine without a GPU sets the budget: nothing here makes garbage by the frame.
+// The software canvas of a machine without a GPU sets the budget; what is made anew with each frame is
+// little and small.
 
-import { Camera } from './camera.js';
-import { Effects } from './effects.js';
+import { Camera, drawnX, drawnY } from './camera.js';
+import { Effects, hash } from './effects.js';
 import { Hud } from './hud.js';
 import { TURN } from './physics.js';
-import { COLOURS, CORE, SHAPES, drawShip, stroke, tracePiece, traceShip } from './ships.js';
+import { COLOURS, CORE, colourOf, stroke, traceFlame, tracePiece, traceShip } from './ships.js';
 import { Sky } from './sky.js';
 import { Trails } from './trails.js';
 import { DEBRIS_LIFE } from './world.js';
-
-export { COLOURS, SHAPES, drawShip };
 
 const GROUND = '#020a0b';
 const LINE = 1.35;            // css px, the beam
@@ -25,8 +24,10 @@ const FLAME = '#ff9d4d';
 const LEAST = 0.75;           // css px for a px of a ship, however far out one zooms
 const NEAR = 28;              // css px from a ship that still are a click on it
 const FADE = 1_200;           // ms in which debris fades at its end
+const FLICKER = 33;           // ms that a flame keeps its length
 const SHAKE = { far: 5, lasts: 450 };      // css px, ms
 const SLOWEST = 100;          // ms that a frame may move the camera on
+const LOOK = 1_000;           // ms between looks at what covers the edges: pads come with the first touch
 
 export class View {
   still = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
@@ -41,6 +42,7 @@ export class View {
   #hud = new Hud();
   #scene = null;              // as last drawn
   #drawnAt = 0;
+  #lookedAt = -Infinity;
   #shakenAt = -Infinity;
 
   constructor(canvas) {
@@ -77,12 +79,12 @@ export class View {
   pick(x, y) {
     if (!this.#scene) return null;
     const { world, lead } = this.#scene;
+    const camera = this.#camera;
     let best = null;
-    let least = Math.max(NEAR, 14 * this.#camera.scale);
+    let least = Math.max(NEAR, 14 * camera.scale);
     for (const ship of world.ships.values()) {
       if (ship.state !== 'flying') continue;
-      const away = Math.hypot(this.#camera.toX(ship.x + ship.dx + ship.vx * lead) - x,
-        this.#camera.toY(ship.y + ship.dy + ship.vy * lead) - y);
+      const away = Math.hypot(camera.toX(drawnX(ship, lead)) - x, camera.toY(drawnY(ship, lead)) - y);
       if (away >= least) continue;
       least = away;
       best = ship.id;
@@ -92,14 +94,15 @@ export class View {
 
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
-   * time: performance.now(), names, link, lines: [{ text, at }], banner, paused }.
+   * time: performance.now(), names, link, lines: [{ text, at }], banner }.
    */
   draw(scene) {
     this.#scene = scene;
-    if (this.#dpr !== devicePixelRatio) this.#resize();      // moved to another display
     const context = this.#context;
     const camera = this.#camera;
     const { world, me, time, lead } = scene;
+    if (this.#dpr !== devicePixelRatio) this.#resize();      // moved to another display
+    if (time - this.#lookedAt > LOOK) this.#inset(time);
     camera.move(Math.min(SLOWEST, time - this.#drawnAt), world.ships, me, lead, this.still);
     this.#drawnAt = time;
     this.#trails.follow(world);
@@ -133,11 +136,11 @@ export class View {
   #drawBodies(context, scene) {
     context.globalCompositeOperation = 'lighter';
     context.lineCap = 'round';
-    for (let colour = 0; colour < COLOURS.length; colour++) {
+    for (const colour of COLOURS) {
       context.beginPath();
       if (!this.#traceShips(context, scene, colour)) continue;
-      stroke(context, COLOURS[colour], LINE * 4.6, 0.14);
-      stroke(context, COLOURS[colour], LINE * 1.6, 0.72);
+      stroke(context, colour, LINE * 4.6, 0.14);
+      stroke(context, colour, LINE * 1.6, 0.72);
     }
     context.beginPath();
     if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.45);
@@ -153,9 +156,9 @@ export class View {
     const scale = Math.max(LEAST, camera.scale);
     let any = false;
     for (const ship of world.ships.values()) {
-      if (ship.state !== 'flying' || (colour !== undefined && (ship.look >> 3 & 7) !== colour)) continue;
-      const x = camera.toX(ship.x + ship.dx + ship.vx * lead);
-      const y = camera.toY(ship.y + ship.dy + ship.vy * lead);
+      if (ship.state !== 'flying' || (colour && colourOf(ship.look) !== colour)) continue;
+      const x = camera.toX(drawnX(ship, lead));
+      const y = camera.toY(drawnY(ship, lead));
       if (!camera.sees(x, y, 20 * scale)) continue;
       traceShip(context, ship.look, x, y, headingOf(ship, lead), scale);
       any = true;
@@ -170,23 +173,12 @@ export class View {
     context.beginPath();
     for (const ship of world.ships.values()) {
       if (ship.state !== 'flying' || !ship.burning) continue;
-      const x = camera.toX(ship.x + ship.dx + ship.vx * lead);
-      const y = camera.toY(ship.y + ship.dy + ship.vy * lead);
+      const x = camera.toX(drawnX(ship, lead));
+      const y = camera.toY(drawnY(ship, lead));
       if (!camera.sees(x, y, 40 * scale)) continue;
+      const flicker = this.still ? 0.5 : hash(Math.floor(time / FLICKER), ship.id);
+      traceFlame(context, ship.look, x, y, headingOf(ship, lead), scale, flicker);
       any = true;
-      const angle = headingOf(ship, lead);
-      const ahead = scale * Math.cos(angle);
-      const aside = scale * Math.sin(angle);
-      const { tail } = SHAPES[ship.look & 7];
-      // Another length some thirty times a second, for each of the three tongues.
-      const flicker = this.still ? 0.5 : noise(Math.floor(time / 33) + 17 * ship.id);
-      for (let tongue = -1; tongue <= 1; tongue++) {
-        const length = tongue ? 4 + 4 * (1 - flicker) : 9 + 8 * flicker;
-        const [from, across] = [tail - 2, 2 * tongue];
-        context.moveTo(x + from * ahead - across * aside, y + from * aside + across * ahead);
-        const [to, closer] = [from - length, 0.3 * across];
-        context.lineTo(x + to * ahead - closer * aside, y + to * aside + closer * ahead);
-      }
     }
     if (!any) return;
     stroke(context, FLAME, LINE * 4.6, 0.2);
@@ -197,25 +189,26 @@ export class View {
   #drawMissiles(context, scene) {
     const { missiles } = scene.world;
     if (!missiles.length) return;
-    for (let colour = 0; colour < COLOURS.length; colour++) {
+    for (const colour of COLOURS) {
       context.beginPath();
-      if (this.#traceMissiles(context, scene, colour)) stroke(context, COLOURS[colour], LINE * 5, 0.3);
+      if (this.#traceMissiles(context, scene, colour)) stroke(context, colour, LINE * 5, 0.3);
     }
     context.beginPath();
     if (this.#traceMissiles(context, scene)) stroke(context, CORE, LINE * 1.5, 0.95);
   }
 
-  /** Missiles are short strokes along their way, glowing in the colour of who fired them. */
+  /** Missiles are short strokes along their way, glowing in the colour of who fired them; white if that one left. */
   #traceMissiles(context, { world, lead }, colour) {
     const camera = this.#camera;
     let any = false;
-    for (const { owner, x, y, vx, vy } of world.missiles) {
-      const look = world.ships.get(owner)?.look ?? 56;
-      if (colour !== undefined && (look >> 3 & 7) !== colour) continue;
-      const noseX = camera.toX(x + vx * lead);
-      const noseY = camera.toY(y + vy * lead);
+    for (const missile of world.missiles) {
+      const owner = world.ships.get(missile.owner);
+      if (colour && (owner ? colourOf(owner.look) : COLOURS.at(-1)) !== colour) continue;
+      const noseX = camera.toX(drawnX(missile, lead));
+      const noseY = camera.toY(drawnY(missile, lead));
       if (!camera.sees(noseX, noseY, 10)) continue;
-      const length = 3 / Math.max(0.05, Math.sqrt(vx * vx + vy * vy));
+      const { vx, vy } = missile;
+      const length = 3 / Math.max(0.05, Math.hypot(vx, vy));
       context.moveTo(noseX, noseY);
       context.lineTo(noseX - vx * length, noseY - vy * length);
       any = true;
@@ -227,10 +220,10 @@ export class View {
     const camera = this.#camera;
     const scale = Math.max(LEAST, camera.scale);
     for (const piece of world.debris) {
-      const x = camera.toX(piece.x + piece.vx * lead);
-      const y = camera.toY(piece.y + piece.vy * lead);
+      const x = camera.toX(drawnX(piece, lead));
+      const y = camera.toY(drawnY(piece, lead));
       if (!camera.sees(x, y, 20 * scale)) continue;
-      const colour = COLOURS[piece.look >> 3 & 7];
+      const colour = colourOf(piece.look);
       const fade = Math.min(1, (DEBRIS_LIFE - piece.age) / FADE);
       context.beginPath();
       tracePiece(context, piece, x, y, piece.angle + piece.spin * lead, scale);
@@ -252,11 +245,12 @@ export class View {
     this.#ratio = canvas.width / clientWidth;
     this.#camera.width = clientWidth;
     this.#camera.height = clientHeight;
-    this.#inset();
+    this.#lookedAt = -Infinity;
   }
 
   /** The page says in custom properties, in px, what a notch or its pads cover. */
-  #inset() {
+  #inset(time) {
+    this.#lookedAt = time;
     const style = getComputedStyle(this.#canvas);
     const { insets } = this.#hud;
     for (const side of Object.keys(insets)) insets[side] = parseFloat(style.getPropertyValue(`--hud-${side}`)) || 0;
@@ -270,10 +264,4 @@ function trusted(measured, expected) {
 
 function headingOf(ship, lead) {
   return ship.angle + ship.dangle + ship.turn * TURN * lead;
-}
-
-/** A number from 0 to below 1 that looks random. */
-function noise(n) {
-  const s = Math.sin(n * 127.1) * 43758.5453;
-  return s - Math.floor(s);
 }

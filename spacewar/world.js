@@ -4,20 +4,21 @@
 // step() moves it on by STEP ms, and the same seed and the same inputs give the same game everywhere.
 //
 // A ship is either ours, that is flown here (by a person or a practice pilot) and judged here, or a
-// remote one, which only moves as it was last said to, until netplay.js says more: nothing here
-// destroys it, counts its score or lets it fire. What happens is noted in `events`, in order, for
+// remote one, which only moves as it was last said to, until netplay.js says more: no judgement made
+// here destroys it, counts its score or lets it fire. What happens is noted in `events`, in order, for
 // whoever wants to show, sound or tell it.
 
 import { STEP, SUN, advance, drift, fall, fly, orbit } from './physics.js';
+import { random } from './random.js';
 
-export { STEP };
 export const MUZZLE = 0.2;       // px/ms, a missile's speed beyond that of its ship
 export const RELOAD = 500;       // ms between shots
-export const ARMED = 250;        // ms after which a missile is deadly, to its own ship too
+export const ARMED = 250;        // ms after which a missile is deadly, to its own ship too, and so is debris
 export const HIT = 12;           // px, the radius of a ship
 export const AWAY = 3_000;       // ms in hyperspace, or until a destroyed ship is back
-export const DEBRIS_LIFE = 4_000;
-const PIECES = 6;
+export const DEBRIS_LIFE = 4_000;  // ms
+export const PIECES = 6;         // of debris that a ship breaks up into
+export const LOOKS = 64;         // of ships: shape + 8 × colour, both 0 to 7
 const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
 const ROOM = 60;                 // px that a ship which comes back should have around it
 const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
@@ -31,29 +32,21 @@ const CENTRE = { x: 0, y: 0 };
  * way back grows with each. Supplies and risk are as new after an explosion.
  */
 export const RULES = {
+  __proto__: null,   // an address may ask for any word
   arena: { name: 'arena', gravity: true, life: 5_000, inFlight: 10,
     torpedoes: Infinity, fuel: Infinity, jumps: Infinity, recharge: 0, risk: 0 },
   1962: { name: '1962', gravity: false, life: 1_600, inFlight: Infinity,
     torpedoes: 32, fuel: 8_192, jumps: 8, recharge: 8_000, risk: 1 / 8 },
 };
 
-/** A generator of numbers from 0 to below 1, the same for the same seed (mulberry32). */
-export function random(seed) {
-  return () => {
-    seed = (seed + 0x6D2B79F5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export class Ship {
   x = 0; y = 0; vx = 0; vy = 0; angle = 0;
   dx = 0; dy = 0; dangle = 0;      // where it is drawn, relative to where it is: a correction on its way out
   state = 'observing';             // flying, exploded, hyperspace or observing: only a flying ship is there
-  turn = 0; burning = false;       // what its motion follows
-  thrust = false; fire = false;    // held; of ships that are ours, as is
-  hyperspace = false;              // asked for: taken by the next step
+  turn = 0; burning = false;       // what moves it: -1, 0 or 1, and the engine
+  // Keys, only of a ship that is ours:
+  thrust = false; fire = false;    // held
+  hyperspace = false;              // pressed; the next step takes it
   score = 0;
   shots = 0;                       // fired so far, which numbers them
   until = 0;                       // world time at which it is back, if exploded or in hyperspace
@@ -66,7 +59,7 @@ export class Ship {
   constructor(id, name, look, { bot = false, remote = false } = {}) {
     this.id = id;          // 0 is the person here, negative a practice ship, positive a peer's id
     this.name = name;
-    this.look = look;      // shape + 8 × colour, both 0 to 7
+    this.look = look;
     this.bot = bot;
     this.remote = remote;
   }
@@ -77,7 +70,7 @@ export class World {
   ships = new Map();   // by id
   missiles = [];       // { owner, number, x, y, vx, vy, age }
   debris = [];         // { owner, look, piece, x, y, vx, vy, angle, spin, age }
-  events = [];         // { type, ship, ... } since they were last taken
+  events = [];         // { type, ship, at (world time), ... } since they were last taken
   #flight;             // how missiles move
 
   constructor(rules = RULES.arena, seed = 1) {
@@ -101,7 +94,7 @@ export class World {
 
   /** What happened since this was last asked. */
   takeEvents() {
-    return this.events.length ? this.events.splice(0) : this.events;
+    return this.events.splice(0);
   }
 
   // ---- Orders to a ship that is ours ----
@@ -176,12 +169,13 @@ export class World {
 
   /** Our own judgement of our own ship, the only one there is. */
   #judge(ship) {
-    if (close(ship, CENTRE, SUN)) return this.#destroy(ship, 'sun');
+    if (within(ship, CENTRE, SUN)) return this.#destroy(ship, 'sun');
     for (const missile of this.missiles) {
-      if (missile.age >= ARMED && close(ship, missile, HIT)) return this.#destroy(ship, 'missile', missile);
+      if (missile.age >= ARMED && within(ship, missile, HIT)) return this.#destroy(ship, 'missile', missile);
     }
     for (const piece of this.debris) {
-      if (piece.owner !== ship.id && close(ship, piece, HIT)) return this.#destroy(ship, 'debris');
+      const armed = piece.age >= ARMED && piece.owner !== ship.id;
+      if (armed && within(ship, piece, HIT)) return this.#destroy(ship, 'debris');
     }
   }
 
@@ -225,7 +219,7 @@ export class World {
   }
 
   #crowded(ship) {
-    const near = body => body !== ship && close(ship, body, ROOM);
+    const near = body => body !== ship && within(ship, body, ROOM);
     return this.missiles.some(near) || this.debris.some(near)
       || [...this.ships.values()].some(other => other.state === 'flying' && near(other));
   }
@@ -284,7 +278,7 @@ export class World {
   }
 
   #note(type, ship, more) {
-    this.events.push({ type, ship, ...more });
+    this.events.push({ type, ship, at: this.time, ...more });
   }
 }
 
@@ -301,11 +295,11 @@ function tumble(piece, time) {
 /** Takes away what is too old or has fallen into the sun, in place: this runs 250 times a second. */
 function bury(bodies, life) {
   for (let i = bodies.length - 1; i >= 0; i--) {
-    if (bodies[i].age >= life || close(bodies[i], CENTRE, SUN)) bodies.splice(i, 1);
+    if (bodies[i].age >= life || within(bodies[i], CENTRE, SUN)) bodies.splice(i, 1);
   }
 }
 
-function close(a, b, distance) {
+function within(a, b, distance) {
   const x = a.x - b.x;
   const y = a.y - b.y;
   return x * x + y * y < distance * distance;

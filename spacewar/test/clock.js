@@ -3,7 +3,7 @@
 // The skew of clocks behind delays that jitter, and the numbers of the timing panel.
 
 import { PeerClock } from '../clock.js';
-import { random } from '../world.js';
+import { random } from '../random.js';
 import { equal, near, ok } from './check.js';
 
 const HOUR = 3_600_000;

@@ -486,6 +486,28 @@ export default {
     });
   }),
 
+  'behind a dialog a gamepad does not steer, and what is held there counts when it is pressed anew': withControls(
+    ({ steer, said }) => {
+      let now = gamepad();
+      withGamepads(() => [now], connect => withElement('dialog', dialog => {
+        const seen = state => {
+          now = gamepad(state);
+          return steer();
+        };
+        dialog.append(document.createElement('button'));
+        connect();
+        equal(seen({ pressed: [1] }), { ...STILL, thrust: true }, 'before');
+        dialog.showModal();
+        dialog.dispatchEvent(new FocusEvent('focusin', { bubbles: true }));   // which a page in the background is not told
+        equal(seen({ pressed: [0, 1, 3], axes: [1, 0] }), STILL, 'behind');
+        dialog.close();
+        equal(seen({ pressed: [0, 1, 3], axes: [1, 0] }), STILL, 'held');
+        seen();
+        equal(seen({ pressed: [0] }), { ...STILL, fire: true }, 'after');
+        equal(said, []);
+      }));
+    }),
+
   'a gamepad’s command comes once, also when it makes the game let go': withControls(({ controls, steer, said }) => {
     let now = gamepad();
     withGamepads(() => [now], connect => {

@@ -2,7 +2,7 @@
 
 // Motion: the numbers of the rules, and that the steps are exact enough for them.
 
-import { BOUNDARY, GM, STEP, SUN, THRUST, TURN, advance, drift, energy, fall, fly, orbit } from '../physics.js';
+import { BOUNDARY, GM, STEP, SUN, THRUST, TURN, advance, drift, energy, fall, fly, orbit, turned } from '../physics.js';
 import { equal, near, ok } from './check.js';
 
 const MINUTE = 60_000;
@@ -88,10 +88,24 @@ export default {
   },
 
   'any time can be advanced, in steps of at most STEP': () => {
-    for (const [time, steps] of [[0, [0]], [2.5, [2.5]], [STEP, [STEP]], [9, [4, 4, 1]]]) {
+    for (const [time, steps] of [[0, [0]], [2.5, [2.5]], [STEP, [STEP]], [9, [4, 4, 1]], [-9, [-4, -4, -1]]]) {
       const taken = [];
       advance({}, time, (body, dt) => taken.push(dt));
       equal(taken, steps, `steps of ${time} ms`);
+    }
+  },
+
+  'a negative time takes back what was flown': () => {
+    const flown = ship({ x: 60, vy: 0.25, turn: 1, burning: true });
+    const start = { ...flown };
+    advance(flown, 248, fly);
+    advance(flown, -248, fly);
+    for (const key of ['x', 'y', 'vx', 'vy', 'angle']) near(flown[key], start[key], 1e-9, key);
+  },
+
+  'an angle is turned by at most half a circle': () => {
+    for (const [angle, expected] of [[1, 1], [4, 4 - 2 * Math.PI], [-4, 2 * Math.PI - 4], [2e6 * Math.PI + 1, 1]]) {
+      near(turned(angle), expected, 1e-6, `${angle} rad`);
     }
   },
 

@@ -2,8 +2,10 @@
 
 // Practice opponents: that they are alive, worth fighting and fair, measured over games with seeds.
 
+import { STEP } from '../physics.js';
 import { NAMES, Pilot } from '../pilots.js';
-import { RULES, STEP, Ship, World, random } from '../world.js';
+import { random } from '../random.js';
+import { RULES, Ship, World } from '../world.js';
 import { equal, ok } from './check.js';
 
 /** A game of practice ships, with a person who does nothing if wanted. */

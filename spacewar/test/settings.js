@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-import { Settings, cleanName } from '../settings.js';
+import { cleanName } from '../names.js';
+import { Settings } from '../settings.js';
 import { equal, ok } from './check.js';
 
 /** A storage that has `text` under every key, and remembers what was kept last. */

@@ -4,7 +4,8 @@
 // seed, lets it run, and looks.
 
 import { STEP, SUN, energy, orbit } from '../physics.js';
-import { ARMED, AWAY, DEBRIS_LIFE, HIT, MUZZLE, RELOAD, RULES, Ship, World, random } from '../world.js';
+import { random } from '../random.js';
+import { ARMED, AWAY, DEBRIS_LIFE, HIT, MUZZLE, RELOAD, RULES, Ship, World } from '../world.js';
 import { equal, near, ok } from './check.js';
 
 const CLASSIC = RULES[1962];
@@ -116,6 +117,12 @@ export default {
     equal({ life, inFlight }, { life: 5000, inFlight: 10 }, 'arena');
     equal({ torpedoes, fuel, jumps }, { torpedoes: Infinity, fuel: Infinity, jumps: Infinity }, 'arena');
     equal([CLASSIC.life, CLASSIC.torpedoes, CLASSIC.fuel, CLASSIC.jumps], [1600, 32, 8192, 8], 'classic');
+  },
+
+  'an address can ask for no other rules than these': () => {
+    for (const word of ['constructor', 'toString', '__proto__', 'valueOf', 'hasOwnProperty', '']) {
+      equal(RULES[word], undefined, word);
+    }
   },
 
   // ---- Flight ----
@@ -317,7 +324,7 @@ export default {
       const { world, me } = duel();
       const wreck = place(world, new Ship(7, 'Bob', 1, { remote: true }), { x: me.x, y: me.y + distance });
       world.explode(wreck, 1, { cause: 'sun' });
-      for (const piece of world.debris) Object.assign(piece, { vx: 0, vy: 0 });
+      for (const piece of world.debris) Object.assign(piece, { vx: 0, vy: 0, age: ARMED });
       world.takeEvents();
       world.step();
       equal(me.state, state, `state with debris at ${distance} px`);
@@ -325,9 +332,19 @@ export default {
     }
   },
 
+  'debris is harmless for 250 ms, as missiles are': () => {
+    const { world, me } = duel();
+    world.explode(place(world, new Ship(7, 'Bob', 1, { remote: true }), { x: me.x, y: me.y }), 1, { cause: 'sun' });
+    run(world, 248);
+    equal(me.state, 'flying', 'state after 248 ms amidst the pieces of a neighbour');
+    world.step();
+    equal(me.state, 'exploded', 'state after 252 ms');
+  },
+
   'nobody dies of the own wreck': () => {
     const { world, me } = duel();
     world.explode(me, 1, { cause: 'sun' });
+    for (const piece of world.debris) piece.age = ARMED;
     me.state = 'flying';
     world.step();
     equal(me.state, 'flying', 'state');
@@ -336,8 +353,9 @@ export default {
   'the destroyed one is told, with the cause and the seed of its pieces': () => {
     const { world, me } = duel();
     sink(world, me, { owner: 9, number: 4 });
-    const [{ type, ship, cause, owner, number, seed }] = world.takeEvents();
-    equal([type, ship.id, cause, owner, number], ['destroyed', 0, 'missile', 9, 4]);
+    run(world, 40);
+    const [{ type, ship, at, cause, owner, number, seed }] = world.takeEvents();
+    equal([type, ship.id, at, cause, owner, number], ['destroyed', 0, STEP, 'missile', 9, 4]);
     ok(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31, 'a seed that travels well');
   },
 
@@ -763,7 +781,9 @@ export default {
     const events = world.takeEvents();
     equal(events.map(({ type }) => type), ['entered', 'left']);
     ok(events.every(event => event.ship === ship), 'with the ship');
-    equal(world.takeEvents().length, 0, 'events that are taken');
+    const none = world.takeEvents();
+    world.add(ship);
+    equal(none, [], 'events that are taken, whatever comes later');
   },
 
   'a ship that was added observes until it is launched': () => {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+
+// What we know of somebody else in the room: the ship, the clock, and how much is believed of what
+// they say. All that is believed is more than an honest peer ever does.
+
+import { PeerClock } from './clock.js';
+import { LOOKS, RELOAD, Ship } from './world.js';
+
+const RATE = 60 / 1_000;      // messages per ms ...
+const BURST = 1_200;          // ... and how many at once: a minute's, as a page gets them that was frozen
+const EARLY = 600;            // ms that shots may come closer together than they were fired
+
+export class Peer {
+  clock = new PeerClock();
+  pingAt;                // on our clock: when to ping it next, ...
+  heardAt = -Infinity;   // ... when we heard of it, ...
+  diedAt = -Infinity;    // ... when it died
+  saidAt = -Infinity;    // on the peer's clock: for when the newest state of its ship holds
+  alive = false;         // whether it has been about since it last died
+  shots = 0;             // number of its latest shot
+  pings = 0;
+  #loadedAt = 0;         // when its gun is loaded again, if it fires no faster than it may
+  #allowance = BURST;    // messages ...
+  #allowedAt;            // ... as of then
+
+  constructor(id, now) {
+    this.id = id;
+    this.ship = new Ship(id, `pilot ${id}`, id % LOOKS, { remote: true });
+    this.pingAt = this.#allowedAt = now;
+  }
+
+  /** Counts a message; false if they are too many. This is all that a flood costs. */
+  mayTalk(now) {
+    this.#allowance = Math.min(BURST, this.#allowance + (now - this.#allowedAt) * RATE);
+    this.#allowedAt = now;
+    if (this.#allowance < 1) return false;
+    this.#allowance--;
+    return true;
+  }
+
+  /** Counts a shot; false if it can't have reloaded, however unevenly its shots arrive. */
+  mayFire(now) {
+    if (now < this.#loadedAt - EARLY) return false;
+    this.#loadedAt = Math.max(now, this.#loadedAt) + RELOAD;
+    return true;
+  }
+}
