@@ -5039,7 +5039,7 @@ class RelayTest {
         void twoFingersOnTheSkyZoom() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay.port(), "Ann", page -> page.screen(390, 844, 3, true))) {
                 ann.place(100, -100, 0);
-                double before = ann.number("scale()");
+                double before = ann.until("scale() > 0").number("scale()");   // from the first frame on
                 ann.page.touch(new Chromium.Finger(1, 180, 300), new Chromium.Finger(2, 210, 300));
                 for (int by = 10; by <= 60; by += 10) ann.page.touch(new Chromium.Finger(1, 180 - by, 300), new Chromium.Finger(2, 210 + by, 300));
                 ann.page.touch();
@@ -5176,7 +5176,7 @@ class RelayTest {
         @Test
         void theViewZoomsByKeyAndWheelAndIsReset() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann").place(200, -200, 0)) {
-                double usual = ann.number("scale()");
+                double usual = ann.until("scale() > 0").number("scale()");   // from the first frame on
                 ann.page.press("KeyZ", "KeyZ").until("scale() > " + 1.4 * usual).press("KeyX", "KeyX", "KeyX", "KeyX").until("scale() < " + 0.7 * usual);
                 ann.place(200, -200, 0).page.press("KeyR").until("Math.abs(scale() / %s - 1) < 0.05".formatted(usual));
                 ann.page.call("Input.dispatchMouseEvent", Map.of("type", "mouseWheel", "x", 300, "y", 300, "deltaX", 0, "deltaY", 400));
@@ -5187,7 +5187,7 @@ class RelayTest {
         @Test
         void aClickTracksAShip() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.place(200, -100, 0).until("where()[0] > innerWidth / 2 + 100");
+                ann.orbit(250, -0.5).until("where()[0] > innerWidth / 2 + 100");
                 var ship = (List<?>) ann.ask("where()");
                 ann.page.click((Double) ship.get(0), (Double) ship.get(1));
                 ann.until("Math.abs(where()[0] - innerWidth / 2) < 3 && Math.abs(where()[1] - innerHeight / 2) < 3");
