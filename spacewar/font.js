@@ -9,6 +9,8 @@
 //
 // A line of text is laid out once and kept, as plain points, since most words stay on the screen for long.
 
+import { stroke } from './ships.js';
+
 const GLYPHS = {
   A: '083068 1555', B: '08004051534404 4455574808', C: '5140100107184857', D: '08003052563808',
   E: '50000858 0444', F: '500008 0444', G: '51401001071848575434', H: '0008 5058 0454', I: '0008', J: '4047381807',
@@ -114,4 +116,12 @@ function draw(points, strokes, left, top, scale) {
     points.push(NaN, NaN);
   }
   return width * scale;
+}
+
+/** Strokes a line of text in a colour, standing on y. Done twice, a hairline is as bold as words should be. */
+export function writeText(context, text, x, y, size, colour, alpha = 1) {
+  context.beginPath();
+  traceText(context, text, x, y, size);
+  stroke(context, colour, 1, alpha);
+  context.stroke();
 }

@@ -121,7 +121,7 @@ export class View {
     this.#drawBodies(context, scene);
     this.#effects.draw(context, camera, world.time);
     context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
-    this.#hud.draw(context, camera, scene);
+    this.#hud.draw(context, camera, scene, this.#ratio);
   }
 
   #shake(time) {

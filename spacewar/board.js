@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+
+// The score board: who is here, the best first, with what shape and colour. Its words would cost as much
+// in each frame as all ships, and seldom change. So it is a picture of its own, drawn anew only when it
+// has something new to say.
+
+import { textWidth, writeText } from './font.js';
+import { CORE, colourOf, stroke, traceShip } from './ships.js';
+
+export const ROW = 21;         // css px
+const WIDE = { size: 11, rows: 16, room: 170 };      // css px of capitals, ships at most, css px for a name
+const NARROW = { size: 10, rows: 6, room: 92 };      // the same on narrow screens
+const LEFT = 38;               // css px before a name, for the pointer and the ship
+const RIGHT = 38;              // css px after the longest, for the score
+const WORDS = '#c4dcd8';       // at least 4.5 : 1 against the ground
+const QUIET = '#86a5a1';
+
+export class Board {
+  left = 0; bottom = 0;        // css px, where on the screen it ends
+  #ranking = [];
+  #said = [];                  // all that the picture shows, one thing after the other
+  #picture = document.createElement('canvas');
+  #context = this.#picture.getContext('2d');
+
+  /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels. */
+  draw(context, { ships, me, right, top, narrow, ratio }) {
+    const form = narrow ? NARROW : WIDE;
+    this.#rank(ships, me, form.rows);
+    if (this.#isNew(me, narrow, ratio)) this.#paint(me, form, ratio);
+    const { width, height } = this.#picture;
+    this.left = Math.floor((right - width / ratio) * ratio) / ratio;      // whole pixels
+    this.bottom = top + height / ratio;
+    context.globalAlpha = 1;
+    context.drawImage(this.#picture, this.left, Math.round(top * ratio) / ratio, width / ratio, height / ratio);
+  }
+
+  /**
+   * The best first; who came first goes first among equals. Where there are more than rows, the last row is
+   * ours, if we are not in another. In place: this runs with every frame.
+   */
+  #rank(ships, me, rows) {
+    const ranking = this.#ranking;
+    ranking.length = 0;
+    for (const ship of ships.values()) {
+      let i = ranking.push(ship) - 1;
+      for (; i > 0 && ranking[i - 1].score < ship.score; i--) ranking[i] = ranking[i - 1];
+      ranking[i] = ship;
+    }
+    if (ranking.length <= rows) return;
+    const mine = ranking.indexOf(me);
+    ranking.length = rows;
+    if (mine >= rows) ranking[rows - 1] = me;
+  }
+
+  #isNew(me, narrow, ratio) {
+    const says = (thing, i) => {
+      const changed = this.#said[i] !== thing;
+      this.#said[i] = thing;
+      return changed;
+    };
+    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2);
+    let i = 3;
+    for (const ship of this.#ranking) {
+      fresh |= says(ship.name, i++) | says(ship.look, i++) | says(ship.score, i++);
+      fresh |= says(isDim(ship), i++) | says(ship === me, i++);
+    }
+    return fresh;
+  }
+
+  #paint(me, { size, room }, ratio) {
+    const names = this.#ranking.map(({ name }) => clip(name || 'you', size, room));      // only we may have no name yet
+    const width = LEFT + Math.max(...names.map(name => textWidth(name, size))) + RIGHT;
+    this.#picture.width = Math.ceil(width * ratio);      // which empties it
+    this.#picture.height = Math.ceil(names.length * ROW * ratio);
+    const context = this.#context;
+    context.scale(ratio, ratio);
+    context.lineCap = context.lineJoin = 'round';
+    this.#ranking.forEach((ship, row) => {
+      const middle = row * ROW + ROW / 2;
+      const base = middle + size / 2;
+      const words = ship === me ? CORE : ship.bot ? QUIET : WORDS;
+      const score = String(ship.score).replace('-', '–');
+      context.beginPath();
+      traceShip(context, ship.look, 20, middle + 0.5, -Math.PI / 2, 0.62);
+      stroke(context, colourOf(ship.look), 1, isDim(ship) ? 0.6 : 1);
+      writeText(context, names[row], LEFT, base, size, words);
+      writeText(context, score, width - textWidth(score, size) - 1, base, size, words);
+      if (ship === me) drawPointer(context, 1, middle + 0.5, colourOf(ship.look));
+    });
+  }
+}
+
+/** Whether it is no opponent now. */
+function isDim({ bot, state }) {
+  return bot || state === 'observing';
+}
+
+/** A name that is no wider than there is room. */
+function clip(name, size, room) {
+  if (textWidth(name, size) <= room) return name;
+  const letters = [...name];
+  while (letters.length && textWidth(`${letters.join('').trimEnd()}…`, size) > room) letters.pop();
+  return `${letters.join('').trimEnd()}…`;
+}
+
+function drawPointer(context, x, y, colour) {
+  context.beginPath();
+  context.moveTo(x, y - 4);
+  context.lineTo(x + 5, y);
+  context.lineTo(x, y + 4);
+  stroke(context, colour, 1.4, 1);
+}
