@@ -13,6 +13,7 @@ const NARROW = { size: 10, rows: 6, room: 92 };      // the same on narrow scree
 const LEFT = 38;               // css px before a name, for the pointer and the ship
 const RIGHT = 38;              // css px after the longest, for the score
 const WORDS = '#c4dcd8';       // at least 4.5 : 1 against the ground
+export const SHADE = '#020a0bd9';      // behind words
 const QUIET = '#86a5a1';
 
 export class Board {
@@ -73,6 +74,8 @@ export class Board {
     this.#picture.width = Math.ceil(width * ratio);      // which empties it
     this.#picture.height = Math.ceil(names.length * ROW * ratio);
     const context = this.#context;
+    context.fillStyle = SHADE;
+    context.fillRect(0, 0, this.#picture.width, this.#picture.height);
     context.scale(ratio, ratio);
     context.lineCap = context.lineJoin = 'round';
     this.#ranking.forEach((ship, row) => {

@@ -42,11 +42,13 @@ export class PeerClock {
     const ping = this.#pings.findLast(ping => ping.sent === sent);
     if (!ping || ping.rtt !== null || now < sent) return;
     Object.assign(ping, { rtt: now - sent, there: read - sent, back: now - read });
-    if (sumOfLeasts(this.#answered) < LEAP) {
+    const leapt = sumOfLeasts(this.#answered) < LEAP;
+    if (leapt) {
       this.#pings = [ping];
       this.#drift = this.#drifts = 0;
     }
     this.#set(this.#answered.filter(({ sent }) => now - sent <= WINDOW), now);
+    return leapt;
   }
 
   #set(readings, now) {

@@ -7,6 +7,7 @@ import { CORE, colourOf, stroke } from './ships.js';
 
 const TAU = 2 * Math.PI;
 const LASTS = { burst: 1_100, vanish: 600, appear: 700, arrive: 1_100 };    // ms
+const BRAKE = 300;        // ms in which a moment loses most of the speed of its ship
 const SPARKS = 22;
 const KEPT = 32;          // moments; the oldest makes room for a new one
 
@@ -50,7 +51,7 @@ export class Effects {
       const age = time - moment.at;
       if (!(age < LASTS[moment.kind])) continue;
       const done = age / LASTS[moment.kind];
-      const along = moment.kind === 'vanish' ? 0 : age;
+      const along = moment.kind === 'vanish' ? 0 : BRAKE * (1 - Math.exp(-age / BRAKE));
       const x = camera.toX(moment.x + moment.vx * along);
       const y = camera.toY(moment.y + moment.vy * along);
       if (!camera.sees(x, y, 150)) continue;

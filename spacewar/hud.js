@@ -5,7 +5,7 @@
 // banner, and gauges under rules with supplies. Everything keeps to `insets`, what a notch, the page's
 // buttons or the pads cover.
 
-import { Board, ROW } from './board.js';
+import { Board, ROW, SHADE } from './board.js';
 import { drawnX, drawnY } from './camera.js';
 import { textWidth, traceText, writeText } from './font.js';
 import { CORE, colourOf, stroke } from './ships.js';
@@ -13,8 +13,10 @@ import { CORE, colourOf, stroke } from './ships.js';
 const SIZE = 11;               // css px, the height of capitals
 const SMALL = 10;              // on narrow screens, and of names at ships
 const NARROW = 600;            // css px of width below which a screen is narrow
+const LOW = 500;               // css px of height below which one is
 const EDGE = 16;               // css px from what is covered
 const FADES = [4_500, 6_500];  // ms of age between which a line of the feed goes
+const MOST_NAMES = 40;         // at ships: a crowd of more is no longer read, and must not cost more
 const ARROW = 26;              // css px from the edge to an arrow
 const TICK = { apart: 5, height: 9 };        // css px, of gauges
 const TEXT = '#c4dcd8';        // at least 4.5 : 1 against the ground, as all colours of words here
@@ -49,13 +51,13 @@ export class Hud {
     const size = narrow ? SMALL : SIZE;
     const x = this.insets.left + EDGE;
     let y = this.insets.top + EDGE + ROW / 2 + size / 2;
-    writeText(context, link, x, y, size, QUIET);
+    writeLine(context, link, x, y, size, QUIET);
     if (narrow) y = Math.max(y, this.#board.bottom - ROW / 2);
     y += ROW + 4;
     for (const { text, at } of lines) {
       const alpha = Math.min(1, (FADES[1] - (time - at)) / (FADES[1] - FADES[0]));
       if (alpha <= 0) continue;
-      writeText(context, text, x, y, size, TEXT, alpha);
+      writeLine(context, text, x, y, size, TEXT, alpha);
       y += ROW;
     }
   }
@@ -63,7 +65,7 @@ export class Hud {
   #drawBanner(context, { width, height }, text) {
     const size = Math.min(15, 0.88 * 15 * (width - this.insets.left - this.insets.right) / textWidth(text, 15));
     const x = (width + this.insets.left - this.insets.right - textWidth(text, size)) / 2;
-    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * (width < NARROW ? 0.76 : 0.24);
+    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * (width < NARROW || height < LOW ? 0.76 : 0.24);
     context.beginPath();
     traceText(context, text, x, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
@@ -73,8 +75,9 @@ export class Hud {
   // ---- At the ships ----
 
   #drawNames(context, camera, { world, lead, me }) {
+    let left = MOST_NAMES;
     for (const ship of world.ships.values()) {
-      if (ship.state !== 'flying' || ship === me) continue;
+      if (ship.state !== 'flying' || ship === me || left-- <= 0) continue;
       const x = camera.toX(drawnX(ship, lead));
       const y = camera.toY(drawnY(ship, lead));
       if (!camera.sees(x, y)) continue;
@@ -158,6 +161,14 @@ function drawGauge(context, label, x, y, most, left) {
   drawTicks(context, first, y, 0, whole, TICK.height, CORE, 0.9);
   drawTicks(context, first, y, whole, most, TICK.height, QUIET, 0.35);
   if (left > whole) drawTicks(context, first, y, whole, whole + 1, TICK.height * (left - whole), CORE, 0.9);
+}
+
+/** A line of text on a shade, or stars would be read as full stops. */
+function writeLine(context, text, x, y, size, colour, alpha = 1) {
+  context.globalAlpha = 1;
+  context.fillStyle = SHADE;
+  context.fillRect(x - 4, y - size - 4, textWidth(text, size) + 8, size + 8);
+  writeText(context, text, x, y, size, colour, alpha);
 }
 
 function drawTicks(context, x, y, from, to, height, colour, alpha) {

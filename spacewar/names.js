@@ -7,10 +7,11 @@ const LENGTH = 20;   // characters, of which the longest still fits the score bo
 
 /**
  * A name as it may be shown: one line, without control characters, characters that turn the text
- * around them or that nobody sees. '' if nothing is left, and for what is no string.
+ * around them or that nobody sees, and with none that stands for several. '' if nothing is left, and
+ * for what is no string.
  */
 export function cleanName(text) {
   if (typeof text !== 'string') return '';
-  const seen = text.normalize('NFC').replace(/\s/g, ' ').replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
+  const seen = text.normalize('NFKC').replace(/\s/g, ' ').replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
   return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, LENGTH).join('').trim();
 }

@@ -39,9 +39,8 @@ const FIRST_PINGS = 8;        // ... but these many at first, a burst ...
 const FIRST_PING = 200;       // ... with these ms between them
 
 // What is shown of what is told.
-const LATEST = 250;           // ms that a late message is caught up with
+const LATEST = 250;           // ms that what is late is flown on; of what is later, the state simply holds
 const FADING = 60;            // ms in which a difference fades to 1/e: gone after 150 or so
-const LEAP = 200;             // px of difference from which on fading would look stranger than a leap
 const SILENT = 5_000;         // ms without a word after which a flying ship fades away
 const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
 
@@ -248,37 +247,42 @@ export class Netplay {
       if (!this.#isHere(ship)) this.#world.add(ship);
     },
 
-    report: (peer, message) => {
-      if (message.time >= peer.saidAt) this.#set(peer, message);
-    },
+    report: (peer, message, clock) => this.#set(peer, message, clock),
 
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
       if (!this.#isHere(ship) || message.state !== 'flying') return;
-      if (message.number <= shots || clock - diedAt < DEAD || !peer.mayFire(clock)) return;
+      if (message.number <= shots || clock - diedAt < DEAD) return;
+      if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
+      if (!peer.mayFire(clock)) return;
       peer.shots = message.number;
       this.#makeRoom(ship);
-      this.#relive(peer, message, late => this.#world.shoot(ship, message.number, late));
+      this.#relive(peer, message, clock, late => this.#world.shoot(ship, message.number, late));
     },
 
     death: (peer, message, clock) => {
       const { ship, alive, diedAt } = peer;
       if (!this.#isHere(ship) || !alive || clock - diedAt < DEAD) return;
-      const { seed, cause } = message;
-      const owner = cause === 'missile' ? this.#shooter(message.owner) : null;
-      this.#relive(peer, { ...message, state: 'exploded', turn: 0, burning: false }, late => {
-        // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
-        const number = this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
-        this.#world.explode(ship, seed, { cause, owner, number }, Math.max(0, late));
-      });
       peer.alive = false;
       peer.diedAt = clock;
+      const { seed, cause } = message;
+      const end = { ...message, state: 'exploded', turn: 0, burning: false };
+      const seen = this.#mayAct(peer, message, clock);  // if not, it is gone, but that changes nothing else
+      const owner = seen && cause === 'missile' ? this.#shooter(message.owner) : null;
+      this.#relive(peer, end, clock, late => {
+        // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
+        const number = !seen || this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
+        this.#world.explode(ship, seed, { cause, owner, number, seen }, Math.max(0, late));
+      });
       if (owner === this.#me.id) this.#world.claim(this.#me, ship, message.number);
     },
 
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),
 
-    pong: (peer, { time, received }, clock) => peer.clock.pong(time, received, clock),
+    pong: (peer, { time, received }, clock) => {
+      const leapt = peer.clock.pong(time, received, clock);
+      if (leapt) peer.saidAt = -Infinity;  // its times count from elsewhere now
+    },
   };
 
   #isHere({ id }) {
@@ -293,8 +297,17 @@ export class Netplay {
     return late < -LATEST ? 0 : Math.min(late, LATEST);
   }
 
-  /** Sets a ship to the newest that its pilot said. */
-  #set(peer, message) {
+  /** Whether a ship was seen near the place of a message, when that was: it may fire and burst there. */
+  #mayAct(peer, message, clock) {
+    const { ship } = peer;
+    const there = { ...message, turn: 0, burning: false };
+    if (ship.state === 'flying') advance(there, this.#late(peer, message.time), fly);
+    return peer.mayAct(there, clock);
+  }
+
+  /** Sets a ship to what its pilot said, unless that is older than what is known. */
+  #set(peer, message, clock) {
+    if (message.time < peer.saidAt) return;
     const { ship } = peer;
     const { x, y, angle } = { x: ship.x + ship.dx, y: ship.y + ship.dy, angle: ship.angle + ship.dangle };
     const wasFlying = ship.state === 'flying';
@@ -307,19 +320,19 @@ export class Netplay {
     if (state !== 'flying') return;
     advance(ship, late, fly);
     const [dx, dy] = [x - ship.x, y - ship.y];
-    if (!wasFlying || Math.hypot(dx, dy) > LEAP) return;
+    if (peer.moved(dx, dy, clock) || !wasFlying) return;  // a leap that faded would look stranger than a leap
     Object.assign(ship, { dx, dy, dangle: turned(angle - ship.angle) });
   }
 
   /** Does something with a ship as it was then, even if newer reports have come in the meantime. */
-  #relive(peer, message, act) {
+  #relive(peer, message, clock, act) {
     const { ship } = peer;
     const { state, burning } = ship;
     const present = { ...motionOf(ship), state, burning };
     Object.assign(ship, motionOf(message));
     act(this.#late(peer, message.time));
     Object.assign(ship, present);
-    if (message.time >= peer.saidAt) this.#set(peer, message);
+    this.#set(peer, message, clock);
   }
 
   /** A ship with as many missiles as may fly: the oldest must be gone, where they are a bit ahead. */

@@ -7,8 +7,8 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
-import { ACTIONS } from './controls.js';
-import { KeyTable, caps } from './keys.js';
+import { ACTIONS, codesOf } from './controls.js';
+import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
 import { qr } from './qr.js';
@@ -61,6 +61,16 @@ export class Panels {
     $('dialog[open]')?.close();
     this.#fill[id]();
     dialog.showModal();
+  }
+
+  /** Whether a dialog has the keys. */
+  get isOpen() {
+    return $('dialog:modal') !== null;
+  }
+
+  /** What is printed on the first key for a command. */
+  keyOf(id) {
+    return keyLabel(codesOf(ACTIONS.find(action => action.id === id), this.#settings.keys)[0] ?? '');
   }
 
   /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
@@ -131,12 +141,12 @@ export class Panels {
       const beside = target === dialog && pressed === dialog && dialog.matches(':modal');
       if (beside || target.closest('[data-close]')) dialog.close();
     });
-    dialog.addEventListener('close', () => { if (!$('dialog:modal')) $('#sky').focus({ preventScroll: true }); });
+    dialog.addEventListener('close', () => { if (!$('dialog:modal')) $('#sky').focus({ preventScroll: true, focusVisible: false }); });
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
   #choose(command, event) {
-    if (event.detail > 0) $('#sky').focus({ preventScroll: true });
+    if (event.detail > 0) $('#sky').focus({ preventScroll: true, focusVisible: false });
     this.oncommand?.(command);
   }
 

@@ -4,17 +4,19 @@
 // they say. All that is believed is more than an honest peer ever does.
 
 import { PeerClock } from './clock.js';
-import { LOOKS, RELOAD, Ship } from './world.js';
+import { ARMED, LOOKS, RELOAD, Ship } from './world.js';
 
 const RATE = 60 / 1_000;      // messages per ms ...
 const BURST = 1_200;          // ... and how many at once: a minute's, as a page gets them that was frozen
+const LEAP = 200;             // px of difference from which on a ship has not flown to where it is
 const EARLY = 600;            // ms that shots may come closer together than they were fired
 
 export class Peer {
   clock = new PeerClock();
   pingAt;                // on our clock: when to ping it next, ...
   heardAt = -Infinity;   // ... when we heard of it, ...
-  diedAt = -Infinity;    // ... when it died
+  diedAt = -Infinity;    // ... when it died, ...
+  #leaptAt;              // ... when it last was in another place, as in the beginning
   saidAt = -Infinity;    // on the peer's clock: for when the newest state of its ship holds
   alive = false;         // whether it has been about since it last died
   shots = 0;             // number of its latest shot
@@ -26,7 +28,22 @@ export class Peer {
   constructor(id, now) {
     this.id = id;
     this.ship = new Ship(id, `pilot ${id}`, id % LOOKS, { remote: true });
-    this.pingAt = this.#allowedAt = now;
+    this.pingAt = this.#leaptAt = this.#allowedAt = now;
+  }
+
+  /** Notes that its ship has moved by this, in px; whether it can't have flown there. */
+  moved(dx, dy, now) {
+    const leapt = Math.hypot(dx, dy) > LEAP;
+    if (leapt) this.#leaptAt = now;
+    return leapt;
+  }
+
+  /**
+   * Whether its ship may fire or burst at a place: one that was seen near there for as long as missiles
+   * take to arm. Otherwise a liar could appear beside others only to shoot or to die there.
+   */
+  mayAct({ x, y }, now) {
+    return now - this.#leaptAt >= ARMED && Math.hypot(this.ship.x - x, this.ship.y - y) <= LEAP;
   }
 
   /** Counts a message; false if they are too many. This is all that a flood costs. */

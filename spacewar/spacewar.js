@@ -102,7 +102,7 @@ class Game {
 
   /** Whether time stands still: where others see us, a pause can only be to observe. */
   get #frozen() {
-    return this.#paused && this.#alone;
+    return this.#alone && (this.#paused || this.panels.isOpen);
   }
 
   #frame = now => {
@@ -189,8 +189,8 @@ class Game {
   }
 
   get #banner() {
-    if (this.#paused) return 'paused';
-    return this.#watching ? 'observing' : '';
+    if (this.#paused) return `paused · ${this.panels.keyOf('pause')} to go on`;
+    return this.#watching ? `observing · ${this.panels.keyOf('observe')} to fly` : '';
   }
 
   #describeLink() {

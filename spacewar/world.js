@@ -20,6 +20,7 @@ export const DEBRIS_LIFE = 4_000;  // ms
 export const PIECES = 6;         // of debris that a ship breaks up into
 export const LOOKS = 64;         // of ships: shape + 8 × colour, both 0 to 7
 const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
+const MOST = 600;                // missiles, and as many pieces of debris: no crowd can fill the sky with more
 const ROOM = 60;                 // px that a ship which comes back should have around it
 const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
 
@@ -146,7 +147,7 @@ export class World {
     const { hyperspace } = ship;
     ship.hyperspace = ship.burning = false;
     if (ship.state !== 'flying') {
-      if (ship.state !== 'observing' && this.time >= ship.until) this.#emerge(ship);
+      if (ship.state !== 'observing' && this.time >= ship.until) this.#return(ship);
       return;
     }
     if (hyperspace && ship.jumped < this.rules.jumps && this.time >= ship.jumpAt) {
@@ -156,6 +157,11 @@ export class World {
     ship.burning = ship.thrust && ship.fuel > 0;
     if (ship.burning) ship.fuel--;
     if (ship.fire && this.time >= ship.readyAt && ship.torpedoes > 0) this.#fire(ship);
+  }
+
+  #return(ship) {
+    this.#emerge(ship);
+    ship.readyAt = this.time + RELOAD;  // nobody comes back shooting
   }
 
   #fire(ship) {
@@ -233,7 +239,10 @@ export class World {
     return count;
   }
 
-  /** A missile leaves the nose of a ship as it is now, or, for a remote one, as it was `late` ms ago. */
+  /**
+   * A missile leaves the nose of a ship as it is now, or, for a remote one, as it was `late` ms ago. It arms
+   * from now all the same: nobody is hit by what could not be seen before.
+   */
   shoot(ship, number, late = 0) {
     const [ahead, aside] = [Math.cos(ship.angle), Math.sin(ship.angle)];
     const missile = {
@@ -241,15 +250,20 @@ export class World {
       x: ship.x + HIT * ahead, y: ship.y + HIT * aside,
       vx: ship.vx + MUZZLE * ahead, vy: ship.vy + MUZZLE * aside,
     };
-    age(missile, late, this.#flight);
+    advance(missile, late, this.#flight);
     this.missiles.push(missile);
+    if (this.missiles.length > MOST) this.missiles.shift();
     this.#note('fired', ship, { missile });
   }
 
-  /** A ship breaks up where it is; the seed makes its pieces fly the same way on every page. */
-  explode(ship, seed, { cause, owner = null, number = 0 }, late = 0) {
+  /**
+   * A ship breaks up where it is; the seed makes its pieces fly the same way on every page. There are none
+   * of a remote one that was not seen there.
+   */
+  explode(ship, seed, { cause, owner = null, number = 0, seen = true }, late = 0) {
     const chance = random(seed);
-    for (let piece = 0; piece < PIECES; piece++) {
+    const pieces = seen ? PIECES : 0;
+    for (let piece = 0; piece < pieces; piece++) {
       const direction = (piece + chance()) / PIECES * 2 * Math.PI;
       const speed = 0.02 + 0.06 * chance();
       const fragment = {
@@ -257,9 +271,10 @@ export class World {
         x: ship.x, y: ship.y, angle: ship.angle, spin: (chance() - 0.5) * 0.012,
         vx: ship.vx + speed * Math.cos(direction), vy: ship.vy + speed * Math.sin(direction),
       };
-      age(fragment, late, tumble);
+      advance(fragment, late, tumble);
       this.debris.push(fragment);
     }
+    if (this.debris.length > MOST) this.debris.splice(0, PIECES);
     const spent = this.missiles.findIndex(missile => missile.owner === owner && missile.number === number);
     if (spent >= 0) this.missiles.splice(spent, 1);
     ship.state = 'exploded';

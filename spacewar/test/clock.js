@@ -77,7 +77,7 @@ export default {
       clock.pong(now, now + 500, now + 40);
     }
     clock.ping(20_000);
-    clock.pong(20_000, 20_020 + 9_000, 20_040);
+    equal(clock.pong(20_000, 20_020 + 9_000, 20_040), true, 'told');
     near(clock.skew, 9_000, 1e-9);
   },
 

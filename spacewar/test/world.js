@@ -759,7 +759,7 @@ export default {
     const late = duel();
     late.world.shoot(late.me, 1, 100);
     const [a, b] = [here.world.missiles[0], late.world.missiles[0]];
-    equal([b.x, b.y, b.vx, b.age], [a.x, a.y, a.vx, a.age]);
+    equal([b.x, b.y, b.vx, b.age], [a.x, a.y, a.vx, 0], 'it arms from when it is seen');
   },
 
   'late pieces are where they would be by now': () => {
@@ -768,7 +768,39 @@ export default {
     run(here.world, 200);
     const late = duel();
     late.world.explode(late.me, 9, { cause: 'sun' }, 200);
-    here.world.debris.forEach((piece, i) => equal(late.world.debris[i], piece, 'piece'));
+    here.world.debris.forEach((piece, i) => equal(late.world.debris[i], { ...piece, age: 0 }, 'piece'));
+  },
+
+  'a remote ship that was not seen there leaves no pieces': () => {
+    const { world, me } = duel();
+    world.explode(me, 9, { cause: 'sun', seen: false });
+    equal([world.debris.length, me.state, types(world)], [0, 'exploded', ['destroyed']]);
+  },
+
+  'no crowd can fill the sky: missiles and pieces are bounded, and the oldest go': () => {
+    const { world, me } = duel();
+    for (let number = 1; number <= 1_000; number++) {
+      world.shoot(me, number);
+      world.explode(me, number, { cause: 'sun' });
+    }
+    equal([world.missiles.length, world.debris.length], [600, 600]);
+    equal([world.missiles[0].number, world.missiles.at(-1).number], [401, 1_000], 'numbers');
+    equal(world.debris.at(-1).piece, 5, 'whole wrecks');
+  },
+
+  'nobody comes back shooting': () => {
+    for (const leave of [jump, sink]) {
+      const { world, me } = duel();
+      leave(world, me);
+      me.fire = true;
+      const { shots } = me;
+      run(world, AWAY);
+      equal(me.state, 'flying', 'state');
+      run(world, RELOAD - 2 * STEP, () => equal(me.shots, shots, 'shots'));
+      Object.assign(me, { x: FAR, y: 0, state: 'flying' });
+      run(world, 3 * STEP);
+      equal(me.shots, shots + 1, 'shots after reloading');
+    }
   },
 
   // ---- Comings and goings ----
