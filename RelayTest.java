@@ -4132,6 +4132,17 @@ class RelayTest {
             return until("game.frames > %s + 10 && game.me.x !== %s".formatted(ask("game.frames"), ask("game.me.x")));
         }
 
+        /** It draws, and nothing moves. */
+        Player standsStill() {
+            return until("new Promise(done => { const { time } = game.world; const { frames } = game; const check = () => game.frames < frames + 10"
+                    + " ? requestAnimationFrame(check) : done(time === game.world.time); check(); })");
+        }
+
+        /** For as long as a ship must have been seen somewhere for what it does there to be believed. */
+        Player waitAMoment() {
+            return until("game.frames > %s + 20".formatted(ask("game.frames")));
+        }
+
         /** Whatever happens, its console stays silent. Only the browser itself tells there that the relay could not be reached. */
         @Override
         public void close() {
@@ -4247,10 +4258,19 @@ class RelayTest {
         for (Player player : players) player.until("(ship => " + expression + ")(seen(" + Json.write(name) + "))");
     }
 
+    /** Waits until a ship at rest has been seen where it is for so long that the witness believes what it does there. */
+    static void isSeen(Player pilot, Player witness) {
+        var place = (List<?>) pilot.ask("[game.me.x, game.me.y]");
+        allSee((String) pilot.ask("game.me.name"), "Math.hypot(ship.x - %s, ship.y - %s) < 50".formatted(place.toArray()), witness);
+        witness.waitAMoment();
+    }
+
     /** One shoots the other, so far below the sun. */
     static void shoot(Player shooter, Player victim, int y) {
         shooter.place(-60, y, 0);
         victim.place(60, y, 0);
+        isSeen(shooter, victim);
+        isSeen(victim, shooter);
         shooter.page.press("KeyF");
         victim.until("game.me.state === 'exploded'");
     }
@@ -4343,7 +4363,9 @@ class RelayTest {
         void aMissileFliesInEverySkyFromTheNoseThatFiredIt() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
                 meet(ann, bob);
-                ann.place(-60, -800, -Math.PI / 2).page.press("Space");
+                ann.place(-60, -800, -Math.PI / 2);
+                isSeen(ann, bob);
+                ann.page.press("Space");
                 String missile = "game.inspect().missiles.find(({ owner, age }) => owner === %s && age > 300)".formatted(ann.ask("game.inspect().self"));
                 for (Player player : List.of(ann, bob))
                     player.until("(missile => Math.abs(missile.x + 60) < 5 && missile.y < -850 && Math.abs(missile.vy + 0.2) < 0.02)(%s)".formatted(missile));
@@ -4585,7 +4607,7 @@ class RelayTest {
         @DisplayName("3: one shot scores once, however often it is said to have hit")
         void aShotScoresOnce() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay)) {
-                peer.flies();
+                peer.fliesBefore(ann);
                 ann.until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
                 ann.until("game.world.missiles.length === 1");
                 for (int i = 0; i < 25; i++) peer.flies().hitBy(1, 1).flies().hitBy(1, i);
@@ -4788,6 +4810,13 @@ class RelayTest {
             return says("report", "1", "0", "0", "900", "900", "0", "0", "0", "0", "0");
         }
 
+        /** ... and is seen there for a moment. */
+        Stranger fliesBefore(Player witness) throws IOException {
+            flies();
+            witness.until("Math.hypot(seen('Eve').x - 900, seen('Eve').y - 900) < 50").waitAMoment();
+            return this;
+        }
+
         /** Reports that it was hit there by somebody's missile. */
         Stranger hitBy(int shooter, int missile) throws IOException {
             return says("death", "1", "0", "900", "900", "0", "0", "0", "1", "\"missile\"", shooter + "", missile + "");
@@ -4901,7 +4930,7 @@ class RelayTest {
         @Test
         void forgedScoresAndShipsOfOthers() throws Exception {
             changesNothing((relay, ann) -> {
-                try (var eve = Stranger.join(relay).flies()) {
+                try (var eve = Stranger.join(relay).fliesBefore(ann)) {
                     for (int id : new int[] {0, 1, 2, 3, 99}) eve.hitBy(id, 1).hitBy(id, 0).flies();
                     eve.says("pilot", "1", "\"Ann\"", "5", "99999").says("pilot", "1", "\"Bob\"", "9", "-5").send("score 1").send("1 score 1");
                     for (int id : new int[] {1, 2}) eve.raw.send(text(id + " score 1")).send(text(id + " death [1]"));
@@ -5116,15 +5145,15 @@ class RelayTest {
         }
 
         @Test
-        void eachDialogIsLabelledOpensByItsKeyKeepsTheFocusAndClosesByEscape() throws IOException {
+        void eachDialogIsLabelledOpensByItsKeyPausesKeepsTheFocusAndClosesByEscape() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
                 DIALOGS.forEach((dialog, key) -> {
                     ann.page.press(key).until(open(dialog)).press("Tab", "Tab", "KeyD", "Tab")
                             .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
-                    ann.until("label('#" + dialog + "').length > 3").fliesOn();
+                    ann.until("label('#" + dialog + "').length > 3").standsStill();
                     assertEquals(false, ann.ask("game.me.thrust"));
                     ann.page.press("Escape").until(closed(dialog)).hold("KeyA");
-                    ann.until("game.me.turn === -1").page.release("KeyA");
+                    ann.until("game.me.turn === -1").fliesOn().page.release("KeyA");
                 });
             }
         }
@@ -5155,8 +5184,7 @@ class RelayTest {
         void pauseStopsTheWorldOfWhoIsAlone() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
                 ann.page.press("KeyP");
-                ann.until("new Promise(done => { const { time } = game.world; const { frames } = game; const check = () => game.frames < frames + 10"
-                        + " ? requestAnimationFrame(check) : done(time === game.world.time); check(); })").page.press("KeyP");
+                ann.standsStill().page.press("KeyP");
                 ann.fliesOn();
             }
         }
@@ -5187,7 +5215,7 @@ class RelayTest {
         @Test
         void aClickTracksAShip() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.orbit(250, -0.5).until("where()[0] > innerWidth / 2 + 100");
+                ann.place(280, -250, 0).until("where()[0] > innerWidth / 2 + 100");   // at rest, and seconds from the sun
                 var ship = (List<?>) ann.ask("where()");
                 ann.page.click((Double) ship.get(0), (Double) ship.get(1));
                 ann.until("Math.abs(where()[0] - innerWidth / 2) < 3 && Math.abs(where()[1] - innerHeight / 2) < 3");

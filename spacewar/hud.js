@@ -65,7 +65,8 @@ export class Hud {
   #drawBanner(context, { width, height }, text) {
     const size = Math.min(15, 0.88 * 15 * (width - this.insets.left - this.insets.right) / textWidth(text, 15));
     const x = (width + this.insets.left - this.insets.right - textWidth(text, size)) / 2;
-    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * (width < NARROW || height < LOW ? 0.76 : 0.24);
+    const share = width < NARROW || height < LOW ? 0.76 : 0.24;
+    const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * share;
     context.beginPath();
     traceText(context, text, x, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);

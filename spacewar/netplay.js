@@ -317,10 +317,10 @@ export class Netplay {
     Object.assign(ship, motionOf(message), { state, turn, burning, dx: 0, dy: 0, dangle: 0 });
     if (state === 'observing') peer.alive = false;
     if (state === 'flying' || state === 'hyperspace') peer.alive = true;
-    if (state !== 'flying') return;
-    advance(ship, late, fly);
+    if (state === 'flying') advance(ship, late, fly);
     const [dx, dy] = [x - ship.x, y - ship.y];
-    if (peer.moved(dx, dy, clock) || !wasFlying) return;  // a leap that faded would look stranger than a leap
+    const leapt = peer.moved(dx, dy, clock);
+    if (leapt || !wasFlying || state !== 'flying') return;  // a leap that faded would look stranger than a leap
     Object.assign(ship, { dx, dy, dangle: turned(angle - ship.angle) });
   }
 

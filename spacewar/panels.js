@@ -141,12 +141,14 @@ export class Panels {
       const beside = target === dialog && pressed === dialog && dialog.matches(':modal');
       if (beside || target.closest('[data-close]')) dialog.close();
     });
-    dialog.addEventListener('close', () => { if (!$('dialog:modal')) $('#sky').focus({ preventScroll: true, focusVisible: false }); });
+    dialog.addEventListener('close', () => {
+      if (!this.isOpen) toSky();
+    });
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
   #choose(command, event) {
-    if (event.detail > 0) $('#sky').focus({ preventScroll: true, focusVisible: false });
+    if (event.detail > 0) toSky();
     this.oncommand?.(command);
   }
 
@@ -296,6 +298,11 @@ function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk 
     `Hyperspace takes you away for ${seconds(AWAY)}, to an orbit somewhere else.`,
     ...always,
   ];
+}
+
+/** Gives the keys to the ship again. */
+function toSky() {
+  $('#sky').focus({ preventScroll: true, focusVisible: false });
 }
 
 /** A row of a table body, its first cell the heading. */

@@ -756,6 +756,7 @@ export default {
     say(death(room.time));
     equal(page.world.debris.length, 0, 'pieces of an observer');
     report(room.time);
+    room.run(300);
     for (let i = 0; i < 20; i++) say(death(room.time));
     equal([page.world.debris.length, ship().state], [6, 'exploded']);
     report(room.time);
@@ -850,6 +851,16 @@ export default {
     const [{ x, y, number }] = page.world.missiles;
     say(death(room.time, { x, y, owner: page.relay.id, number }));
     equal([page.world.missiles.length, page.world.debris.length, page.me.score], [0, 6, 1]);
+  },
+
+  'whoever slips away unseen to another place can’t act there at once either': () => {
+    const { room, page, say, report } = withPeer();
+    answer(page, room.time);
+    report(room.time, { x: 900, y: 900 });
+    room.run(1_000);
+    report(room.time, { x: -700, y: -700, state: 2 });
+    say(death(room.time, { x: -700, y: -700, owner: 0, number: 0 }));
+    equal(page.world.debris.length, 0);
   },
 
   'a fast ship loses neither shots nor its end when the network stalls for half a second': () => {
