@@ -4867,7 +4867,7 @@ class RelayTest {
     @SuppressWarnings("try")   // that Bob is there is enough
     class HostilePeer {
         private static final List<String> WRONG = List.of("null", "true", "\"\"", "\"1\"", "{}", "[]", "[1]", "-1", "0.5", "1e9", "-1e308", "1e999", "NaN",
-                "9007199254740993", "\"<img src=x onerror=harm()>\"", "\"__proto__\"", "\"" + "x".repeat(100_000) + "\"");
+                "9007199254740993", "\"<img src=x onerror=harm()>\"", "\"__proto__\"", "\"" + "x".repeat(1_000) + "\"");
         private static final Map<String, List<String>> RIGHT = Map.of(
                 "report", List.of("1", "0", "0", "900", "900", "0", "0", "0", "0", "0"),
                 "fire", List.of("1", "0", "0", "900", "900", "0", "0", "0", "0", "0", "1"),
