@@ -43,7 +43,7 @@ for (const shape of SHAPES) shape.wreck = breakUp(shape.strokes);
 
 // A look is the index of a shape + 8 × that of a colour.
 
-export function shapeOf(look) {
+function shapeOf(look) {
   return SHAPES[look & 7];
 }
 
