@@ -249,12 +249,9 @@ public class Relay implements AutoCloseable {
             stun = new DatagramSocket(address);
         } catch (IOException e) {
             closeQuietly(listener);
-            if (tries > 1) {
-                listen(tries - 1);
-                return;
-            }
-            boolean inUse = String.valueOf(e.getMessage()).contains("in use");
-            throw new IOException("cannot listen on " + port + ": " + e.getMessage() + (inUse ? wayOut : ""), e);
+            if (!String.valueOf(e.getMessage()).contains("in use")) wayOut = "";
+            if (tries == 1) throw new IOException("cannot listen on " + port + ": " + e.getMessage() + wayOut, e);
+            listen(tries - 1);
         }
     }
 
@@ -633,15 +630,12 @@ public class Relay implements AutoCloseable {
         try {
             return folder.get(request);
         } catch (HttpException none) {
-            if (!path.equals("/" + folder.url + "/ice.json")) throw none;
-            return iceServers(request.header("host"));
+            if (path.equals("/" + folder.url + "/ice.json")) return iceServers(request.header("host"));
+            throw none;
         }
     }
 
-    /**
-     * What a page gives to its RTCPeerConnection: our STUN, on the host by which it has found us. Whoever has a STUN or
-     * TURN server of his own puts a file of that name into the folder.
-     */
+    /** The configuration of a page's RTCPeerConnection: our STUN, on the host by which that page has found us. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
         boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
@@ -1489,9 +1483,8 @@ public class Relay implements AutoCloseable {
     private static final int COOKIE = 0x2112a442;
     private static final int MESSAGE_INTEGRITY = 0x0008, ERROR_CODE = 0x0009, UNKNOWN_ATTRIBUTES = 0x000a,   // §18.3
             MESSAGE_INTEGRITY_SHA256 = 0x001c, XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;
-    private static final Set<Integer> KNOWN = Set.of(   // of those that must be known, below 0x8000; we need none
-            1, 6, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES, 0x14, 0x15, MESSAGE_INTEGRITY_SHA256, 0x1d, 0x1e,
-            XOR_MAPPED_ADDRESS);
+    private static final Set<Integer> KNOWN =   // the RFC's own of those that must be understood; we need none of them
+            Set.of(1, 6, MESSAGE_INTEGRITY, 9, 10, 0x14, 0x15, MESSAGE_INTEGRITY_SHA256, 0x1d, 0x1e, XOR_MAPPED_ADDRESS);
 
     /** Answers one datagram after the other. Its own thread. */
     private void serveStun() {
@@ -1531,7 +1524,7 @@ public class Relay implements AutoCloseable {
         var answer = ByteBuffer.allocate(2 * (8 + length) - 8);   // the bound that is promised above
         answer.position(4).put(bytes, 4, 16);                     // the cookie and the transaction's ID
         if (unknown.isEmpty()) {
-            byte[] address = from.getAddress().getAddress();
+            byte[] address = from.getAddress().getAddress();   // 4 bytes for an IPv4 client of an IPv6 socket, too
             answer.putInt(XOR_MAPPED_ADDRESS << 16 | 4 + address.length);
             answer.putInt((address.length == 4 ? 1 : 2) << 16 | from.getPort() ^ COOKIE >>> 16);
             for (int i = 0; i < address.length; i++) answer.put((byte) (address[i] ^ bytes[4 + i]));
