@@ -112,8 +112,12 @@ export class Order {
     this.#skip = Math.max(0, this.got - Number(digits) + 1);
   }
 
-  /** Whether a message that came through the relay is one that the channel has not brought. */
+  /**
+   * Whether a message that came through the relay is a new one. It isn't if the channel has brought it, nor
+   * as long as all comes over the channel: then it was for what the peer took for somebody else.
+   */
   isNew() {
+    if (this.#flowing) return false;
     if (this.#skip === 0) return true;
     this.#skip--;
     return false;
