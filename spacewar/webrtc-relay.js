@@ -30,7 +30,7 @@
  *
  * Only who sits at the other end of that channel can know the secret, so the id from which it comes back
  * is that peer's. What the channel says of ids is never believed without. Newcomers wait at the door for
- * so long, a second at most, since they may be no newcomers.
+ * so long, three seconds at most, since they may be no newcomers.
  *
  * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
  * only the relay. Who closes the page closes the connections too, so that all know at once.
@@ -44,7 +44,7 @@ const ICE_ANSWER = 1_000;    // ms that we wait for the list of ICE servers
 const LINKS = 32;            // connections at once; browsers bear some hundred
 const LINKS_PER_BEAT = 0.5;  // new ones, if more than LINKS came lately: each visitor costs one
 const PARTED = 30;           // beats in the room after which who has not come back has quit
-const AT_DOOR = 2;           // beats that a newcomer may have to wait
+const AT_DOOR = 6;           // beats that a newcomer may have to wait; a friend on a busy computer takes two
 const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
 const NAMELESS = 2 ** 31;    // more than any id that a relay gives
 const ANSWERS = 8;           // to ' now' from one peer until it is back

@@ -499,14 +499,14 @@ export default {
     }
   },
 
-  'a newcomer waits at the door a second at most, with what it says': pages(2, async (a, b, network) => {
+  'a newcomer waits at the door for three seconds at most, with what it says': pages(2, async (a, b, network) => {
     network.stopRelay();
     a.enter();
     const c = new Page(network).enter();
     c.say();
-    await network.run(400);
+    await network.run(2_900);
     equal(a.met.has(2), false);
-    await network.run(1_200);
+    await network.run(1_000);
     equal([a.met.get(2).counted, a.relay.path(2)], [[1], 'webrtc']);
     c.relay.close();
   }),
