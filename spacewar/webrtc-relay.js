@@ -25,22 +25,23 @@
  * until it is known, then its own. (`onself` comes after the former.) It is known by proof. Whoever is
  * in the room tells everyone that was parted so, over the channel, its id and a secret made up for this:
  *
- *     ' now 7 secret'       over the channel: in the room I'm 7, and who knows this is you
- *     reunite secret        the answer, through the relay to 7
+ *     ' now 7 secret'             over the channel: in the room I'm 7, and who says this to me is you
+ *     reunite secret fingerprint  the answer, through the relay to 7
  *
- * Only who sits at the other end of that channel can know the secret, so the id from which it comes back
- * is that peer's. What the channel says of ids is never believed without. Newcomers wait at the door for
+ * Only who heard the secret can say it, so the id from which it comes back is the peer's. A liar could have
+ * passed it on to a third, for whom it would be the liar's own. But whoever says it adds which certificate
+ * he has in the connection over which he heard it, and that is another one then. Nothing else that is said
+ * of ids is believed. Newcomers wait at the door for
  * so long, three seconds at most, since they may be no newcomers.
  *
  * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
  * only the relay. Who closes the page closes the connections too, so that all know at once.
  */
 
-import { BEAT, Link } from './link.js';
+import { BEAT, Link, configurationFrom } from './link.js';
 import { Order } from './order.js';
 import { WebSocketRelay } from './ws-relay.js';
 
-const ICE_ANSWER = 1_000;    // ms that we wait for the list of ICE servers
 const LINKS = 32;            // connections at once; browsers bear some hundred
 const LINKS_PER_BEAT = 0.5;  // new ones, if more than LINKS came lately: each visitor costs one
 const PARTED = 30;           // beats in the room after which who has not come back has quit
@@ -161,7 +162,7 @@ export class WebRTCRelay {
     peer.order = new Order({
       relay: message => peer.parted === null && this.#relay.send(message, peer.id),
       channel: message => peer.link?.send(message),
-      receive: message => this.#dispatch(peer, split(message)),
+      receive: message => this.#isHere(peer) && this.#dispatch(peer.id, split(message)),
     });
     this.#peers.set(id, peer);
     this.#call('onjoin', id);
@@ -179,7 +180,7 @@ export class WebRTCRelay {
   }
 
   #drop(peer) {
-    if (this.#peers.get(peer.id) !== peer) return;
+    if (!this.#isHere(peer)) return;
     this.#peers.delete(peer.id);
     peer.link?.close();
     this.#call('onquit', peer.id);
@@ -200,6 +201,10 @@ export class WebRTCRelay {
     this.#call('onrename', was, id);
   }
 
+  #isHere(peer) {
+    return this.#peers.get(peer.id) === peer;
+  }
+
   get #someParted() {
     return this.#some(({ parted }) => parted !== null);
   }
@@ -211,14 +216,15 @@ export class WebRTCRelay {
   // ---- What the relay brings ----
 
   #receive(id, msgtype, data) {
+    if (id === this.#relay.id) return this.#dispatch(id, { msgtype, data });
     if (msgtype === 'reunite') return this.#reunite(id, data);
     const caller = this.#door.get(id);
     if (caller) return this.#keep(id, caller, { msgtype, data });
-    const peer = id === this.#relay.id ? new Peer(id) : this.#peers.get(id);
+    const peer = this.#peers.get(id);
     if (!peer || peer.parted !== null) return;
     if (SIGNALS.has(msgtype)) return this.#signalled(peer, msgtype, data);
     if (msgtype === 'path') return peer.order.path(data);
-    if (peer.order?.isNew() ?? true) this.#dispatch(peer, { msgtype, data });
+    if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
   }
 
   /** What one at the door says waits with it; who says too much is no lost friend. */
@@ -228,7 +234,7 @@ export class WebRTCRelay {
     if (caller.size > AT_DOOR_SIZE) this.#join(id);
   }
 
-  #dispatch({ id }, { msgtype, data }) {
+  #dispatch(id, { msgtype, data }) {
     if (msgtype === '' || RESERVED.has(msgtype)) return;
     const handler = `on${msgtype}`;
     if (typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype)) this.#call(handler, id, data);
@@ -264,13 +270,13 @@ export class WebRTCRelay {
 
   /** The way to a peer changes. One that is parted has no other: then it is gone. */
   #use(peer, healthy) {
-    if (this.#peers.get(peer.id) !== peer) return;
+    if (!this.#isHere(peer)) return;
     const { order } = peer;
-    if (peer.parted !== null) return healthy || this.#drop(peer);
-    if (order.direct === healthy) return;
+    if (peer.parted !== null && !healthy) return this.#drop(peer);
+    if (peer.parted !== null || order.direct === healthy) return;
     if (healthy) order.rise();
     else order.fall();
-    this.#call('onpath', peer.id, this.path(peer.id));
+    if (order.direct === healthy) this.#call('onpath', peer.id, this.path(peer.id));  // else it broke at once
   }
 
   /** Something came over a channel. What begins with a space is for this module. */
@@ -281,7 +287,7 @@ export class WebRTCRelay {
     if (word === 'pulse') order.acknowledge(Number(id));
     else if (word === 'now') this.#claimed(peer, Number(id), secret);
     else if (own && (isLossy || word !== 'path')) return;
-    else if (isLossy) this.#dispatch(peer, split(message));
+    else if (isLossy) this.#dispatch(peer.id, split(message));
     else order.take(message);
     if (order.full) peer.link?.close();
   }
@@ -318,12 +324,13 @@ export class WebRTCRelay {
     const { claim } = peer;
     if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
     peer.claim = null;
-    this.#relay.send(`reunite ${claim.secret}`, claim.id);
+    this.#relay.send(`reunite ${claim.secret} ${peer.link.ourFingerprint}`, claim.id);
   }
 
-  /** Somebody knows a secret: which is whose? */
-  #reunite(id, secret) {
-    const peer = [...this.#peers.values()].find(peer => peer.secret !== null && peer.secret === secret);
+  /** Somebody proves to be at the other end of a connection: of which? */
+  #reunite(id, proof) {
+    const peer = [...this.#peers.values()].find(({ secret, link }) =>
+      secret !== null && proof === `${secret} ${link?.theirFingerprint}`);
     if (!peer) return;
     const other = this.#peers.get(id);
     if (other && other !== peer) this.#drop(other);   // let in as somebody else
@@ -369,21 +376,6 @@ function split(message) {
   const end = space < 0 ? whole.length : space;
   const head = whole.slice(0, end);
   return { msgtype: text ? head : ASCII.decode(head), data: whole.slice(end + 1) };
-}
-
-/** What a browser takes from there; nothing if it takes nothing: then only direct neighbours connect. */
-async function configurationFrom(address) {
-  try {
-    const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) });
-    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-    const { iceServers, iceTransportPolicy } = await response.json();
-    const configuration = { iceServers, iceTransportPolicy };
-    new RTCPeerConnection(configuration).close();   // throws if anything is wrong with it
-    return configuration;
-  } catch (error) {
-    console.warn(`No ICE servers from ${address}: ${error.message}`);
-    return {};
-  }
 }
 
 function madeUp() {

@@ -6,7 +6,7 @@ import { BEAT, Link } from '../link.js';
 import { equal, ok } from './check.js';
 import { Network } from './network.js';
 
-const SDP = 'v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n';
+const SDP = 'v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 AB\r\n';
 
 /** A link and what it told. What it signals is brought to `peer` after 5 ms, and kept in `signals`. */
 class Side {
@@ -193,8 +193,14 @@ export default {
   // ---- Strangers ----
 
   'descriptions of anything but data channels are refused, before there is a connection': async () => {
-    const refused = ['', 'garbage', new Uint8Array(9), undefined, 'v=0\r\n', SDP.replace('application', 'audio'), SDP + 'm=video 9 X\r\n',
-      SDP + SDP, SDP + 'm=audio 9 X\nv=0\r\n', SDP + 'a=x\rm=audio 9 X\r\n', SDP + `a=${'x'.repeat(17_000)}\r\n`];
+    const whole = `${SDP}a=fake:1 1\r\n`;
+    const refused = ['', 'garbage', new Uint8Array(9), undefined, whole.replace(/m=.*\r\n/, ''),
+      ...['audio 9 X', 'applications 9 X'].map(media => whole.replace(/m=.*/, `m=${media}`)),
+      ...['m=video 9 X', 'm=application 9 X', 'a=x\rm=audio 9 X', 'a=x\nm=audio 9 X', 'M=audio 9 X', ' m=audio 9 X', 'x'].map(
+        line => `${whole}${line}\r\n`),
+      `${whole}a=${'x'.repeat(17_000)}\r\n`,
+      // Of one who is to be known by it, a certificate is told, and one.
+      whole.replace(/a=fingerprint.*\r\n/, ''), whole.replace(/a=fingerprint/, 'a=Fingerprint:sha-256 CD\r\n$&')];
     for (const sdp of refused) {
       await alone(false, async (side, network) => {
         const connections = network.connections.length;
@@ -210,6 +216,12 @@ export default {
     side.link.take('offer', SDP);
     await network.run(10);
     equal([side.log, network.openConnections], [['closed'], 0]);
+  }),
+
+  'a second description is refused if it is of another certificate': pair(async (a, b, network) => {
+    b.link.take('offer', `${SDP}a=fake:1 2\r\n`);
+    await network.run(10);
+    equal(b.log, ['well', 'closed']);
   }),
 
   'candidates within a description are not for the browser': alone(false, async (side, network) => {

@@ -236,7 +236,8 @@ class Connection {
   }
 
   #sdp() {
-    return `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fake:${this.number} ${this.#local}\r\n`;
+    return `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 ${this.number}\r\n` +
+      `a=fake:${this.number} ${this.#local}\r\n`;
   }
 
   async setLocalDescription({ type }) {

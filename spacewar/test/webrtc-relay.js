@@ -559,7 +559,8 @@ export default {
     const stranger = new Stranger(network);
     await network.run(SOON);
     const before = network.connections.length;
-    for (let i = 0; i < 100; i++) stranger.say(`offer v=0\r\nm=application 9 x\r\na=fake:1 ${i}\r\n`, 1);
+    const offer = 'offer v=0\r\nm=application 9 x\r\na=fingerprint:sha-256 AB\r\na=fake:1 1\r\n';
+    for (let i = 0; i < 100; i++) stranger.say(offer, 1);
     await network.run(100);
     equal(network.connections.length, before);
     equal(a.relay.path(2), 'webrtc');
@@ -612,6 +613,20 @@ export default {
     equal(since(a, 2), ['join 3'], 'after a replay');
     equal([...a.met.keys()], [2, 3]);
   }, { connect: false }),
+
+  'nobody can have an honest page prove something for him': pages(2, async (a, b, network) => {
+    const stranger = new Stranger(network);   // 3, connected to both
+    await network.run(SOON);
+    stranger.link.send(' now 77 x');
+    await network.run(SOON);
+    const [secret] = words(stranger, 'now').map(word => word.split(' ')[3]);
+    stranger.links.get(2).send(` now 1 ${secret}`);   // b is to tell a that it is at the end of his channel
+    await network.run(SOON);
+    ok(network.said.some(({ from, to, message }) => from === 2 && to === 1 && message.startsWith(`reunite ${secret}`)), 'b did');
+    equal([...a.met.keys()], [2, 3]);
+    equal(since(a, 0), ['self 1', 'join 2', 'join 3']);
+    equal([a.relay.path(2), b.relay.path(1)], ['webrtc', 'webrtc']);
+  }),
 
   'false claims cost others few messages': pages(2, async (a, b, network) => {
     const stranger = new Stranger(network);
