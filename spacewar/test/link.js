@@ -74,8 +74,7 @@ export default {
     b.link.send('2', true);
     a.link.send(new Uint8Array([1, 2]));
     await network.run(100);
-    equal([a.log, b.log], [['well', '~2'], ['well', '1', new Uint8Array([1, 2])].map(m => typeof m === 'string' ? m : b.log[2])]);
-    equal([...b.log[2]], [1, 2]);
+    equal([a.log, b.log], [['well', '~2'], ['well', '1', new Uint8Array([1, 2])]]);
   }),
 
   'what may get lost does rather than wait behind much': pair(async (a, b, network) => {
@@ -180,7 +179,8 @@ export default {
   }),
 
   'browsers that refuse to make a connection, or to send, close it': async () => {
-    await alone(true, async side => equal(side.log, ['closed']), () => Promise.resolve({ iceTransportPolicy: 'none' }))();
+    const refused = () => Promise.resolve({ iceTransportPolicy: 'none' });
+    await alone(true, async side => equal(side.log, ['closed']), refused)();
     await pair(async (a, b, network) => {
       network.connections[0].channels[0].send = () => {
         throw new DOMException('full', 'OperationError');
@@ -196,7 +196,7 @@ export default {
     const whole = `${SDP}a=fake:1 1\r\n`;
     const refused = ['', 'garbage', new Uint8Array(9), undefined, whole.replace(/m=.*\r\n/, ''),
       ...['audio 9 X', 'applications 9 X'].map(media => whole.replace(/m=.*/, `m=${media}`)),
-      ...['m=video 9 X', 'm=application 9 X', 'a=x\rm=audio 9 X', 'a=x\nm=audio 9 X', 'M=audio 9 X', ' m=audio 9 X', 'x'].map(
+      ...['m=video 9 X', 'm=application 9 X', 'a=x\rm=audio 9 X', 'a=x\nm=audio 9 X', 'M=audio 9 X', ' m=x', 'x'].map(
         line => `${whole}${line}\r\n`),
       `${whole}a=${'x'.repeat(17_000)}\r\n`,
       // Of one who is to be known by it, a certificate is told, and one.
@@ -267,11 +267,12 @@ export default {
 
   'candidates are addresses, and reached by UDP': pair(async (a, b, network) => {
     const line = (address, rest = 'typ host', port = '1') => `candidate:1 1 udp 1 ${address} ${port} ${rest}`;
-    const good = [line('10.0.0.1'), line('fe80::1'), line('0b9a-4c.local'), line('10.0.0.1', 'typ srflx raddr 0.0.0.0 rport 0 ufrag x'),
-      line('1.2.3.4').replace('udp', 'UDP')];
-    const bad = ['', 'candidate', line('example.com'), line('a.b.local'), line('local'), line('10.0.0.1').replace('udp', 'tcp'), line('1.2.3.4', 'typ x'),
-      line('1.2.3.4', 'typ hosts'), line('1.2.3.4', 'x'), line('1.2.3.4', 'typ host', '123456'), ` ${good[0]}`, `a=${good[0]}`, `${good[0]} ${'x'.repeat(300)}`,
-      `${good[0]}\r\na=x`, new Uint8Array(3), undefined];
+    const good = [line('10.0.0.1'), line('fe80::1'), line('0b9a-4c.local'), line('1.2.3.4').replace('udp', 'UDP'),
+      line('10.0.0.1', 'typ srflx raddr 0.0.0.0 rport 0 ufrag x')];
+    const bad = ['', 'candidate', line('example.com'), line('a.b.local'), line('local'),
+      line('10.0.0.1').replace('udp', 'tcp'), line('1.2.3.4', 'typ x'), line('1.2.3.4', 'typ hosts'),
+      line('1.2.3.4', 'x'), line('1.2.3.4', 'typ host', '123456'), ` ${good[0]}`, `a=${good[0]}`,
+      `${good[0]} ${'x'.repeat(300)}`, `${good[0]}\r\na=x`, new Uint8Array(3), undefined];
     const [, connection] = network.connections;
     connection.added = [];
     connection.addIceCandidate = async ({ candidate }) => connection.added.push(candidate);

@@ -208,7 +208,7 @@ class Connection {
   #late = [];            // reliable packets that wait for a way
 
   constructor(network, { iceServers, iceTransportPolicy } = {}) {
-    if (iceServers && !iceServers.every(({ urls }) => /^(stun|turns?):/.test(urls))) throw new SyntaxError('bad server');
+    if (iceServers && !iceServers.every(({ urls }) => /^(stun|turns?):/.test(urls))) throw new SyntaxError('server');
     if (!['all', 'relay', undefined].includes(iceTransportPolicy)) throw new TypeError('bad policy');
     this.configuration = { iceServers, iceTransportPolicy };
     this.#network = network;
@@ -244,7 +244,7 @@ class Connection {
     if (this.closed) throw new DOMException('closed', 'InvalidStateError');
     this.signalingState = type === 'offer' ? 'have-local-offer' : 'stable';
     for (let i = 0; i < this.#network.candidates; i++) {
-      const candidate = `candidate:${i} 1 udp 2113937151 name-${i}.local ${this.number} typ host generation ${this.#local}`;
+      const candidate = `candidate:${i} 1 udp 9 name-${i}.local ${this.number} typ host`;
       this.#network.after(2, () => this.closed || this.onicecandidate?.({ candidate: { candidate } }));
     }
     this.#network.after(2, () => this.onicecandidate?.({ candidate: null }));
@@ -253,8 +253,9 @@ class Connection {
   async setRemoteDescription({ type, sdp }) {
     const [, number, generation] = /a=fake:(\d+) (\d+)/.exec(sdp) ?? [];
     if (!number || this.closed) throw new DOMException('no such description', 'OperationError');
-    if (type === 'answer' && this.signalingState !== 'have-local-offer') throw new DOMException('', 'InvalidStateError');
-    if (this.#partner && this.#partner.number !== Number(number)) throw new DOMException('', 'InvalidAccessError');
+    const awaited = type === 'offer' || this.signalingState === 'have-local-offer';
+    const same = !this.#partner || this.#partner.number === Number(number);
+    if (!awaited || !same) throw new DOMException('no', 'InvalidStateError');
     this.remoteDescription = { type, sdp };
     this.#partner = this.#network.connections[number - 1];
     this.added = [];

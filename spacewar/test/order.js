@@ -189,8 +189,9 @@ export default {
     const pair = new Pair();
     pair.from.rise();
     pair.bringAll();
-    for (const data of ['', 'webrtc', 'webrtc -1', 'webrtc 1e9', 'webrtc 0', 'relay', 'relay x', 'relay 1 2', `relay ${'9'.repeat(16)}`,
-      new Uint8Array(3)]) pair.to.path(data);
+    const nonsense = ['', 'webrtc', 'webrtc -1', 'webrtc 1e9', 'webrtc 0', 'relay', 'relay x', 'relay 1 2',
+      `relay ${'9'.repeat(16)}`, new Uint8Array(3)];
+    for (const data of nonsense) pair.to.path(data);
     for (const number of [NaN, -1, 1e9, Infinity, undefined]) pair.from.acknowledge(number);
     pair.from.send('1');
     pair.from.fall();
