@@ -91,9 +91,9 @@ export class Order {
 
   /** The peer got everything up to that number. */
   acknowledge(number) {
-    const open = this.#sent - number;
-    if (!(open >= 0 && open < this.#kept.length)) return;
-    for (const message of this.#kept.splice(0, this.#kept.length - open)) this.#keptSize -= sizeOf(message);
+    const left = this.#sent - number;
+    if (!(left < this.#kept.length)) return;
+    for (const message of this.#kept.splice(0, this.#kept.length - left)) this.#keptSize -= sizeOf(message);
   }
 
   /** Whether more waits than may, here or for the peer to say that it came. */
@@ -138,7 +138,6 @@ export class Order {
     this.#waiting = [];
     this.#waitingSize = 0;
     if (this.#alone) this.#grant(number);
-    else if (this.#flowing && number === this.#granted) this.got = number;
   }
 
   #grant(number) {
@@ -161,9 +160,7 @@ export class Order {
   /** Whether the relay is between us; when it was lost nothing waits for it any more. */
   set alone(alone) {
     this.#alone = alone;
-    if (!alone) return;
-    this.#skip = 0;
-    if (this.#begun > this.#granted) this.#grant(this.#begun);
+    if (alone && this.#begun > this.#granted) this.#grant(this.#begun);
   }
 }
 

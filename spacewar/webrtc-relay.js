@@ -158,15 +158,15 @@ export class WebRTCRelay {
   #join(id) {
     const { waiting } = this.#door.get(id) ?? { waiting: [] };
     this.#door.delete(id);
-    const peer = new Peer(id, id < this.#relay.id);
+    const peer = new Peer(id);
     peer.order = new Order({
-      relay: message => peer.parted === null && this.#relay.send(message, peer.id),
+      relay: message => this.#relay.send(message, peer.id),
       channel: message => peer.link?.send(message),
       receive: message => this.#isHere(peer) && this.#dispatch(peer.id, split(message)),
     });
     this.#peers.set(id, peer);
     this.#call('onjoin', id);
-    if (!peer.wasHere) this.#connect(peer, true);
+    if (id > this.#relay.id) this.#connect(peer, true);   // who was here before offers to us
     for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
   }
 
@@ -174,9 +174,8 @@ export class WebRTCRelay {
   #depart(id) {
     if (this.#door.delete(id)) return;
     const peer = this.#peers.get(id);
-    if (!peer || peer.parted !== null) return;
-    if (peer.order.direct) this.#part(peer);
-    else this.#drop(peer);
+    if (peer?.order.direct) this.#part(peer);
+    else if (peer) this.#drop(peer);
   }
 
   #drop(peer) {
@@ -222,9 +221,10 @@ export class WebRTCRelay {
     if (caller) return this.#keep(id, caller, { msgtype, data });
     const peer = this.#peers.get(id);
     if (!peer || peer.parted !== null) return;
-    if (SIGNALS.has(msgtype)) return this.#signalled(peer, msgtype, data);
-    if (msgtype === 'path') return peer.order.path(data);
-    if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
+    if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
+    if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
+    else if (msgtype === 'path') peer.order.path(data);
+    else if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
   }
 
   /** What one at the door says waits with it; who says too much is no lost friend. */
@@ -243,12 +243,7 @@ export class WebRTCRelay {
 
   // ---- Connections ----
 
-  /** Who was here before us may offer us a connection, once; other offers are for ones that we have. */
-  #signalled(peer, msgtype, data) {
-    if (msgtype === 'offer' && peer.wasHere) this.#connect(peer, false);
-    peer.link?.take(msgtype, data);
-  }
-
+  /** There is one connection with each peer at most, until it joins again. */
   #connect(peer, offers) {
     if (peer.tried || !this.#configuration || this.#links === LINKS || this.#allowance < 1) return;
     peer.tried = true;
@@ -257,7 +252,7 @@ export class WebRTCRelay {
     peer.link = new Link({
       offers,
       configuration: this.#configuration,
-      signal: (msgtype, data) => peer.parted === null && this.#relay.send(`${msgtype} ${data}`, peer.id),
+      signal: (msgtype, data) => this.#relay.send(`${msgtype} ${data}`, peer.id),
       onhealth: healthy => this.#use(peer, healthy),
       onmessage: (message, isLossy) => this.#hear(peer, message, isLossy),
       onclose: () => {
@@ -276,7 +271,10 @@ export class WebRTCRelay {
     if (peer.parted !== null || order.direct === healthy) return;
     if (healthy) order.rise();
     else order.fall();
-    if (order.direct === healthy) this.#call('onpath', peer.id, this.path(peer.id));  // else it broke at once
+    const path = this.path(peer.id);
+    if (path === peer.path) return;   // it broke when it was to be used
+    peer.path = path;
+    this.#call('onpath', peer.id, path);
   }
 
   /** Something came over a channel. What begins with a space is for this module. */
@@ -286,7 +284,7 @@ export class WebRTCRelay {
     const [, word, id, secret] = own && message.length <= LONGEST_WORD ? message.split(' ') : [];
     if (word === 'pulse') order.acknowledge(Number(id));
     else if (word === 'now') this.#claimed(peer, Number(id), secret);
-    else if (own && (isLossy || word !== 'path')) return;
+    else if (own && word !== 'path') return;
     else if (isLossy) this.#dispatch(peer.id, split(message));
     else order.take(message);
     if (order.full) peer.link?.close();
@@ -356,15 +354,15 @@ export class WebRTCRelay {
 class Peer {
   order = null;      // see order.js
   link = null;       // see link.js
+  path = 'relay';    // as told last
   tried = false;     // whether there is or was one: there is no second until the peer joins again
   parted = null;     // beats for which the relay has not led to it, as we know of it, or null
   secret = null;     // what we gave it to prove who it is in the room
   claim = null;      // who it says that it is, { id, secret }: not answered yet
   answers = 0;
 
-  constructor(id, wasHere = false) {
+  constructor(id) {
     this.id = id;
-    this.wasHere = wasHere;
   }
 }
 

@@ -121,6 +121,16 @@ export default {
     equal([a.log, b.log], [['well', 'ill', 'well'], ['well', 'ill', 'well']]);
   }),
 
+  'being ill now and then is no reason to end': pair(async (a, b, network) => {
+    for (let i = 0; i < 4; i++) {
+      network.blocked = true;
+      await network.run(12_000);
+      network.blocked = false;
+      await network.run(1_000);
+    }
+    ok(a.link.healthy && b.link.healthy, 'well in the end');
+  }),
+
   'ICE looks for new ways once, and that is all': pair(async (a, b, network) => {
     network.cut();
     await network.run(4_000);
@@ -168,6 +178,10 @@ export default {
     a.link.beat('');
     a.link.take(...b.signals[0]);
     a.link.take(...b.signals[1]);
+    network.connections[0].channels[0].onmessage({ data: 'late' });
+    network.connections[0].onicecandidate({ candidate: { candidate: b.signals[1][1] } });
+    network.connections[0].fail();
+    equal(a.signals.length, 3);
     await network.run(30_000);
     equal(a.log, ['well', 'closed']);
     equal(network.openConnections, 0);
@@ -275,10 +289,14 @@ export default {
       `${good[0]} ${'x'.repeat(300)}`, `${good[0]}\r\na=x`, new Uint8Array(3), undefined];
     const [, connection] = network.connections;
     connection.added = [];
-    connection.addIceCandidate = async ({ candidate }) => connection.added.push(candidate);
+    connection.addIceCandidate = async ({ candidate }) => {
+      connection.added.push(candidate);
+      throw new DOMException('not this one', 'OperationError');
+    };
     for (const candidate of [...bad, ...good]) b.link.take('candidate', candidate);
     await network.run(10);
     equal(connection.added, good);
+    equal(b.log, ['well'], 'though the browser refused them');
   }),
 
   'a channel that we did not agree on ends it': pair(async (a, b, network) => {

@@ -17,6 +17,7 @@ export class Network {
   clients = [];           // of the relay
   said = [];              // what went through the relay: { at, from, to, message }
   candidates = 2;         // that each connection finds
+  timers = [];            // all that were set
   leavings = [];          // who wants to know when a page is left, in the order of asking
   #due = [];              // { at, action }, sorted
   #lastId = 0;
@@ -59,6 +60,7 @@ export class Network {
       } : undefined,
       setInterval: (action, ms) => {
         const timer = { stopped: false };
+        this.timers.push(timer);
         const tick = () => timer.stopped || (action(), this.after(ms, tick));
         this.after(ms, tick);
         return timer;
@@ -245,7 +247,9 @@ class Connection {
     this.signalingState = type === 'offer' ? 'have-local-offer' : 'stable';
     for (let i = 0; i < this.#network.candidates; i++) {
       const candidate = `candidate:${i} 1 udp 9 name-${i}.local ${this.number} typ host`;
-      this.#network.after(2, () => this.closed || this.onicecandidate?.({ candidate: { candidate } }));
+      for (const found of [candidate, candidate.replace('udp', 'tcp')]) {
+        this.#network.after(2, () => this.closed || this.onicecandidate?.({ candidate: { candidate: found } }));
+      }
     }
     this.#network.after(2, () => this.onicecandidate?.({ candidate: null }));
   }

@@ -181,8 +181,9 @@ export default {
     pair.to.take(' path 1');
     pair.to.path('webrtc 1');
     pair.to.path('relay 2');
-    pair.to.take('2');
+    for (let i = 0; i < 20_000; i++) pair.to.take('2');
     equal(pair.received, []);
+    ok(!pair.to.full, 'and waits for nothing');
   },
 
   'nonsense changes nothing': () => {

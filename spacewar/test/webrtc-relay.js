@@ -78,21 +78,23 @@ class Page {
 function pages(number, test, { seed = 1, connect = true, ...options } = {}) {
   return async () => {
     const network = new Network(seed);
-    const made = [];
-    try {
-      await network.during(async () => {
+    await network.during(async () => {
+      const made = [];
+      try {
         for (let i = 0; i < number; i++) made.push(new Page(network).enter());
         await network.run(SOON);
         if (connect) equal(made.map(page => page.direct), made.map(() => number - 1), 'direct paths at first');
         await test(...made, network);
         for (const page of made) equal(page.wrong, [], `what is wrong at page ${page.relay.id}`);
-      }, options);
-    } finally {
-      for (const page of made) page.relay.close();
-      for (const stranger of strangers.splice(0)) stranger.leave();
-      await network.run(100);
-    }
+      } finally {
+        for (const page of made) page.relay.close();
+        for (const stranger of strangers.splice(0)) stranger.leave();
+        await network.run(100);
+      }
+    }, options);
     equal(network.openConnections, 0, 'connections that are left');
+    ok(network.timers.every(({ stopped }) => stopped), 'timers that run on');
+    ok(network.leavings.every(({ signal }) => signal.aborted), 'handlers that are left');
   };
 }
 
@@ -330,7 +332,7 @@ export default {
     ok(a.relay.send('hello', 2));
     await network.run(100);
     equal([b.met.get(1).counted, b.met.get(1).other, a.direct], [[1], ['hello '], 0]);
-    equal(network.said.map(({ message }) => message), ['count 1', 'hello'], 'not an offer');
+    equal(network.said.map(({ to, message }) => `${to} ${message}`), ['* count 1', '2 hello'], 'not an offer');
   }, { WebRTC: false, connect: false }),
 
   'pages with and without a connection hear the same': pages(2, async (a, b, network) => {
@@ -357,12 +359,14 @@ export default {
     const hanging = (address, { signal }) => new Promise((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
     });
-    const bodies = ['garbage', 'null', '[]', '{"iceServers":[{"urls":"http:x"}]}', '{"iceServers":7}',
+    const bodies = ['garbage', 'null', '{"iceServers":[{"urls":"http:x"}]}', '{"iceServers":7}',
       '{"iceTransportPolicy":"none"}'];
     const all = [...bodies.map(body => answer(body)), answer('{}', false), failing];
     try {
-      console.warn = () => {};
+      let warnings = 0;
+      console.warn = () => warnings++;
       for (const fetch of all) await pages(2, async () => {}, { fetch })();
+      equal(warnings, 2 * all.length, 'warnings');
       const servers = '{"iceServers":[{"urls":"stun:10.0.0.1"}],"iceTransportPolicy":"all","certificates":7}';
       await pages(2, async (a, b, network) => {
         const { configuration } = network.begun[0];
@@ -439,6 +443,11 @@ export default {
         }
         await network.run(500);
         for (const { met, relay } of made) for (const { other } of met.values()) equal(other, [`to ${relay.id}`]);
+        const proofs = network.said.filter(({ message }) => message.startsWith('reunite '));
+        ok(proofs.length <= 2 * number * (number - 1), `${proofs.length} proofs of ${number}`);
+        ok(made[0].relay.send(`large ${'x'.repeat(20_000)}`), 'through the relay again');
+        await network.run(500);
+        equal(made[1].met.get(made[0].relay.id).other.length, 2);
         equal(network.begun.length, number * (number - 1), 'connections');
       }, { seed })();
     }
@@ -521,6 +530,88 @@ export default {
     c.relay.close();
   }),
 
+  'when all that were missed are back, or gone, nobody waits': pages(3, async (a, b, c, network) => {
+    network.stopRelay();
+    a.enter();
+    const newcomer = new Page(network).enter();
+    b.enter();
+    await network.run(SOON);
+    ok(!a.met.has(2), 'waits for c');
+    c.relay.close();
+    await network.run(20);
+    ok(a.met.has(2), 'c is gone');
+    network.stopRelay();
+    b.enter();
+    a.enter();
+    await network.run(SOON);
+    newcomer.relay.close();
+    await network.run(20);
+    const another = new Page(network).enter();
+    await network.run(20);
+    ok(a.met.has(another.relay.id), 'b is back, and the newcomer gone');
+    another.relay.close();
+  }),
+
+  'what a friend says through the relay waits at the door as well': pages(1, async (a, network) => {
+    const stranger = new Stranger(network);
+    await network.run(SOON);
+    stranger.say('path webrtc 1', 1);
+    stranger.link.send(' path 1');
+    await network.run(20);
+    network.stopRelay();
+    a.enter();
+    stranger.way.enter();
+    await network.run(20);
+    const [secret] = words(stranger, 'now').map(word => word.split(' ')[3]);
+    const proof = `reunite ${secret} ${stranger.link.ourFingerprint}`;
+    for (const message of ['hello too early', 'path relay 2', 'hello', proof]) stranger.say(message, 1);
+    await network.run(20);
+    equal([...a.met].map(([id, { other }]) => [id, other]), [[2, ['hello ']]]);
+  }, { connect: false }),
+
+  'what waits for a relay that is lost does not wait for it': pages(2, async (a, b, network) => {
+    network.blocked = true;
+    await network.run(3_000);
+    network.relayDelay = () => 9_000;
+    network.blocked = false;
+    await network.run(1_000);
+    a.say();
+    await network.run(100);
+    equal([a.relay.path(2), b.met.get(1).counted], ['webrtc', []]);
+    network.stopRelay();
+    equal(b.met.get(1).counted, [1]);
+  }),
+
+  'a handler that leaves hears no more': pages(2, async (a, b, network) => {
+    network.blocked = true;
+    await network.run(3_000);
+    network.relayDelay = () => 2_000;
+    network.blocked = false;
+    await network.run(1_000);
+    for (let i = 0; i < 3; i++) a.relay.send('hello', 2);
+    let heard = 0;
+    b.relay.onhello = () => {
+      heard++;
+      b.relay.close();
+    };
+    await network.run(5_000);
+    equal(heard, 1);
+  }),
+
+  'a channel that can\'t be used after all is told once': pages(2, async (a, b, network) => {
+    network.blocked = true;
+    await network.run(3_000);
+    network.begun[0].channels[0].send = () => {
+      throw new DOMException('no', 'OperationError');
+    };
+    network.blocked = false;
+    await network.run(1_000);
+    a.say();
+    await network.run(100);
+    equal(a.events.filter(event => event.startsWith('path')), ['path 2 webrtc', 'path 2 relay']);
+    equal(b.met.get(1).counted, [1]);
+  }),
+
   'who says too much at the door is let in': pages(2, async (a, b, network) => {
     network.stopRelay();
     a.enter();
@@ -587,12 +678,19 @@ export default {
     await network.run(100);
     ok(network.connections.length <= 45, `${network.connections.length} connections`);
     equal([a.relay.peers.size, network.openConnections], [0, 0]);
+    await network.run(2_000);
+    new Stranger(network);
+    await network.run(SOON);
+    equal(a.direct, 1, 'who comes later gets one');
   }, { connect: false }),
 
   'no more than 32 connections at once': pages(1, async (a, network) => {
     for (let i = 0; i < 60; i++) new Stranger(network);
     await network.run(15_000);
     equal([a.relay.peers.size, a.direct], [60, 32]);
+    new Stranger(network);
+    await network.run(SOON);
+    equal([a.relay.peers.size, a.direct], [61, 32]);
   }, { connect: false }),
 
   'whoever claims to be another stays what it is': pages(2, async (a, b, network) => {
@@ -690,6 +788,7 @@ export default {
     stranger.way.send(new TextEncoder().encode('bytes x'), 1);
     await network.run(SOON);
     equal(since(a, 0), ['self 1', 'join 2']);
+    ok(!stranger.heard.some(message => message.includes('x'.repeat(200))), 'nothing repeated');
     equal(a.relay.send('hello', 2), true);
     await network.run(SOON);
     ok(stranger.channel.includes('hello'), 'still connected');
