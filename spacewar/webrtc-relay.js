@@ -6,33 +6,32 @@
  *     import { WebRTCRelay } from './webrtc-relay.js';
  *
  *     const relay = new WebRTCRelay(location.href, { lossy: ['report'] });
- *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc': how messages go to that peer now
+ *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc', as path(id): how messages go to it now
  *     relay.onrename = (was, id) => {};     // the same peer, by another id
  *
  * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins
  * over the relay, goes over to a WebRTC data channel when one opens, and back when it fails, and nothing
  * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may be, while
  * they go directly: in return none waits for another that got lost. Without WebRTC in the browser it is
- * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are said among pages by this
- * module and can't be sent through it; neither can a peer pass them to a handler.
+ * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with this module
+ * say to each other: they can't be sent, and reach no handler.
  *
- * Whoever was in a room before offers a connection to who comes (link.js). What ICE servers are to be
- * asked is told by `ice`, the address of an RTCConfiguration as JSON.
+ * Whoever was in the room before offers a connection to who comes (link.js). Which ICE servers are asked,
+ * stands in `ice`, the address of an RTCConfiguration as JSON.
  *
  * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
- * `id` stays what it was, and messages reach them; the others have quit. When the relay is back, all of
- * us get new ids, and onrename tells which peer has which: an id that no relay gives (2³¹ and more)
- * until it is known, then its own. (`onself` comes after the former.) It is known by proof. Whoever is
- * in the room tells everyone that was parted so, over the channel, its id and a secret made up for this:
+ * `id` stays what it was, and messages reach them (of up to 16 KB); the others have quit. When the relay
+ * is back, all get new ids, and onrename tells which peer has which: one that no relay gives (2³¹ and
+ * more) before `onself`, and its own when it is known. That takes a proof. Whoever is in the room tells
+ * each peer that was parted so, over the channel, its id and a secret made up for this:
  *
  *     ' now 7 secret'             over the channel: in the room I'm 7, and who says this to me is you
  *     reunite secret fingerprint  the answer, through the relay to 7
  *
- * Only who heard the secret can say it, so the id from which it comes back is the peer's. A liar could have
- * passed it on to a third, for whom it would be the liar's own. But whoever says it adds which certificate
- * he has in the connection over which he heard it, and that is another one then. Nothing else that is said
- * of ids is believed. Newcomers wait at the door for
- * so long, three seconds at most, since they may be no newcomers.
+ * Only who heard the secret can say it, so the id from which it comes is the peer's. The fingerprint is that
+ * of the certificate which the speaker has in the connection over which he heard it: so nobody can pass a
+ * secret on, as his own, and have an honest page say it. Nothing else that is said of ids is believed.
+ * Newcomers wait at the door meanwhile, three seconds at most, since they may be no newcomers.
  *
  * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
  * only the relay. Who closes the page closes the connections too, so that all know at once.
@@ -48,7 +47,7 @@ const PARTED = 30;           // beats in the room after which who has not come b
 const AT_DOOR = 6;           // beats that a newcomer may have to wait; a friend on a busy computer takes two
 const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
 const NAMELESS = 2 ** 31;    // more than any id that a relay gives
-const ANSWERS = 8;           // to ' now' from one peer until it is back
+const ANSWERS = 8;           // to ' now' from one peer until it is back: they go to whom it likes
 const LONGEST_WORD = 100;    // characters of what the modules say to each other over a channel
 
 const ASCII = new TextDecoder('latin1');

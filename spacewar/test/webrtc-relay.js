@@ -540,15 +540,16 @@ export default {
     c.relay.close();
     await network.run(20);
     ok(a.met.has(2), 'c is gone');
-    network.stopRelay();
-    b.enter();
-    a.enter();
-    await network.run(SOON);
     newcomer.relay.close();
     await network.run(20);
+    network.stopRelay();
+    a.enter();
     const another = new Page(network).enter();
-    await network.run(20);
-    ok(a.met.has(another.relay.id), 'b is back, and the newcomer gone');
+    await network.run(SOON);
+    ok(!a.met.has(2), 'waits for b');
+    b.enter();
+    await network.run(SOON);
+    ok(a.met.has(2), 'b is back');
     another.relay.close();
   }),
 
