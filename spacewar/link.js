@@ -145,8 +145,9 @@ export class Link {
     if (msgtype === 'candidate') return this.#takeCandidate(data);
     if (msgtype !== (this.#offers ? 'answer' : 'offer')) return;
     const { sdp, fingerprint } = checked(data) ?? {};
-    if (!sdp || ++this.#descriptions > DESCRIPTIONS) return this.close();
-    if (fingerprint !== (this.theirFingerprint ??= fingerprint)) return this.close();   // somebody else
+    if (!sdp) return this.close();
+    if (fingerprint !== (this.theirFingerprint ??= fingerprint)) return;   // of another connection
+    if (++this.#descriptions > DESCRIPTIONS) return this.close();
     this.#candidates = 0;
     this.#next(async () => {
       if (this.#offers && this.#connection.signalingState !== 'have-local-offer') return;

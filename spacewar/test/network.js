@@ -230,6 +230,7 @@ class Connection {
 
   async createOffer({ iceRestart = false } = {}) {
     if (iceRestart || !this.#local) this.#local++;
+    await new Promise(resolve => this.#network.after(10 * this.#network.chance(), resolve));   // as browsers need it
     return { type: 'offer', sdp: this.#sdp() };
   }
 
