@@ -257,6 +257,7 @@ export class WebRTCRelay {
       onclose: () => {
         this.#links--;
         this.#use(peer, false);
+        peer.order.forget();
         peer.link = null;
       },
     });
