@@ -337,7 +337,7 @@ export class WebRTCRelay {
     Object.assign(peer, { parted: null, secret: null, answers: 0 });
     peer.order.alone = false;
     this.#rename(peer, id);
-    for (const { msgtype, data } of waiting) if (!SIGNALS.has(msgtype)) this.#receive(id, msgtype, data);
+    for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
     this.#openDoor();
   }
 
