@@ -98,9 +98,10 @@ export class Netplay {
     return this.#relay.id;
   }
 
-  /** Whether all that we say goes to the others directly. */
+  /** Whether all who play here are reached directly; those who only watch the room are not. */
   get direct() {
-    return this.#peers.size > 0 && [...this.#peers.keys()].every(id => this.#isDirect(id));
+    const pilots = [...this.#peers.values()].filter(({ ship }) => this.#isHere(ship));
+    return pilots.length > 0 && pilots.every(({ id }) => this.#isDirect(id));
   }
 
   /** Who has this ship of our world in the room: its id there, or null. */
