@@ -70,7 +70,7 @@ export class Netplay {
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
 
-  /** A relay is anything that sends and calls as WebSocketRelay or WebRTCRelay does. The clock is the one of update(). */
+  /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
     this.#world = world;
     this.#me = me;
