@@ -234,25 +234,28 @@ public class Relay implements AutoCloseable {
         return this;
     }
 
-    /** Takes the ports. What is free for TCP may be taken for UDP; if any number will do, another one is tried. */
+    /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, another one is tried. */
     private void listen(int tries) throws IOException {
-        String port = "port " + options.port, wayOut = "; name another one, or 0 for any";
-        listener = new ServerSocket();
         try {
-            listener.setReuseAddress(true);   // a restart need not wait for old connections to time out
-            listener.bind(new InetSocketAddress(options.host, options.port), 1024);
-            if (options.stunPort < 0) return;
-            boolean moved = options.stunPort > 0, proxied = moved && listener.getInetAddress().isLoopbackAddress();
-            var address = new InetSocketAddress(proxied ? null : options.host, moved ? options.stunPort : port());
-            port = "UDP port " + address.getPort();
-            wayOut = "; --stun PORT moves it, --no-stun leaves it out";
-            stun = new DatagramSocket(address);
+            listener = new ServerSocket(options.port, 1024, options.host);
         } catch (IOException e) {
-            closeQuietly(listener);
-            if (!String.valueOf(e.getMessage()).contains("in use")) wayOut = "";
-            if (tries == 1) throw new IOException("cannot listen on " + port + ": " + e.getMessage() + wayOut, e);
+            throw cannotListen("port " + options.port, "name another one, or 0 for any", e);
+        }
+        if (options.stunPort < 0) return;
+        int port = options.stunPort == 0 ? port() : options.stunPort;
+        boolean proxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
+        try {
+            stun = new DatagramSocket(port, proxied ? null : options.host);   // null: no proxy passes on what is UDP
+        } catch (IOException e) {
+            listener.close();
+            if (tries == 1) throw cannotListen("UDP port " + port, "--stun PORT moves it, --no-stun leaves it out", e);
             listen(tries - 1);
         }
+    }
+
+    private static IOException cannotListen(String port, String wayOut, IOException e) {
+        boolean taken = String.valueOf(e.getMessage()).contains("in use");   // or else the address is not ours
+        return new IOException("cannot listen on " + port + ": " + e.getMessage() + (taken ? "; " + wayOut : ""), e);
     }
 
     int port() { return listener.getLocalPort(); }
