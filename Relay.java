@@ -1186,8 +1186,8 @@ public class Relay implements AutoCloseable {
         private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
-        private boolean draining = true;           // there is a drain, or until run() the promise of one
-        private boolean closed;                    // what is sent is lost: nobody is there any more
+        private boolean draining = true;           // a drain is at work, or run() will start the first one
+        private boolean closed;                    // it takes no more: what is sent is lost
         private volatile int held;                 // bytes that wait or are being written; read by any thread
 
         WebSocket(Connection connection) {
@@ -1214,7 +1214,7 @@ public class Relay implements AutoCloseable {
             } catch (IOException lost) {
                 ended(1006, "connection lost");
                 connection.expireSoon();
-                shut(NOTHING, false);   // perhaps it has closed its half only, and still reads
+                shut();   // perhaps it has closed its half only, and still reads
             } finally {
                 reader.release();
                 ended(1011, "a bug or no memory");   // if nothing else has
@@ -1234,7 +1234,7 @@ public class Relay implements AutoCloseable {
             try (var locked = lock.hold()) {
                 while (held > options.maxOutbox / 2 && !closed && !sender.connection.socket.isClosed()) {
                     sender.connection.lastHeard = now();   // it is not heard because nobody listens
-                    changed.await(250, TimeUnit.MILLISECONDS);
+                    changed.await(250, TimeUnit.MILLISECONDS);   // nobody signals that the sender is gone
                 }
                 add(frame);
             } catch (InterruptedException e) {
@@ -1249,15 +1249,15 @@ public class Relay implements AutoCloseable {
             try (var locked = lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
                 if (!ended(code, reason)) return;
                 connection.expireSoon();
-                shut(encodeClose(code, reason), drop);
+                if (drop) giveBack(frames);
+                add(encodeClose(code, reason));
+                shut();
             }
         }
 
-        /** Lets the outbox take these last words and then no more; what waits is dropped, or goes before them. */
-        private void shut(byte[] lastWords, boolean drop) {
+        /** The outbox takes no more: what is sent from now on is lost. */
+        private void shut() {
             try (var locked = lock.hold()) {
-                if (drop) giveBack(frames);
-                if (lastWords != NOTHING) add(lastWords);
                 closed = true;
                 changed.signalAll();
             }
@@ -1299,8 +1299,11 @@ public class Relay implements AutoCloseable {
                 while (take(taken)) write(taken);
             } catch (IOException | OutOfMemoryError lost) {
                 if (lost instanceof Error) connection.abort("no memory");   // else what it sent may still be read
-                shut(NOTHING, true);
-                take(taken);   // or rather gives them back
+                try (var locked = lock.hold()) {
+                    giveBack(frames);
+                    shut();
+                }
+                take(taken);   // finds none to write, and gives back what it took before
             }
         }
 
