@@ -448,8 +448,8 @@ public class Relay implements AutoCloseable {
 
         /**
          * Virtual threads are not preempted: a client that always has something to say would keep a processor to
-         * itself. Yielding lets those run that a processor knows of, and more input gather, so that
-         * it leaves in fewer writes. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
+         * itself. Yielding lets those run that a processor knows of, and more input gather, so that it leaves in fewer
+         * writes. It looks for others, such as newcomers, when it has none left: hence the pause now and then.
          */
         void breathe() {
             if (++turns % 128 == 0) LockSupport.parkNanos(1);
@@ -889,9 +889,10 @@ public class Relay implements AutoCloseable {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
-            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got a "
-                    + request.method + " in " + request.version + " with '" + printable(request.header("upgrade")) + "' and '"
-                    + printable(request.header("connection")) + "'", "Upgrade", "websocket", "Connection", "Upgrade");
+            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, "
+                    + "got a " + request.method + " in " + request.version + " with '"
+                    + printable(request.header("upgrade")) + "' and '" + printable(request.header("connection")) + "'",
+                    "Upgrade", "websocket", "Connection", "Upgrade");
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
@@ -1103,11 +1104,12 @@ public class Relay implements AutoCloseable {
 
         void check(byte[] bytes, int start, int end) throws CloseException {
             for (int at = start; at < end; at++) {
-                while (missing == 0 && at <= end - 8 && ((long) FrameReader.LONG.get(bytes, at) & 0x8080_8080_8080_8080L) == 0)
-                    at += 8;   // eight characters of ASCII
+                while (missing == 0 && at <= end - 8 && areAscii((long) FrameReader.LONG.get(bytes, at))) at += 8;
                 if (at < end) next(bytes[at] & 0xff);
             }
         }
+
+        private static boolean areAscii(long eight) { return (eight & 0x8080_8080_8080_8080L) == 0; }
 
         /** @throws CloseException 1007 if no text could have that byte here */
         void next(int b) throws CloseException {
@@ -1165,7 +1167,7 @@ public class Relay implements AutoCloseable {
     // a virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them,
     // writes once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
 
-    /** A lock for try-with-resources. Who waits for it gives its processor to others, as a monitor on Java 21 would not. */
+    /** A lock for try-with-resources. Who waits for it frees its processor, as a monitor on Java 21 would not. */
     private static final class Lock extends ReentrantLock implements AutoCloseable {
         Lock hold() {
             lock();
