@@ -254,7 +254,7 @@ public class Relay implements AutoCloseable {
     }
 
     private static IOException cannotListen(String port, String wayOut, IOException e) {
-        boolean taken = String.valueOf(e.getMessage()).contains("in use");   // or else the address is not ours
+        boolean taken = e.toString().contains("in use");   // or else the address is not ours
         return new IOException("cannot listen on " + port + ": " + e.getMessage() + (taken ? "; " + wayOut : ""), e);
     }
 
@@ -638,7 +638,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** The configuration of a page's RTCPeerConnection: our STUN, on the host by which that page has found us. */
+    /** An RTCConfiguration for the page: our STUN, on the host by which it found us; we know no other name of ours. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
         boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
@@ -1463,22 +1463,26 @@ public class Relay implements AutoCloseable {
     // A player behind a home router does not know the address that the world sees. So a browser asks a STUN server
     // "where do I come from?" and tells the other player the answer through the relay; both then send there, which
     // opens the way through both routers. This is that server, RFC 8489 §12: it answers a Binding request with the
-    // address from which that came, and remembers nothing. (It does so over UDP; a browser has no use for TCP.)
+    // address from which that came, and remembers nothing.
+    //
+    // A message has a header of 20 bytes: its type, the length of what follows, the cookie by which STUN is known, and
+    // an ID that the answer repeats. Attributes follow, each a type, a length and a value padded to four bytes. The
+    // address in the answer is XORed with cookie and ID, since some routers rewrite an address that they see in a packet.
     //
     // Anybody can forge a sender's address to have the answer sent to a victim. That gains nothing here: a datagram
     // brings one datagram at most, never over twice as long with its UDP header: 28 bytes bring 40, or 52 over IPv6.
     // And nothing but a request is answered, so that two servers cannot be made to answer one another for ever.
 
     private static final int BINDING = 0x0001, SUCCESS = 0x0101, ERROR = 0x0111;   // RFC 8489 §5
-    private static final int COOKIE = 0x2112a442;
+    private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
     private static final int MESSAGE_INTEGRITY = 0x0008, ERROR_CODE = 0x0009, UNKNOWN_ATTRIBUTES = 0x000a,   // §18.3
             MESSAGE_INTEGRITY_SHA256 = 0x001c, XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;
-    // Attributes below 0x8000 must be understood. Those of the RFC itself are; there is nothing to do about them.
+    // Attributes below 0x8000 must be known, or the answer is an error. Those of the RFC are, and do not matter here.
     private static final Set<Integer> KNOWN = Set.of(0x01, 0x06, 0x08, 0x09, 0x0a, 0x14, 0x15, 0x1c, 0x1d, 0x1e, 0x20);
 
     /** Answers one datagram after the other. Its own thread. */
     private void serveStun() {
-        var bytes = new byte[MAX_STUN + 1];   // what is longer fills it, and then has a length that no message has
+        var bytes = new byte[MAX_STUN + 1];   // what is too long is cut off to this, a length that no message has
         while (!closing) {
             try {
                 var datagram = new DatagramPacket(bytes, bytes.length);
@@ -1497,22 +1501,22 @@ public class Relay implements AutoCloseable {
     /** The response to a datagram, null if that is no right Binding request: RFC 8489 §6.3, §14. Knows no socket. */
     static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
         var request = ByteBuffer.wrap(bytes);
-        if (length < 20 || length % 4 != 0 || request.getInt(0) != (BINDING << 16 | length - 20)) return null;
-        if (request.getInt(4) != COOKIE) return null;   // before 2008 there was none, RFC 3489
+        if (length < 20 || length % 4 != 0) return null;
+        if (request.getInt(0) != (BINDING << 16 | length - 20) || request.getInt(4) != COOKIE) return null;
         var unknown = new ArrayList<Integer>();
         boolean fingerprinted = false, sealed = false;
-        for (int at = 20, size; at < length; at += 4 + size + 3 & ~3) {   // padded to four bytes
+        for (int at = 20, size; at < length; at += 4 + size + 3 & ~3) {
             int type = request.getShort(at) & 0xffff;
             size = request.getShort(at + 2) & 0xffff;
-            if (fingerprinted || size > length - at - 4) return null;   // nothing comes after it, nothing is cut off
+            if (fingerprinted || size > length - at - 4) return null;   // FINGERPRINT is the last; nothing is cut off
             fingerprinted = type == FINGERPRINT;
             if (fingerprinted && (size != 4 || request.getInt(at + 4) != fingerprint(bytes, at))) return null;
             if (type < 0x8000 && !sealed && !KNOWN.contains(type)) unknown.add(type);
-            sealed |= type == MESSAGE_INTEGRITY || type == MESSAGE_INTEGRITY_SHA256;   // what follows does not count
+            sealed |= type == MESSAGE_INTEGRITY || type == MESSAGE_INTEGRITY_SHA256;   // what follows is void
         }
 
         var answer = ByteBuffer.allocate(2 * (8 + length) - 8);   // the bound that is promised above
-        answer.position(4).put(bytes, 4, 16);                     // the cookie and the transaction's ID
+        answer.position(4).put(bytes, 4, 16);                     // the cookie and the ID
         if (unknown.isEmpty()) {
             byte[] address = from.getAddress().getAddress();   // 4 bytes for an IPv4 client of an IPv6 socket, too
             answer.putInt(XOR_MAPPED_ADDRESS << 16 | 4 + address.length);
@@ -1530,7 +1534,7 @@ public class Relay implements AutoCloseable {
         return Arrays.copyOf(answer.array(), whole);
     }
 
-    /** Of a message that has so many bytes before it, RFC 8489 §14.7. */
+    /** A checksum of the bytes before it, by which STUN is told from other protocols: RFC 8489 §14.7. */
     private static int fingerprint(byte[] bytes, int length) {
         var crc = new CRC32();
         crc.update(bytes, 0, length);
