@@ -1467,7 +1467,7 @@ public class Relay implements AutoCloseable {
     //
     // A message has a header of 20 bytes: its type, the length of what follows, the cookie by which STUN is known, and
     // an ID that the answer repeats. Attributes follow, each a type, a length and a value padded to four bytes. The
-    // address in the answer is XORed with cookie and ID, since some routers rewrite an address that they see in a packet.
+    // address in the answer is XORed with cookie and ID, since some routers rewrite addresses that they see in packets.
     //
     // Anybody can forge a sender's address to have the answer sent to a victim. That gains nothing here: a datagram
     // brings one datagram at most, never over twice as long with its UDP header: 28 bytes bring 40, or 52 over IPv6.
