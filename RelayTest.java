@@ -19,6 +19,7 @@ import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.function.*;
+import java.util.regex.Pattern;
 import java.util.stream.*;
 import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.*;
@@ -1938,9 +1939,14 @@ class RelayTest {
 
         /** The relay under test, with these arguments. */
         static Program relay(Path folder, String... args) throws IOException {
+            return relay(List.of(), folder, args);
+        }
+
+        /** @param before words of a command that runs another */
+        static Program relay(List<String> before, Path folder, String... args) throws IOException {
             String classes = URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation().toString()).getPath();
             var java = Stream.of(JAVA, "-XX:TieredStopAtLevel=1", "-cp", classes, "Relay");
-            return new Program(folder, Map.of(), Stream.concat(java, Stream.of(args)).toList());
+            return new Program(folder, Map.of(), Stream.of(before.stream(), java, Stream.of(args)).flatMap(words -> words).toList());
         }
 
         /** The address in its first line, once that is there. */
@@ -2457,11 +2463,17 @@ class RelayTest {
 
     static final String ROOM = "/ws-relay/game";
 
+    /** Where programs are, also those which only root has on the PATH. */
+    static final String PATH = System.getenv("PATH") + ":/usr/sbin";
+
     /** Skips the test if its tool is missing; with CI=true that is a failure. @param program a name on the PATH, or a path */
     static void require(String program, String debianPackage) {
-        boolean there = Stream.of(System.getenv("PATH").split(File.pathSeparator))
+        boolean there = Stream.of(PATH.split(File.pathSeparator))
                 .anyMatch(folder -> Files.exists(Path.of(folder).resolve(program)));
-        String complaint = program + " is missing: apt install " + debianPackage;
+        require(there, program + " is missing: apt install " + debianPackage);
+    }
+
+    static void require(boolean there, String complaint) {
         if ("true".equals(System.getenv("CI"))) assertTrue(there, complaint);
         else Assumptions.assumeTrue(there, complaint);
     }
@@ -3589,43 +3601,43 @@ class RelayTest {
         }
     }
 
-    /** A headless Chromium, driven over its DevTools protocol. */
+    /** A headless Chromium, driven over its DevTools protocol. It ends with the tests, however they end. */
     static final class Chromium implements AutoCloseable {
         private final Path folder = Files.createTempDirectory("relay-chromium");
-        private final HttpClient http = HttpClient.newHttpClient();
         private final Process process;
-        private final WebSocket devTools;
         private final Map<Integer, CompletableFuture<Map<?, ?>>> calls = new ConcurrentHashMap<>();   // not answered yet, by id
         private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by session
         private int lastId;
 
+        /** One that sends nothing past the relay: its pages' WebRTC connections never open, and no packet of theirs goes out. */
         Chromium() throws IOException {
-            process = new ProcessBuilder("chromium", "--headless", "--remote-debugging-port=0", "--user-data-dir=" + folder, "--no-sandbox",
-                    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                    "--disable-sync").redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
-            var address = new AtomicReference<List<String>>(List.of());   // port and path, written line by line
-            eventually(() -> {
-                try {
-                    address.set(Files.readAllLines(folder.resolve("DevToolsActivePort")));
-                } catch (IOException notYet) {
-                    assertTrue(process.isAlive(), "Chromium does not start");
-                }
-                return address.get().size() == 2;
-            }, "Chromium listens");
-            devTools = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + String.join("", address.get())), new WebSocket.Listener() {
-                private final StringBuilder partial = new StringBuilder();
+            this(List.of(), "--webrtc-ip-handling-policy=disable_non_proxied_udp", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1");
+        }
 
-                @Override
-                public CompletionStage<?> onText(WebSocket socket, CharSequence data, boolean last) {
-                    partial.append(data);
-                    if (last) {
-                        take((Map<?, ?>) Json.parse(partial.toString()));
-                        partial.setLength(0);
+        /** Messages go through a pipe each way, with a NUL at the end of each, so there need be no network between it and the tests. */
+        Chromium(List<String> before, String... switches) throws IOException {
+            var command = new ArrayList<>(before);
+            command.addAll(List.of("sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh", "--headless", "--remote-debugging-pipe",
+                    "--user-data-dir=" + folder, "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync"));
+            command.addAll(List.of(switches));
+            process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+            Thread.startVirtualThread(() -> {
+                var message = new ByteArrayOutputStream();
+                try (var in = process.getInputStream()) {
+                    for (int next = in.read(); next >= 0; next = in.read()) {
+                        if (next != 0) {
+                            message.write(next);
+                        } else {
+                            take((Map<?, ?>) Json.parse(message.toString(StandardCharsets.UTF_8)));
+                            message.reset();
+                        }
                     }
-                    socket.request(1);
-                    return null;
+                } catch (IOException hasEnded) {
+                    // then nobody answers any more
                 }
-            }).join();
+                for (var call : calls.values()) call.completeExceptionally(new IllegalStateException("Chromium has ended"));
+            });
         }
 
         /** An answer, or an event of a page. */
@@ -3640,7 +3652,12 @@ class RelayTest {
             call.putAll(Map.of("id", ++lastId, "method", method, "params", parameters));
             var answer = new CompletableFuture<Map<?, ?>>();
             calls.put(lastId, answer);
-            devTools.sendText(Json.write(call), true).join();
+            try {
+                process.getOutputStream().write(bytes(Json.write(call) + "\0"));
+                process.getOutputStream().flush();
+            } catch (IOException hasEnded) {
+                answer.completeExceptionally(hasEnded);
+            }
             return answer;
         }
 
@@ -3863,8 +3880,6 @@ class RelayTest {
             } catch (InterruptedException e) {
                 process.destroyForcibly();
             }
-            devTools.abort();
-            http.shutdownNow();
             try (var files = Files.walk(folder)) {
                 for (Path file : files.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(file);
             }
@@ -3889,6 +3904,207 @@ class RelayTest {
 
         static Chromium.Page open(Relay relay, String path) {
             return chromium.open("http://localhost:" + relay.port() + path);
+        }
+    }
+
+    /**
+     * A network that the tests have for themselves: a namespace of the kernel, with a loopback and what is made in it, and no way
+     * out. A process holds it, which ends with the tests, however they end: its standard input is closed then.
+     */
+    static final class Network implements AutoCloseable {
+        private static final boolean ROOT = System.getProperty("user.name").equals("root");
+        private final Process holder;
+        private final Deque<AutoCloseable> within = new ConcurrentLinkedDeque<>();   // what ends before it, last first
+        private Chromium chromium;
+
+        /** @param before words of a command that runs another where this may be made */
+        private Network(List<String> before) throws IOException {
+            // Who is not root may have networks after having become root in a namespace of users.
+            var unshare = Stream.of("unshare", before.isEmpty() && !ROOT ? "--map-root-user" : "--net", "--net", "sh", "-c",
+                    "PATH=" + PATH + "; ip link set lo up && echo up && exec cat");
+            holder = new ProcessBuilder(Stream.concat(before.stream(), unshare).toList()).redirectErrorStream(true).start();
+            String said = holder.inputReader().readLine();
+            if (!"up".equals(said)) {
+                close();
+                throw new IOException(said);
+            }
+        }
+
+        /** The words before a command that is to run in it. */
+        List<String> enter() {
+            String namespaces = "/proc/" + holder.pid() + "/ns/";
+            var user = ROOT ? Stream.<String>of() : Stream.of("--user=" + namespaces + "user", "--preserve-credentials");
+            return Stream.of(Stream.of("nsenter"), user, Stream.of("--net=" + namespaces + "net", "--")).flatMap(words -> words).toList();
+        }
+
+        /** Lets a shell run these lines in it, each of which must succeed. */
+        String run(String... lines) throws IOException {
+            var shell = new ProcessBuilder(Stream.concat(enter().stream(), Stream.of("sh", "-ec", "PATH=" + PATH + "\n" + String.join("\n", lines))).toList())
+                    .redirectErrorStream(true).start();
+            shell.getOutputStream().close();
+            String said = new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertEquals(0, shell.onExit().join().exitValue(), said);
+            return said;
+        }
+
+        /** Another one, whose devices may be joined with those of this one. */
+        private Network another() throws IOException {
+            var network = new Network(enter());
+            within.push(network);
+            return network;
+        }
+
+        /** Pairs of devices, one here and one there, as if there were a cable. */
+        private void cable(String here, Network other, String there) throws IOException {
+            run("ip link add " + here + " type veth peer name " + there + " netns " + other.holder.pid());
+        }
+
+        /** The Chromium in it, which starts when it is first asked for. */
+        synchronized Chromium chromium() throws IOException {
+            if (chromium == null) {
+                chromium = new Chromium(enter());
+                within.push(chromium);
+            }
+            return chromium;
+        }
+
+        Program relay(String... args) throws IOException {
+            return Program.relay(enter(), Program.ROOT, args);
+        }
+
+        /** All UDP that arrives is lost, whoever sent it. */
+        void cutUdp() throws IOException {
+            run("nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet cut in meta l4proto udp drop'");
+        }
+
+        void mendUdp() throws IOException {
+            run("nft delete table inet cut");
+        }
+
+        @Override
+        public void close() throws IOException {
+            try {
+                for (AutoCloseable each : within) each.close();
+            } catch (Exception e) {
+                throw new IOException(e);
+            } finally {
+                holder.destroyForcibly().onExit().join();
+            }
+        }
+
+        /** The first of those that a group of tests needs. Without the right to make one they are skipped; with CI=true that is a failure. */
+        static Network alone() throws IOException {
+            require("chromium", "chromium");
+            require("unshare", "util-linux");
+            require("ip", "iproute2");
+            require("nft", "nftables");
+            try {
+                return new Network(List.of());
+            } catch (IOException e) {
+                require(false, "these tests need networks of their own, which root may make, or who may make namespaces of users: " + e.getMessage());
+                throw e;
+            }
+        }
+
+        /** One machine at 10.77.0.1 in a network where it is alone, and 10.77.0.9 never answers, not even that it isn't there. */
+        static Network lan() throws IOException {
+            var lan = alone();
+            lan.run("ip link add veth0 type veth peer name veth1", "ip address add 10.77.0.1/24 dev veth0", "ip link set veth0 up",
+                    "ip link set veth1 up", "ip route add default dev veth0",   // without a default route Chromium has no candidates
+                    "ip neighbour add 10.77.0.9 lladdr 02:00:00:00:00:09 dev veth0 nud permanent");
+            return lan;
+        }
+
+        /**
+         * Networks at home, behind routers that let nobody in who was not asked, all on the internet, which is the first, with a
+         * machine at 203.0.113.1; after it the homes, and then their routers.
+         */
+        static List<Network> homes(int count) throws IOException {
+            var internet = alone();
+            internet.run("ip address add 203.0.113.1/32 dev lo", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+            var homes = new ArrayList<Network>();
+            var routers = new ArrayList<Network>();
+            for (int number = 2; number < 2 + count; number++) {
+                Network router = internet.another(), home = internet.another();
+                internet.cable("router" + number, router, "internet");
+                router.cable("home", home, "router");
+                internet.run("ip address add 203.0.113.1 peer 203.0.113.%1$d/32 dev router%1$d".formatted(number), "ip link set router" + number + " up");
+                router.run("ip address add 203.0.113.%d peer 203.0.113.1/32 dev internet".formatted(number), "ip link set internet up",
+                        "ip address add 192.168.1.1/24 dev home", "ip link set home up", "ip route add default via 203.0.113.1",
+                        "echo 1 > /proc/sys/net/ipv4/ip_forward", """
+                        nft -f - <<'END'
+                        table inet router {
+                          chain input {
+                            type filter hook input priority filter; policy accept;
+                            iifname internet ct state != { established, related } drop
+                          }
+                          chain forward {
+                            type filter hook forward priority filter; policy accept;
+                            iifname internet ct state != { established, related } drop
+                          }
+                          chain out {
+                            type nat hook postrouting priority srcnat; policy accept;
+                            oifname internet masquerade
+                          }
+                        }
+                        END""");
+                home.run("ip address add 192.168.1.2/24 dev router", "ip link set router up", "ip route add default via 192.168.1.1");
+                homes.add(home);
+                routers.add(router);
+            }
+            return Stream.of(List.of(internet), homes, routers).flatMap(List::stream).toList();
+        }
+
+        /** Passes IP packets on between devices, late, and some of them never. */
+        private static final String FAR = """
+            import fcntl, heapq, itertools, random, select, socket, struct, subprocess, sys, time
+
+            # ms and ms more or less, one way; of all packets; device=process in a network=address
+            delay, jitter, loss = map(float, sys.argv[1:4])
+            TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 1, 0x1000
+            ends = {}                 # the file of a device -> its address
+            for end in sys.argv[4:]:
+                name, process, address = end.split('=')
+                file = open('/dev/net/tun', 'r+b', buffering=0)
+                fcntl.ioctl(file, TUNSETIFF, struct.pack('16sH22x', name.encode(), IFF_TUN | IFF_NO_PI))
+                subprocess.run(['ip', 'link', 'set', name, 'netns', process], check=True)
+                ends[file] = socket.inet_aton(address)
+            print('up', flush=True)
+            number = itertools.count()
+            under_way = []            # (when it arrives, its number, where, the packet)
+            while True:
+                wait = max(0, under_way[0][0] - time.monotonic()) if under_way else None
+                ready = select.select([sys.stdin, *ends], [], [], wait)[0]
+                if sys.stdin in ready:
+                    break             # the tests have ended
+                for file in ready:
+                    packet = file.read(65536)
+                    if packet[0] >> 4 != 4:
+                        continue
+                    to = packet[16:20]
+                    for other, address in ends.items():
+                        if other is not file and (to == address or to[0] >> 4 == 14) and random.random() >= loss:
+                            arrives = time.monotonic() + (delay + random.uniform(-jitter, jitter)) / 1000
+                            heapq.heappush(under_way, (arrives, next(number), other, packet))
+                while under_way and under_way[0][0] <= time.monotonic():
+                    _, _, file, packet = heapq.heappop(under_way)
+                    file.write(packet)
+            """;
+
+        /** Networks far apart, of one machine each, 10.78.0.1 and so on. @param loss of all packets, each way */
+        static List<Network> far(int count, int delay, int jitter, double loss) throws IOException {
+            require("/usr/bin/python3", "python3");
+            require(Files.isWritable(Path.of("/dev/net/tun")), "these tests need to write to /dev/net/tun");
+            var first = alone();
+            var networks = Stream.concat(Stream.of(first), IntStream.range(1, count).mapToObj(i -> assertDoesNotThrow(first::another))).toList();
+            var ends = IntStream.range(0, count).mapToObj(i -> "far%d=%d=10.78.0.%d".formatted(i, networks.get(i).holder.pid(), i + 1));
+            var program = Stream.of("/usr/bin/python3", "-c", FAR, delay + "", jitter + "", loss + "");
+            var between = new Program(Program.ROOT, Map.of("PATH", PATH), Stream.of(first.enter().stream(), program, ends).flatMap(words -> words).toList());
+            first.within.addLast(between);   // ends after the others
+            between.expectLine("up");
+            for (int i = 0; i < count; i++) networks.get(i).run("ip address add 10.78.0.%d/24 dev far%d".formatted(i + 1, i),
+                    "ip link set far%d up".formatted(i), "ip route add default dev far" + i);
+            return networks;
         }
     }
 
@@ -4068,15 +4284,23 @@ class RelayTest {
 
         /** Opens the game. @param before what is to be done with the page until then */
         Player(String address, Consumer<Chromium.Page> before) {
-            page = InChromium.chromium.blank().first(SCRIPT);
+            this(InChromium.chromium, address, before);
+        }
+
+        Player(Chromium chromium, String address, Consumer<Chromium.Page> before) {
+            page = chromium.blank().first(SCRIPT);
             before.accept(page);
             page.go(address).until("globalThis.game !== undefined");
         }
 
         /** Somebody who has been here before, and has chosen a name and no practice ships, which shoot. */
         static Player of(int port, String name, Consumer<Chromium.Page> before) {
+            return of(InChromium.chromium, address(port), name, before);
+        }
+
+        static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
             var settings = Map.of("name", name, "look", name.length(), "practice", 0);
-            return new Player(address(port), before.andThen(page -> page.first("localStorage.spacewar ??= " + Json.write(Json.write(settings)))))
+            return new Player(chromium, address, before.andThen(page -> page.first("localStorage.spacewar ??= " + Json.write(Json.write(settings)))))
                     .until("game.me.state === 'flying'");
         }
 
@@ -4146,7 +4370,7 @@ class RelayTest {
         /** Whatever happens, its console stays silent. Only the browser itself tells there that the relay could not be reached. */
         @Override
         public void close() {
-            page.complaints.removeIf(complaint -> complaint.matches("\\[WebSocket connection to 'ws://localhost:\\d+/ws-relay/spacewar[^']*' failed: "
+            page.complaints.removeIf(complaint -> complaint.matches("\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
                     + "(Error in connection establishment: net::ERR_\\w+|"
                     + "Error during WebSocket handshake: Unexpected response code: 404).*"));
             page.close();
@@ -5275,6 +5499,69 @@ class RelayTest {
                     assertEquals("", ann.ask(check), dialog);
                     ann.page.press("Escape").until(closed(dialog));
                 });
+            }
+        }
+    }
+
+    /** The networks that the tests make for themselves are what they are said to be. */
+    @Nested
+    @SuppressWarnings("try")   // that it is there is enough
+    class Networks {
+        /** Whether a channel opens between two ends in one page. */
+        private static final String CHANNEL = """
+                new Promise(async done => {
+                  const [one, two] = [1, 2].map(() => new RTCPeerConnection());
+                  one.onicecandidate = ({ candidate }) => two.addIceCandidate(candidate);
+                  two.onicecandidate = ({ candidate }) => one.addIceCandidate(candidate);
+                  two.ondatachannel = () => done(true);
+                  one.onicegatheringstatechange = () => one.iceGatheringState === 'complete' && setTimeout(done, 1_000, false);
+                  one.createDataChannel('');
+                  await one.setLocalDescription();
+                  await two.setRemoteDescription(one.localDescription);
+                  await two.setLocalDescription();
+                  await one.setRemoteDescription(two.localDescription);
+                })""";
+
+        @Test
+        void channelsOpenInALan() throws IOException {
+            try (var lan = Network.lan(); var relay = lan.relay("0"); var page = lan.chromium().open("http://10.77.0.1:" + relay.url().getPort() + "/health")) {
+                assertEquals(true, page.until("document.body !== null").evaluate(CHANNEL));
+                lan.cutUdp();
+                assertEquals(false, page.evaluate(CHANNEL));
+                lan.mendUdp();
+                assertEquals(true, page.evaluate(CHANNEL));
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void noneOpensInTheChromiumOfTheOtherTests() throws IOException {
+            try (var relay = withPages(0); var page = InChromium.open(relay, "/health")) {
+                assertEquals(false, page.until("document.body !== null").evaluate(CHANNEL));
+            }
+        }
+
+        @Test
+        void farIsFar() throws IOException {
+            require("ping", "iputils-ping");
+            try (var here = Network.far(2, 50, 10, 0.02).getFirst()) {
+                String found = here.run("ping -q -c 200 -i 0.01 10.78.0.2 || true");
+                var times = Pattern.compile("(\\d+) received.*= ([\\d.]+)/([\\d.]+)/([\\d.]+)", Pattern.DOTALL).matcher(found);
+                assertTrue(times.find(), found);
+                int received = Integer.parseInt(times.group(1));
+                double least = Double.parseDouble(times.group(2)), mean = Double.parseDouble(times.group(3));
+                assertTrue(received > 170 && received < 200 && least > 80 && least < 90 && Math.abs(mean - 100) < 5, found);
+            }
+        }
+
+        @Test
+        void whoIsAtHomeReachesTheInternetAndIsReachedByNobody() throws IOException {
+            require("ping", "iputils-ping");
+            var networks = Network.homes(2);
+            try (var internet = networks.getFirst()) {
+                for (int home : new int[] {1, 2}) networks.get(home).run("ping -q -c 1 203.0.113.1");
+                String found = internet.run("ping -q -c 20 -i 0.01 -W 0.2 203.0.113.2 || true", "ping -q -c 1 -W 0.2 192.168.1.2 2>&1 || true");
+                assertTrue(found.matches("(?s).*100% packet loss.*unreachable.*"), found);
             }
         }
     }
