@@ -13,7 +13,7 @@
 // happens, and else rarely. A report says for which time on its sender's clock it holds; the ship is
 // put there and flown on (or back) to the time at which our world stands. The leap that this may be
 // is not seen: the ship is still drawn where it was, and the difference (dx, dy, dangle) fades.
-// A report may get lost or be overtaken without harm; the other messages must not get lost.
+// Reports, pings and pongs may get lost or be overtaken without harm (LOSSY); the other messages must not.
 //
 // Each pilot judges hits on its own ship, as it sees them, so nobody is shot by what is not on the
 // screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
@@ -31,6 +31,8 @@ const MANOEUVRING = 65;
 const NEAR_SUN = 200;         // within NEAR px a small error grows fast
 const NEAR = 150;
 const COASTING = 1_000;
+const AGAIN = 65;             // after a change where reports may get lost, ...
+const REPEATS = 2;            // ... this often
 const WELCOME = 2_000;        // ms after a join in which they come as often as near the sun
 const BACKLOG = 16_384;       // bytes unsent, with which another report would only come later
 
@@ -48,24 +50,27 @@ const SETTLING = 1_000;       // ms after joining until the looks of those who w
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
 const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
 
+export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
+
 export class Netplay {
-  link = 'connecting';   // or 'relay' or 'offline'; for reading only, like self
-  self = null;           // our id in the room
+  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only
   #world;
   #me;
   #relay;
   #clock;
-  #peers = new Map();    // by id
+  #peers = new Map();    // by id, as the room has it; it may become another
+  #ships = 0;            // given ids of our world so far, which no ship loses or inherits
   #now;                  // the clock for which the world's positions hold, ...
   #worldTime;            // ... when its own time was this
   #told = {};            // our ship as last reported, ...
   #toldAt = -Infinity;   // ... when, by the clock, ...
+  #repeats = 0;          // ... how often it is to be told once more, ...
   #toldPilot = {};       // ... and the name, look and score last told to all
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
 
-  /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
+  /** A relay is anything that sends and calls as WebSocketRelay or WebRTCRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
     this.#world = world;
     this.#me = me;
@@ -74,9 +79,10 @@ export class Netplay {
     this.#now = clock();
     this.#worldTime = world.time;
     relay.onstatus = status => this.#status(status);
-    relay.onself = id => this.#enter(id);
+    relay.onself = () => this.#enter();
     relay.onjoin = id => this.#welcome(id);
     relay.onquit = id => this.#forget(id);
+    relay.onrename = (was, id) => this.#rename(was, id);
     for (const msgtype in MESSAGES) relay[`on${msgtype}`] = (id, data) => this.#receive(msgtype, id, data);
   }
 
@@ -84,25 +90,48 @@ export class Netplay {
   get peers() {
     const now = this.#clock();
     return Array.from(this.#peers.values(), ({ id, ship, clock }) =>
-      ({ id, ship, path: 'relay', ...clock.statistics(now) }));
+      ({ id, ship, path: this.#pathTo(id), ...clock.statistics(now) }));
+  }
+
+  /** Our id in the room, or null. */
+  get self() {
+    return this.#relay.id;
+  }
+
+  /** Whether all that we say goes to the others directly. */
+  get direct() {
+    return this.#peers.size > 0 && [...this.#peers.keys()].every(id => this.#isDirect(id));
+  }
+
+  /** Who has this ship of our world in the room: its id there, or null. */
+  idOf(shipId) {
+    if (shipId === this.#me.id) return this.self;
+    for (const { id, ship } of this.#peers.values()) if (ship.id === shipId) return id;
+    return null;
+  }
+
+  #pathTo(id) {
+    return this.#relay.path?.(id) ?? 'relay';
+  }
+
+  #isDirect(id) {
+    return this.#pathTo(id) === 'webrtc';
+  }
+
+  /** Whether reports may get lost on their way to somebody. */
+  get #mayLose() {
+    return [...this.#peers.keys()].some(id => this.#isDirect(id));
   }
 
   // ---- The room ----
 
   #status(status) {
     if (status === 'open') this.link = 'relay';
-    if (status !== 'closed') return;
-    this.link = 'offline';   // and so it stays while the relay is tried again
-    this.self = null;
+    if (status === 'closed') this.link = 'offline';   // and so it stays while the relay is tried again
   }
 
-  /**
-   * In the room, perhaps again: then all ids are new ones, what still flies is nobody's, and nobody
-   * has been told anything. Each peer is announced next, and welcomed.
-   */
-  #enter(id) {
-    for (const body of [...this.#world.missiles, ...this.#world.debris]) if (body.owner > 0) body.owner = null;
-    this.self = id;
+  /** In the room, perhaps again: nobody has been told anything. Each peer is announced next, and welcomed. */
+  #enter() {
     this.#told = {};
     this.#toldPilot = {};
     this.#settleAt = this.#clock() + SETTLING;
@@ -111,14 +140,23 @@ export class Netplay {
   /** Whoever is new to us does not know us either. */
   #welcome(id) {
     const clock = this.#clock();
-    this.#peers.set(id, new Peer(id, clock));
+    this.#peers.set(id, new Peer(id, ++this.#ships, clock));
     this.#welcomeUntil = clock + WELCOME;
     this.#relay.send(write('pilot', this.#me), id);
     this.#relay.send(write('report', this.#state()), id);
   }
 
+  /** Somebody has come back to the room, whom we did not lose. */
+  #rename(was, id) {
+    const peer = this.#peers.get(was);
+    this.#peers.delete(was);
+    this.#peers.set(id, peer);
+    peer.id = id;
+  }
+
   #forget(id) {
-    if (this.#peers.delete(id)) this.#world.remove(id);
+    const peer = this.#peers.get(id);
+    if (this.#peers.delete(id)) this.#world.remove(peer.ship.id);
   }
 
   // ---- What we tell ----
@@ -171,6 +209,7 @@ export class Netplay {
     if (state !== this.#told.state) return true;
     if (this.#relay.buffered > BACKLOG) return false;
     const since = clock - this.#toldAt;
+    if (this.#repeats && since >= AGAIN) return true;
     if (state !== 'flying') return since >= COASTING;
     if (turn !== this.#told.turn || burning !== this.#told.burning) return since >= CHANGED;
     if (turn || burning) return since >= MANOEUVRING;
@@ -180,6 +219,8 @@ export class Netplay {
   #tellReport(clock) {
     const state = this.#state();
     if (!this.#relay.send(write('report', state))) return;
+    const news = ['state', 'turn', 'burning'].some(field => state[field] !== this.#told[field]);
+    this.#repeats = news && this.#mayLose ? REPEATS : Math.max(0, this.#repeats - 1);
     this.#told = state;
     this.#toldAt = clock;
   }
@@ -193,7 +234,7 @@ export class Netplay {
   }
 
   #tellDeath({ at, seed, cause, owner, number }) {
-    const shooter = owner === this.#me.id ? this.self : Math.max(0, owner);  // practice ships are nobody
+    const shooter = this.idOf(owner) ?? 0;   // practice ships are nobody
     const time = this.#timeOf(at);
     this.#relay.send(write('death', { ...motionOf(this.#me), time, seed, cause, owner: shooter, number }));
   }
@@ -344,8 +385,7 @@ export class Netplay {
 
   /** The id, in our world, of whoever has this one in the room. */
   #shooter(id) {
-    if (id === this.self) return this.#me.id;
-    return this.#peers.has(id) ? id : null;
+    return id === this.self ? this.#me.id : this.#peers.get(id)?.ship.id ?? null;
   }
 
   /** Whether a missile was nowhere near when it is said to have hit. */

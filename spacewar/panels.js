@@ -20,6 +20,7 @@ const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller t
 const QR_MODULE = 4;      // ... this many css px
 const SHIP = 44;          // css px of a ship to choose
 const LOG = 20;           // lines kept for screen readers
+const PATHS = { relay: 'relay', webrtc: 'direct' };
 
 const $ = selector => document.querySelector(selector);
 
@@ -120,7 +121,7 @@ export class Panels {
   #showTiming(peers) {
     const whole = (value, unit = '') => value === null ? '–' : `${Math.round(value)}${unit}`;
     const rows = peers.map(({ ship, path, least, mean, greatest, jitter, loss }) =>
-      row([ship.name, path, ...[least, mean, greatest, jitter].map(ms => whole(ms)), whole(loss && 100 * loss, ' %')]));
+      row([ship.name, PATHS[path], ...[least, mean, greatest, jitter].map(ms => whole(ms)), whole(loss && 100 * loss, ' %')]));
     $('#timing tbody').replaceChildren(...rows);
   }
 

@@ -25,9 +25,10 @@ export class Peer {
   #allowance = BURST;    // messages ...
   #allowedAt;            // ... as of then
 
-  constructor(id, now) {
+  /** `id` is the one in the room, `shipId` that of the ship in our world. */
+  constructor(id, shipId, now) {
     this.id = id;
-    this.ship = new Ship(id, `pilot ${id}`, id % LOOKS, { remote: true });
+    this.ship = new Ship(shipId, `pilot ${id}`, id % LOOKS, { remote: true });
     this.pingAt = this.#leaptAt = this.#allowedAt = now;
   }
 

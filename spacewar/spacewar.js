@@ -3,21 +3,21 @@
 // Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
 // from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
 // some of them. netplay.js makes the worlds of all who opened this address one, in the words of
-// messages.js, with what peer.js believes of each, on the time of clock.js, through ws-relay.js. view.js
-// draws (camera, sky, trails, effects and hud; ships.js and font.js are its pens), controls.js listens,
+// messages.js, with what peer.js believes of each, on the time of clock.js, through webrtc-relay.js, which
+// is ws-relay.js but for those who can be reached directly (link.js). view.js draws (camera, sky, trails, effects and hud; ships.js and font.js are its pens), controls.js listens,
 // sound.js plays, feed.js tells, and panels.js is the rest of the page.
 
 import { Controls } from './controls.js';
 import { Feed } from './feed.js';
-import { Netplay } from './netplay.js';
+import { LOSSY, Netplay } from './netplay.js';
 import { Panels } from './panels.js';
 import { STEP } from './physics.js';
 import { NAMES, Pilot } from './pilots.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
 import { View } from './view.js';
+import { WebRTCRelay } from './webrtc-relay.js';
 import { LOOKS, RULES, Ship, World } from './world.js';
-import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
@@ -32,7 +32,7 @@ class Game {
   settings = new Settings();
   world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
   me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
-  relay = new WebSocketRelay(location.origin + room);
+  relay = new WebRTCRelay(location.origin + room, { lossy: LOSSY });
   netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay });
   feed = new Feed(this.me);
   view = new View(document.querySelector('#sky'));
@@ -71,7 +71,7 @@ class Game {
   /** What is going on, as plain data: positions as drawn, which hold at `now` (performance.now()). */
   inspect() {
     const { world, me, netplay, frames, fps } = this;
-    const idOf = id => id === me.id ? netplay.self ?? 0 : id;
+    const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
       now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
@@ -194,9 +194,9 @@ class Game {
   }
 
   #describeLink() {
-    const { link } = this.netplay;
+    const link = this.netplay.direct ? 'direct' : this.netplay.link;
     const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length;
-    if (link === 'relay' && pilots > 1) return `relay · ${pilots} pilots`;
+    if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
     return this.#practising ? `${link} · practice` : link;
   }
 

@@ -58,7 +58,7 @@ export class Ship {
   claimable = [];                  // numbers of the latest shots that have not scored yet
 
   constructor(id, name, look, { bot = false, remote = false } = {}) {
-    this.id = id;          // 0 is the person here, negative a practice ship, positive a peer's id
+    this.id = id;          // 0 is the person here, negative a practice ship, positive somebody else's
     this.name = name;
     this.look = look;
     this.bot = bot;

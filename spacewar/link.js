@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+
+// One connection to one peer: an RTCPeerConnection with two data channels, one that loses nothing and
+// keeps the order, one that does neither but is never late. It knows no relay: what the two browsers must
+// tell each other in order to connect (an offer, an answer, and the addresses at which each may be
+// reached, candidates) goes out through signal() and comes in through take().
+//
+// Descriptions are sent at once and each candidate as it is found (trickle ICE), so that a server that
+// does not answer delays nothing. Browsers notice very late that a connection is dead: so each side
+// says something twice a second, and one of which nothing is heard is not healthy. The side that
+// offered then lets ICE look for new ways, once. What does not get well is closed. All is counted in
+// beats, not in ms: a page that slept draws no conclusions from it.
+//
+// All that is taken comes from strangers. The worst that it can do is to close this connection, and to
+// make the browser ask a few addresses whether they are the peer, as WebRTC does.
+
+export const BEAT = 500;       // ms; browsers make it a second in hidden tabs
+const SILENT = 5;              // beats without a word after which a connection is not healthy
+const ILL = 40;                // beats for which it may be, or not be open yet, until it is closed
+const CLOGGED = 16_384;        // bytes unsent from which on what may get lost does
+const DESCRIPTIONS = 2;        // taken from a peer: the first, and one for new ways
+const CANDIDATES = 32;         // taken with each; a computer with many networks has ten
+const SDP = 8_192;             // characters of a description; for two channels it has 600
+const LINE = 256;              // characters of a candidate; the longest usual ones have 170
+// UDP only, and only addresses: a name would make the browser ask DNS servers for it, except for those
+// behind which browsers hide the computer's own addresses (mDNS).
+const CANDIDATE = new RegExp(String.raw`^candidate:[\w+/]{1,32} [12] udp \d{1,10} ` +
+  String.raw`(?:[\d.]{7,15}|[\da-f:.]{2,45}|[\w-]{1,63}\.local) \d{1,5} typ (?:host|srflx|prflx|relay)( .*)?$`, 'i');
+
+export class Link {
+  healthy = false;    // open and heard of lately; for reading only
+
+  #offers;            // whether we began it
+  #signal;
+  #tell;              // onhealth, onmessage, onclose
+  #connection = null;
+  #reliable = null;
+  #lossy = null;
+  #steps;             // what is done with the connection, one after the other: each takes a while
+  #closed = false;
+  #quiet = 0;         // beats since something was heard
+  #ill = 0;           // beats since it was healthy, or began
+  #descriptions = 0;  // taken, ...
+  #candidates = 0;    // ... and candidates since the last of them, ...
+  #early = [];        // ... and those that came before the first
+  #restarted = false;
+
+  /**
+   * `configuration` is a promise of the RTCConfiguration; signal(msgtype, data) reaches the peer's take().
+   * `tell` has onhealth(healthy), onmessage(message, isLossy), onclose(). Offers at once, if it is to.
+   */
+  constructor({ offers, configuration, signal, ...tell }) {
+    this.#offers = offers;
+    this.#signal = signal;
+    this.#tell = tell;
+    this.#steps = configuration.then(configuration => !this.#closed && this.#open(configuration));
+    this.#next(() => offers && this.#describe('offer'));
+  }
+
+  /** Sends a message; one that may get lost does when too many wait already. */
+  send(message, isLossy = false) {
+    const channel = isLossy ? this.#lossy : this.#reliable;
+    if (isLossy && channel.bufferedAmount > CLOGGED) return;
+    try {
+      channel.send(message);
+    } catch {   // the browser's buffers are full
+      this.close();
+    }
+  }
+
+  /** To be called each BEAT, with a short message that says that we are here. */
+  beat(message) {
+    if (this.#isOpen) this.send(message, true);
+    if (++this.#quiet === SILENT && this.healthy) this.#sicken();
+    if (!this.healthy && ++this.#ill === ILL) this.close();
+  }
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.healthy = false;
+    this.#connection?.close();
+    this.#tell.onclose();
+  }
+
+  // ---- The connection ----
+
+  #open(configuration) {
+    const connection = new RTCPeerConnection(configuration);
+    this.#connection = connection;
+    this.#reliable = this.#channel('reliable', { id: 0 });
+    this.#lossy = this.#channel('lossy', { id: 1, ordered: false, maxRetransmits: 0 });
+    connection.ondatachannel = () => this.close();   // only a liar opens channels of its own
+    connection.onicecandidate = ({ candidate }) => {
+      if (!this.#closed && isCandidate(candidate?.candidate)) this.#signal('candidate', candidate.candidate);
+    };
+    connection.onconnectionstatechange = () => connection.connectionState === 'failed' && this.#fail();
+  }
+
+  #channel(label, options) {
+    const channel = this.#connection.createDataChannel(label, { negotiated: true, ...options });
+    channel.binaryType = 'arraybuffer';
+    channel.onopen = () => this.#hear();
+    channel.onclose = () => this.close();
+    channel.onmessage = ({ data }) => {
+      if (this.#closed) return;
+      this.#hear();
+      this.#tell.onmessage(data, channel === this.#lossy);
+    };
+    return channel;
+  }
+
+  get #isOpen() {
+    return !this.#closed && this.#reliable?.readyState === 'open' && this.#lossy.readyState === 'open';
+  }
+
+  #hear() {
+    this.#quiet = 0;
+    if (this.healthy || !this.#isOpen) return;
+    this.healthy = true;
+    this.#ill = 0;
+    this.#tell.onhealth(true);
+  }
+
+  #sicken() {
+    this.healthy = false;
+    this.#tell.onhealth(false);
+    if (this.#offers && !this.#restarted) this.#restart();
+  }
+
+  #fail() {
+    if (this.#closed) return;
+    if (this.healthy) this.#sicken();
+    else if (this.#offers && this.#restarted) this.close();
+    else if (this.#offers) this.#restart();
+  }
+
+  // ---- What the browsers must know of each other ----
+
+  /** `offer`, `answer` or `candidate` from the peer, and what came with it. */
+  take(msgtype, data) {
+    if (msgtype === 'candidate') return this.#takeCandidate(data);
+    if (msgtype !== (this.#offers ? 'answer' : 'offer')) return;
+    const sdp = checked(data);
+    if (!sdp || ++this.#descriptions > DESCRIPTIONS) return this.close();
+    this.#candidates = 0;
+    this.#next(async () => {
+      if (this.#offers && this.#connection.signalingState !== 'have-local-offer') return;
+      await this.#connection.setRemoteDescription({ type: msgtype, sdp });
+      if (!this.#offers) await this.#describe('answer');
+      for (const candidate of this.#early.splice(0)) this.#addCandidate(candidate);
+    });
+  }
+
+  #takeCandidate(candidate) {
+    if (!isCandidate(candidate) || ++this.#candidates > CANDIDATES) return;
+    this.#next(() => {
+      if (this.#connection.remoteDescription) this.#addCandidate(candidate);
+      else this.#early.push(candidate);
+    });
+  }
+
+  #addCandidate(candidate) {
+    this.#connection.addIceCandidate({ candidate, sdpMLineIndex: 0 }).catch(() => {});  // then not this one
+  }
+
+  #restart() {
+    this.#restarted = true;
+    this.#next(() => this.#describe('offer', { iceRestart: true }));
+  }
+
+  async #describe(type, options) {
+    const connection = this.#connection;
+    const { sdp } = type === 'offer' ? await connection.createOffer(options) : await connection.createAnswer();
+    if (this.#closed) return;
+    this.#signal(type, sdp);   // first: the candidates come as soon as it is set
+    await connection.setLocalDescription({ type, sdp });
+  }
+
+  /** Does something when all before it is done; what can't be done ends it all. */
+  #next(step) {
+    this.#steps = this.#steps.then(() => !this.#closed && step()).catch(() => this.close());
+  }
+}
+
+function isCandidate(line) {
+  return typeof line === 'string' && line.length <= LINE && CANDIDATE.test(line);
+}
+
+/** A description with nothing in it but data channels, without candidates; else null. */
+function checked(sdp) {
+  if (typeof sdp !== 'string' || sdp.length > SDP) return null;
+  const lines = sdp.split(/[\r\n]+/).filter(line => !line.startsWith('a=candidate'));
+  const media = lines.filter(line => line.startsWith('m='));
+  return media.length === 1 && media[0].startsWith('m=application ') ? lines.join('\r\n') : null;
+}

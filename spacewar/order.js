@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+
+// Two ways lead to a peer, the relay and a data channel. Each keeps the order of what it carries, but
+// when a sender changes from one to the other, the second may be faster than the first, and a channel
+// that broke may still bring, later, what was given up. This puts it right, for one peer:
+//
+// What goes into the channel is numbered, beginning with the word that says so; the numbers themselves
+// need not be sent, since a channel loses nothing as long as it lives.
+//
+//     through the relay            over the channel
+//     path webrtc 4                ' path 4'            from now on over the channel; this is its no. 4
+//                                  no. 5, 6, 7 ...      wait over there until `path webrtc 4` came
+//     path relay 6                                      through the relay again, and no. 6 and 7 next
+//     no. 6, no. 7, no. 8 ...                           what was there already is skipped
+//
+// Each side tells the other from time to time (`got`) what came. The rest is kept until then: so a
+// channel may break at any time, and nothing is lost, doubled or overtaken.
+//
+// When the relay is lost, both are on their own(), and what it carried has come or never will: then
+// nothing waits for it.
+
+const WAITING = 1_048_576;   // bytes that may wait, or be kept: a second's at 8 Mbit/s
+const OVERHEAD = 64;         // bytes that any message costs
+const LARGE = 16_384;        // characters or bytes: what is larger might not fit into a channel's message
+const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
+const WORD = /^ path ([1-9]\d{0,14})$/;
+
+export class Order {
+  direct = false;     // whether what is sent now goes over the channel; for reading only, like got
+  got = 0;            // the channel's last number that was received and handed on
+
+  #relay;
+  #channel;
+  #receive;
+  #sent = 0;          // the channel's last number that was sent
+  #kept = [];         // the last ones sent, of which we don't know whether they came
+  #keptSize = 0;
+  #granted = 0;       // the number of the last `path webrtc`
+  #flowing = false;   // whether no `path relay` came since
+  #begun = 0;         // the number with which the channel began what it brings now
+  #waiting = [];      // what it brought before the relay granted it
+  #waitingSize = 0;
+  #skip = 0;          // how many of the relay's next messages the channel has already brought
+  #alone = false;     // whether there is no relay between us
+
+  /** Functions that take a message: to send it on either way, and to receive it from the channel. */
+  constructor({ relay, channel, receive }) {
+    this.#relay = relay;
+    this.#channel = channel;
+    this.#receive = receive;
+  }
+
+  // ---- What we send ----
+
+  /** The channel is good: from now on it is used. */
+  rise() {
+    if (this.direct) return;
+    this.direct = true;
+    this.#sent++;
+    this.#relay(`path webrtc ${this.#sent}`);
+    this.#channel(` path ${this.#sent}`);
+  }
+
+  /** It is not: what may have been lost in it is sent again. */
+  fall() {
+    if (!this.direct) return;
+    this.direct = false;
+    const again = this.#kept;
+    this.#relay(`path relay ${this.#sent - again.length + 1}`);
+    this.#kept = [];
+    this.#keptSize = 0;
+    for (const message of again) this.#relay(message);
+  }
+
+  /** Sends a message the way that is used; what does not fit into the channel makes a detour. */
+  send(message) {
+    if (!this.direct) return this.#relay(message);
+    if (message.length > LARGE) {
+      if (this.#alone) return false;
+      this.fall();
+      const sent = this.#relay(message);
+      this.rise();
+      return sent;
+    }
+    this.#sent++;
+    this.#kept.push(message);
+    this.#keptSize += sizeOf(message);
+    this.#channel(message);
+    return true;
+  }
+
+  /** The peer got everything up to that number. */
+  acknowledge(number) {
+    const open = this.#sent - number;
+    if (!(open >= 0 && open < this.#kept.length)) return;
+    for (const message of this.#kept.splice(0, this.#kept.length - open)) this.#keptSize -= sizeOf(message);
+  }
+
+  /** Whether more waits than may, here or for the peer to say that it came. */
+  get full() {
+    return this.#keptSize > WAITING || this.#waitingSize > WAITING;
+  }
+
+  // ---- What we receive ----
+
+  /** The data of a `path` that came through the relay. */
+  path(data) {
+    const [, way, digits] = PATH.exec(data) ?? [];
+    if (way === 'webrtc') this.#grant(Number(digits));
+    if (way !== 'relay') return;
+    this.#flowing = false;
+    this.#skip = Math.max(0, this.got - Number(digits) + 1);
+  }
+
+  /** Whether a message that came through the relay is one that the channel has not brought. */
+  isNew() {
+    if (this.#skip === 0) return true;
+    this.#skip--;
+    return false;
+  }
+
+  /** Whatever came over the channel. */
+  take(message) {
+    const [, digits] = typeof message === 'string' && WORD.exec(message) || [];
+    if (digits) return this.#begin(Number(digits));
+    if (this.#begun === this.#granted && this.#flowing) return this.#hand(message);
+    if (this.#begun <= this.#granted) return;   // given up, and sent again through the relay
+    this.#waiting.push(message);
+    this.#waitingSize += sizeOf(message);
+  }
+
+  #begin(number) {
+    this.#begun = number;
+    this.#waiting = [];
+    this.#waitingSize = 0;
+    if (this.#alone) this.#grant(number);
+    else if (this.#flowing && number === this.#granted) this.got = number;
+  }
+
+  #grant(number) {
+    this.#granted = this.got = number;
+    this.#flowing = true;
+    if (this.#begun !== number) return;
+    const waited = this.#waiting;
+    this.#waiting = [];
+    this.#waitingSize = 0;
+    for (const message of waited) this.#hand(message);
+  }
+
+  #hand(message) {
+    this.got++;
+    this.#receive(message);
+  }
+
+  // ---- Without the relay ----
+
+  /** Whether the relay is between us; when it was lost nothing waits for it any more. */
+  set alone(alone) {
+    this.#alone = alone;
+    if (!alone) return;
+    this.#skip = 0;
+    if (this.#begun > this.#granted) this.#grant(this.#begun);
+  }
+}
+
+function sizeOf(message) {
+  return message.length + OVERHEAD;
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+
+/**
+ * A relay that takes its messages from page to page directly wherever it can, for any game:
+ *
+ *     import { WebRTCRelay } from './webrtc-relay.js';
+ *
+ *     const relay = new WebRTCRelay(location.href, { lossy: ['report'] });
+ *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc': how messages go to that peer now
+ *     relay.onrename = (was, id) => {};     // the same peer, by another id
+ *
+ * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins
+ * over the relay, goes over to a WebRTC data channel when one opens, and back when it fails, and nothing
+ * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may be, while
+ * they go directly: in return none waits for another that got lost. Without WebRTC in the browser it is
+ * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are said among pages by this
+ * module and can't be sent through it; neither can a peer pass them to a handler.
+ *
+ * Whoever was in a room before offers a connection to who comes (link.js). What ICE servers are to be
+ * asked is told by `ice`, the address of an RTCConfiguration as JSON.
+ *
+ * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
+ * `id` stays what it was, and messages reach them; the others have quit. When the relay is back, all of
+ * us get new ids, and onrename tells which peer has which: an id that no relay gives (2³¹ and more)
+ * until it is known, then its own. (`onself` comes after the former.) It is known by proof. Whoever is
+ * in the room tells everyone that was parted so, over the channel, its id and a secret made up for this:
+ *
+ *     ' now 7 secret'       over the channel: in the room I'm 7, and who knows this is you
+ *     reunite secret        the answer, through the relay to 7
+ *
+ * Only who sits at the other end of that channel can know the secret, so the id from which it comes back
+ * is that peer's. What the channel says of ids is never believed without. Newcomers wait at the door for
+ * so long, a second at most, since they may be no newcomers.
+ *
+ * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
+ * only the relay. Who closes the page closes the connections too, so that all know at once.
+ */
+
+import { BEAT, Link } from './link.js';
+import { Order } from './order.js';
+import { WebSocketRelay } from './ws-relay.js';
+
+const ICE_ANSWER = 1_000;    // ms that we wait for the list of ICE servers
+const LINKS = 32;            // connections at once; browsers bear some hundred
+const LINKS_PER_BEAT = 0.5;  // new ones, if more than LINKS came lately: each visitor costs one
+const PARTED = 30;           // beats in the room after which who has not come back has quit
+const AT_DOOR = 2;           // beats that a newcomer may have to wait
+const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
+const NAMELESS = 2 ** 31;    // more than any id that a relay gives
+const ANSWERS = 8;           // to ' now' from one peer until it is back
+const LONGEST_WORD = 100;    // characters of what the modules say to each other over a channel
+
+const ASCII = new TextDecoder('latin1');
+const SIGNALS = new Set(['offer', 'answer', 'candidate']);
+const RESERVED = new Set([...SIGNALS, 'path', 'reunite', 'self', 'join', 'quit']);
+const OWN_HANDLERS = new Set(['status', 'recv', 'path', 'rename']);
+
+export class WebRTCRelay {
+  #relay;
+  #ice;
+  #lossy;
+  #configuration = null;    // a promise of the RTCConfiguration, from when we first were in a room
+  #peers = new Map();       // by id
+  #door = new Map();        // by id: { beats, waiting, size }
+  #id = null;               // our last own
+  #nameless = NAMELESS;     // the next such id
+  #links = 0;
+  #allowance = LINKS;       // connections that may be begun now
+  #listening = new AbortController();
+  #beating;
+
+  /** As for WebSocketRelay; `relay` is what is used instead of one, if it is of the same kind. */
+  constructor(url, { lossy = [], relay = new WebSocketRelay(url), ice = new URL('ice.json', import.meta.url) } = {}) {
+    this.#relay = relay;
+    this.#ice = ice;
+    this.#lossy = new Set(lossy);
+    relay.onstatus = (status, detail) => this.#call('onstatus', status, detail);
+    relay.onself = id => this.#enter(id);
+    relay.onjoin = id => this.#arrive(id);
+    relay.onquit = id => this.#depart(id);
+    relay.onrecv = (id, msgtype, data) => this.#receive(id, msgtype, data);
+    globalThis.addEventListener?.('pagehide', () => this.#disconnect(), { signal: this.#listening.signal });
+    this.#beating = setInterval(() => this.#beat(), BEAT);
+  }
+
+  get url() {
+    return this.#relay.url;
+  }
+
+  get status() {
+    return this.#relay.status;
+  }
+
+  get id() {
+    return this.#relay.id ?? (this.#some(({ order }) => order.direct) ? this.#id : null);
+  }
+
+  get peers() {
+    return new Set(this.#peers.keys());
+  }
+
+  /** Bytes not yet sent to the relay: one slow peer with a channel does not hold back what all others get. */
+  get buffered() {
+    return this.#relay.buffered;
+  }
+
+  /** 'webrtc' or 'relay': how the next message goes to a peer. */
+  path(id) {
+    return this.#peers.get(id)?.order.direct ? 'webrtc' : 'relay';
+  }
+
+  send(message, target = '*') {
+    const { msgtype } = split(message);
+    if (msgtype === '' || RESERVED.has(msgtype)) return false;
+    if (target !== '*') {
+      const peer = this.#peers.get(Number(target));
+      return peer ? this.#send(peer, message, msgtype) : this.#relay.send(message, target);
+    }
+    if (!this.#some(({ order }) => order.direct)) return this.#relay.send(message);
+    let sent = this.#relay.id !== null;
+    for (const peer of this.#peers.values()) sent = this.#send(peer, message, msgtype) || sent;
+    return sent;
+  }
+
+  close() {
+    clearInterval(this.#beating);
+    this.#listening.abort();
+    this.#relay.close();
+    this.#disconnect();
+  }
+
+  #send({ link, order }, message, msgtype) {
+    if (order.direct && this.#lossy.has(msgtype)) return link.send(message, true), true;
+    return order.send(message);
+  }
+
+  #disconnect() {
+    for (const { link } of [...this.#peers.values()]) link?.close();
+  }
+
+  // ---- Who is here ----
+
+  #enter(id) {
+    this.#id = id;
+    if (globalThis.RTCPeerConnection) this.#configuration ??= configurationFrom(this.#ice);
+    for (const peer of [...this.#peers.values()]) this.#rename(peer, this.#nameless++);
+    this.#call('onself', id);
+    for (const peer of this.#peers.values()) this.#part(peer);
+  }
+
+  /** The relay says that somebody joined. */
+  #arrive(id) {
+    if (this.#someParted) this.#door.set(id, { beats: 0, waiting: [], size: 0 });
+    else this.#join(id);
+  }
+
+  #join(id) {
+    const { waiting } = this.#door.get(id) ?? { waiting: [] };
+    this.#door.delete(id);
+    const peer = new Peer(id, id < this.#relay.id);
+    peer.order = new Order({
+      relay: message => peer.parted === null && this.#relay.send(message, peer.id),
+      channel: message => peer.link?.send(message),
+      receive: message => this.#dispatch(peer, split(message)),
+    });
+    this.#peers.set(id, peer);
+    this.#call('onjoin', id);
+    if (!peer.wasHere) this.#connect(peer, true);
+    for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
+  }
+
+  /** The relay says that somebody quit, as it does of all when it is lost itself. */
+  #depart(id) {
+    if (this.#door.delete(id)) return;
+    const peer = this.#peers.get(id);
+    if (!peer || peer.parted !== null) return;
+    if (peer.order.direct) this.#part(peer);
+    else this.#drop(peer);
+  }
+
+  #drop(peer) {
+    if (this.#peers.get(peer.id) !== peer) return;
+    this.#peers.delete(peer.id);
+    peer.link?.close();
+    this.#call('onquit', peer.id);
+    this.#openDoor();
+  }
+
+  #openDoor() {
+    if (this.#someParted) return;
+    for (const id of [...this.#door.keys()]) this.#join(id);
+  }
+
+  #rename(peer, id) {
+    const was = peer.id;
+    if (was === id) return;
+    this.#peers.delete(was);
+    peer.id = id;
+    this.#peers.set(id, peer);
+    this.#call('onrename', was, id);
+  }
+
+  get #someParted() {
+    return this.#some(({ parted }) => parted !== null);
+  }
+
+  #some(condition) {
+    return [...this.#peers.values()].some(condition);
+  }
+
+  // ---- What the relay brings ----
+
+  #receive(id, msgtype, data) {
+    if (msgtype === 'reunite') return this.#reunite(id, data);
+    const caller = this.#door.get(id);
+    if (caller) return this.#keep(id, caller, { msgtype, data });
+    const peer = id === this.#relay.id ? new Peer(id) : this.#peers.get(id);
+    if (!peer || peer.parted !== null) return;
+    if (SIGNALS.has(msgtype)) return this.#signalled(peer, msgtype, data);
+    if (msgtype === 'path') return peer.order.path(data);
+    if (peer.order?.isNew() ?? true) this.#dispatch(peer, { msgtype, data });
+  }
+
+  /** What one at the door says waits with it; who says too much is no lost friend. */
+  #keep(id, caller, message) {
+    caller.waiting.push(message);
+    caller.size += message.data.length + LONGEST_WORD;
+    if (caller.size > AT_DOOR_SIZE) this.#join(id);
+  }
+
+  #dispatch({ id }, { msgtype, data }) {
+    if (msgtype === '' || RESERVED.has(msgtype)) return;
+    const handler = `on${msgtype}`;
+    if (typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype)) this.#call(handler, id, data);
+    else this.#call('onrecv', id, msgtype, data);
+  }
+
+  // ---- Connections ----
+
+  /** Who was here before us may offer us a connection, once; other offers are for ones that we have. */
+  #signalled(peer, msgtype, data) {
+    if (msgtype === 'offer' && peer.wasHere) this.#connect(peer, false);
+    peer.link?.take(msgtype, data);
+  }
+
+  #connect(peer, offers) {
+    if (peer.tried || !this.#configuration || this.#links === LINKS || this.#allowance < 1) return;
+    peer.tried = true;
+    this.#links++;
+    this.#allowance--;
+    peer.link = new Link({
+      offers,
+      configuration: this.#configuration,
+      signal: (msgtype, data) => peer.parted === null && this.#relay.send(`${msgtype} ${data}`, peer.id),
+      onhealth: healthy => this.#use(peer, healthy),
+      onmessage: (message, isLossy) => this.#hear(peer, message, isLossy),
+      onclose: () => {
+        this.#links--;
+        this.#use(peer, false);
+        peer.link = null;
+      },
+    });
+  }
+
+  /** The way to a peer changes. One that is parted has no other: then it is gone. */
+  #use(peer, healthy) {
+    if (this.#peers.get(peer.id) !== peer) return;
+    const { order } = peer;
+    if (peer.parted !== null) return healthy || this.#drop(peer);
+    if (order.direct === healthy) return;
+    if (healthy) order.rise();
+    else order.fall();
+    this.#call('onpath', peer.id, this.path(peer.id));
+  }
+
+  /** Something came over a channel. What begins with a space is for this module. */
+  #hear(peer, message, isLossy) {
+    const { order } = peer;
+    const own = typeof message === 'string' && message.startsWith(' ');
+    const [, word, id, secret] = own && message.length <= LONGEST_WORD ? message.split(' ') : [];
+    if (word === 'pulse') order.acknowledge(Number(id));
+    else if (word === 'now') this.#claimed(peer, Number(id), secret);
+    else if (own && (isLossy || word !== 'path')) return;
+    else if (isLossy) this.#dispatch(peer, split(message));
+    else order.take(message);
+    if (order.full) peer.link?.close();
+  }
+
+  #beat() {
+    this.#allowance = Math.min(LINKS, this.#allowance + LINKS_PER_BEAT);
+    for (const peer of [...this.#peers.values()]) {
+      peer.link?.beat(` pulse ${peer.order.got}`);
+      if (peer.parted !== null && this.#relay.id !== null && ++peer.parted > PARTED) this.#drop(peer);
+    }
+    for (const [id, caller] of [...this.#door]) if (++caller.beats > AT_DOOR) this.#join(id);
+  }
+
+  // ---- Parted, with a channel ----
+
+  /** The relay is not, or no longer, between us and a peer. */
+  #part(peer) {
+    Object.assign(peer, { parted: 0, secret: null, answers: 0 });
+    peer.order.alone = true;
+    if (this.#relay.id === null) return;   // what we are by then, we say when we are back
+    peer.secret = madeUp();
+    peer.link.send(` now ${this.#relay.id} ${peer.secret}`);
+    this.#answer(peer);
+  }
+
+  /** A peer says what its id in the room is: unless that is known, it has parted from us without our knowing. */
+  #claimed(peer, id, secret) {
+    peer.claim = { id, secret };
+    if (peer.parted === null && id !== peer.id && peer.order.direct) this.#part(peer);
+    else this.#answer(peer);
+  }
+
+  #answer(peer) {
+    const { claim } = peer;
+    if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
+    peer.claim = null;
+    this.#relay.send(`reunite ${claim.secret}`, claim.id);
+  }
+
+  /** Somebody knows a secret: which is whose? */
+  #reunite(id, secret) {
+    const peer = [...this.#peers.values()].find(peer => peer.secret !== null && peer.secret === secret);
+    if (!peer) return;
+    const other = this.#peers.get(id);
+    if (other && other !== peer) this.#drop(other);   // let in as somebody else
+    const { waiting } = this.#door.get(id) ?? { waiting: [] };
+    this.#door.delete(id);
+    Object.assign(peer, { parted: null, secret: null, answers: 0 });
+    peer.order.alone = false;
+    this.#rename(peer, id);
+    for (const { msgtype, data } of waiting) if (!SIGNALS.has(msgtype)) this.#receive(id, msgtype, data);
+    this.#openDoor();
+  }
+
+  #call(handler, ...args) {
+    try {
+      this[handler]?.(...args);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+}
+
+/** Somebody else in the room. */
+class Peer {
+  order = null;      // see order.js
+  link = null;       // see link.js
+  tried = false;     // whether there is or was one: there is no second until the peer joins again
+  parted = null;     // beats for which the relay has not led to it, as we know of it, or null
+  secret = null;     // what we gave it to prove who it is in the room
+  claim = null;      // who it says that it is, { id, secret }: not answered yet
+  answers = 0;
+
+  constructor(id, wasHere = false) {
+    this.id = id;
+    this.wasHere = wasHere;
+  }
+}
+
+/** `<msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
+function split(message) {
+  const text = typeof message === 'string';
+  const whole = text || message instanceof Uint8Array ? message : new Uint8Array(message);
+  const space = whole.indexOf(text ? ' ' : 0x20);
+  const end = space < 0 ? whole.length : space;
+  const head = whole.slice(0, end);
+  return { msgtype: text ? head : ASCII.decode(head), data: whole.slice(end + 1) };
+}
+
+/** What a browser takes from there; nothing if it takes nothing: then only direct neighbours connect. */
+async function configurationFrom(address) {
+  try {
+    const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) });
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+    const { iceServers, iceTransportPolicy } = await response.json();
+    const configuration = { iceServers, iceTransportPolicy };
+    new RTCPeerConnection(configuration).close();   // throws if anything is wrong with it
+    return configuration;
+  } catch (error) {
+    console.warn(`No ICE servers from ${address}: ${error.message}`);
+    return {};
+  }
+}
+
+function madeUp() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), number => number.toString(36)).join('');
+}
