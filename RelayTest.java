@@ -5123,7 +5123,8 @@ class RelayTest {
 
         /** Ann circles the sun and Bob watches; whatever the hostile one does, they do so ever after, with name and score. */
         private static void changesNothing(Hostility hostility) throws Exception {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Stranger.join(relay).says("pilot", "1", "\"Bob\"", "9", "4")) {
+            try (var relay = withPages(0); var ann = Player.of(relay.port(), "Ann", page -> page.first(Direct.NOTES)).until("game.inspect().link === 'relay'");
+                    var bob = Stranger.join(relay).says("pilot", "1", "\"Bob\"", "9", "4")) {
                 allSee("Bob", "ship.score === 4", ann);
                 ann.orbit(300, 0).until(ORBIT);
                 hostility.towards(relay, ann);
@@ -5195,6 +5196,86 @@ class RelayTest {
                         }
                     }
                 }
+            });
+        }
+
+        /** What a browser would say to connect, for a channel and with sound and picture. */
+        private static List<String> descriptions() {
+            try (var page = InChromium.chromium.blank()) {
+                return ((List<?>) page.evaluate("""
+                        Promise.all([['data'], ['data', 'audio'], ['audio', 'video'], []].map(async media => {
+                          const connection = new RTCPeerConnection();
+                          for (const kind of media) kind === 'data' ? connection.createDataChannel('') : connection.addTransceiver(kind);
+                          return (await connection.createOffer()).sdp;
+                        }))""")).stream().map(String::valueOf).toList();
+            }
+        }
+
+        /** Descriptions and candidates of every kind, for somebody in the room. */
+        private static List<String> signals() {
+            String channel = descriptions().getFirst(), candidate = "candidate:1 1 udp 1 10.0.0.1 9 typ host";
+            var data = new ArrayList<>(descriptions());
+            data.addAll(List.of("", " ", "v=0", "{", "null", "\u0000\u0001", "<img src=x onerror=harm()>", "x".repeat(100_000), Json.write(Map.of("type", "offer", "sdp", channel)),
+                    channel.repeat(2), channel.substring(0, 300), channel.replace("m=application", "m=audio"), channel.replace("fingerprint", "fingerprints"),
+                    channel + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(2_000), channel + "a=ice-options:trickle\r\n".repeat(5_000),
+                    candidate, candidate.replace("10.0.0.1", "nobody.example"), candidate.replace("udp", "tcp"), candidate + " x".repeat(50_000),
+                    "candidate:" + "9".repeat(200), "[" + Json.write(candidate) + "]", "{\"candidate\":\"" + candidate + "\",\"sdpMLineIndex\":99}"));
+            return data;
+        }
+
+        /** The connections that a page has, at any time, for so many others in the room. */
+        private static void expectFew(Player ann, int most) {
+            assertTrue(ann.number("open()") <= most, () -> ann.ask("open()") + " connections");
+            assertNull(ann.ask("times.track"));
+        }
+
+        @Test
+        void offersAnswersAndCandidatesOfWhoComesLater() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (String data : signals()) {
+                    try (var eve = Stranger.join(relay)) {
+                        for (String word : List.of("answer ", "offer ", "candidate ", "offer ", "answer ")) eve.raw.send(text("1 " + word + data));
+                    }
+                    expectFew(ann, 3);   // of two that come and go so fast the page may know both
+                }
+                try (var eve = Stranger.join(relay)) {
+                    for (int i = 0; i < 5_000; i++) eve.raw.send(text("1 candidate candidate:" + i + " 1 udp 1 10.0.0.1 9 typ host"));
+                }
+            });
+        }
+
+        @Test
+        void offersAnswersAndCandidatesOfWhoWasThereBefore() throws Exception {
+            var signals = signals();
+            try (var relay = withPages(0)) {
+                var strangers = new ArrayList<Stranger>();
+                for (int i = 0; i < signals.size(); i++) strangers.add(Stranger.join(relay));
+                try (var ann = Player.of(relay.port(), "Ann", page -> page.first(Direct.NOTES))) {
+                    String id = strangers.size() + 1 + " ";
+                    ann.until("game.inspect().peers.length === " + strangers.size());
+                    for (Stranger stranger : strangers) {
+                        String data = signals.get(strangers.indexOf(stranger));
+                        for (String word : List.of("offer ", "candidate ", "answer ", "offer ", "offer ", "offer ")) stranger.raw.send(text(id + word + data));
+                    }
+                    ann.fliesOn();
+                    expectFew(ann, strangers.size());
+                    for (Stranger stranger : strangers) stranger.close();
+                    ann.until("game.inspect().peers.length === 0").until("open() === 0").fliesOn();
+                }
+            }
+        }
+
+        @Test
+        void joiningAndLeavingAHundredTimes() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (int i = 0; i < 100; i++) {
+                    try (var eve = Stranger.join(relay)) {
+                        eve.raw.send(text("1 candidate x"));
+                    }
+                    if (i % 10 == 0) expectFew(ann, 40);
+                }
+                ann.until("game.inspect().peers.length === 1").until("open() <= 1");
+                assertTrue(ann.number("connections.length") <= 60, () -> ann.ask("connections.length") + " connections made");
             });
         }
 
@@ -5529,12 +5610,14 @@ class RelayTest {
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /** Keeps all that a page makes of RTCPeerConnection, and when, in ms of the page's life, what happened for the first time. */
-        private static final String NOTES = """
+        static final String NOTES = """
             globalThis.connections = [];
+            globalThis.channels = [];
             globalThis.times = {};
             {
               const note = what => times[what] ??= performance.now();
               const listen = channel => {
+                channels.push(channel);
                 channel.addEventListener('open', () => note('opened'));
                 channel.addEventListener('message', () => note('heard'));
               };
@@ -5548,10 +5631,7 @@ class RelayTest {
                 constructor(...args) {
                   super(...args);
                   connections.push(this);
-                  this.addEventListener('datachannel', ({ channel }) => {
-                    note('opened');
-                    listen(channel);
-                  });
+                  this.addEventListener('track', () => note('track'));
                 }
                 createDataChannel(...args) {
                   const channel = super.createDataChannel(...args);
@@ -5565,6 +5645,7 @@ class RelayTest {
 
         /** Looks in each frame whether somebody is there twice. */
         private static final String COUNT = """
+            globalThis.before = connections.length;
             globalThis.most = 0;
             globalThis.twice = [];
             requestAnimationFrame(function count() {
@@ -5637,7 +5718,7 @@ class RelayTest {
                 areConnected("webrtc", ann, bob);
                 bob.until("times.heard > 0");
                 expectInTime(bob, "second of two");
-                assertEquals(List.of(1.0, 1.0), List.of(ann.ask("open()"), bob.ask("connections.length")));
+                assertEquals(List.of(1.0, 1.0), List.of(ann.ask("open()"), bob.ask("open()")));
                 Positions.areTogether(ann, bob, 0);
                 Positions.coast(2_000, 2, ann, bob);
                 ann.place(-300, -500, 0);
@@ -5658,7 +5739,7 @@ class RelayTest {
                 areConnected("webrtc", ann, bob);
                 bob.until("times.heard > 0");
                 expectInTime(bob, "with silent servers");
-                assertEquals(3.0, bob.ask("connections[0].getConfiguration().iceServers.flatMap(({ urls }) => urls).length"));
+                assertEquals(3.0, bob.ask("connections.at(-1).getConfiguration().iceServers.flatMap(({ urls }) => urls).length"));
             }
         }
 
@@ -5674,7 +5755,6 @@ class RelayTest {
 
         @ParameterizedTest(name = "{0}")
         @CsvSource(delimiter = '|', value = {"without WebRTC | delete globalThis.RTCPeerConnection",
-                "that forbids it | globalThis.RTCPeerConnection = class { constructor() { throw new DOMException('forbidden'); } }",
                 "whose ICE has no candidates | globalThis.RTCPeerConnection = class extends RTCPeerConnection {"
                         + " constructor(settings) { super({ ...settings, iceTransportPolicy: 'relay' }); } }"})
         void aBrowserPlaysOverTheRelay(String browser, String script) throws IOException {
@@ -5697,7 +5777,7 @@ class RelayTest {
                     playOn(bob, ann);
                 }
                 areConnected("relay", ann, bob);
-                assertTrue(ann.number("connections.length") <= 1 && bob.number("connections.length") <= 1);
+                for (Player player : List.of(ann, bob)) assertEquals(1.0, player.ask("open()"));
             } finally {
                 lan.mendUdp();
             }
@@ -5777,6 +5857,47 @@ class RelayTest {
             }
         }
 
+        /** What comes over a channel can do no more than what comes from the relay. */
+        @Test
+        void whatAHostilePeerSaysOverAChannelChangesNothing() throws IOException {
+            var words = Stream.of("report", "fire", "death", "pilot", "ping", "pong", "score", "self", "join", "quit", "status", "recv", "path", "rename", "offer",
+                    "answer", "candidate", "reunite", "constructor", "__proto__", "", " now", " pulse", " path", " ").flatMap(word -> Stream.of("", " ", " 1", " 2 x",
+                    " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]", " [1,0,0,0,0,0,0,0,0,0,1]", " " + "[".repeat(5_000), " \u0000\ud83d\ude80",
+                    " 99999999999999999999 x", " webrtc 1", " relay 1").map(word::concat)).toList();
+            try (var ann = player("Ann"); var bob = player("Bob")) {
+                areConnected("webrtc", ann, bob);
+                ann.orbit(300, 0).ask(COUNT);
+                allSee("Ann", "Math.abs(Math.hypot(ship.x, ship.y) - 300) < 2", bob);
+                for (String more : List.of("", "for (let i = 0; i < 20_000; i++) channels[i % 2].send('report [1,0,0,900,900,0,0,0,0,0]');",
+                        "for (let i = 0; i < 40; i++) for (const channel of channels) channel.send('report ' + '9'.repeat(200_000));",
+                        "connections.at(-1).createDataChannel('another'); connections.at(-2).createDataChannel('another', { negotiated: true, id: 7 });")) {
+                    try (var eve = player("Eve")) {
+                        meet(ann, bob, eve);
+                        areConnected("webrtc", ann, bob, eve);
+                        eve.ask("""
+                                {
+                                  const open = channels.filter(({ readyState }) => readyState === 'open');
+                                  for (const channel of open) {
+                                    for (const word of %s) {
+                                      for (const message of [word, new TextEncoder().encode(word)]) try { channel.send(message); } catch {}
+                                    }
+                                  }
+                                  try { %s } catch {}
+                                }
+                                null""".formatted(Json.write(words), more));
+                        ann.fliesOn().waitAMoment();
+                    }
+                    meet(ann, bob);
+                    areConnected("webrtc", ann, bob);
+                    playOn(bob, ann);
+                    for (Player player : List.of(ann, bob)) player.until("open() === 1");
+                }
+                allSee("Ann", "Math.abs(Math.hypot(ship.x, ship.y) - 300) < 2 && ship.state === 'flying' && ship.score === 0 && ship.id === 1", ann, bob);
+                allSee("Bob", "ship.state === 'flying' && ship.score === 0 && ship.id === 2", ann, bob);
+                assertEquals("3", ann.ask("`${most}`"));
+            }
+        }
+
         @Test
         void whenTheRelayIsKilledTheyPlayOnAndWhenItIsBackTheyAreWhoTheyWere() throws IOException {
             try (var first = lan.relay("0"); var ann = player(first, "Ann", page -> page.first(NOTES));
@@ -5784,9 +5905,8 @@ class RelayTest {
                 var players = List.of(ann, bob, cyd);
                 meet(ann, bob, cyd);
                 areConnected("webrtc", ann, bob, cyd);
-                shoot(ann, bob, 800);
-                allSee("Ann", "ship.score === 1", ann, bob, cyd);
-                bob.until("game.me.state === 'flying'");
+                ann.ask("game.me.score = 5; null");
+                allSee("Ann", "ship.score === 5", ann, bob, cyd);
                 String port = first.url().getPort() + "";
                 for (Player player : players) player.ask(COUNT);
                 first.close();
@@ -5813,7 +5933,7 @@ class RelayTest {
                         areConnected("webrtc", ann, bob, cyd, dan);
                     }
                     meet(ann, bob, cyd);
-                    for (Player player : players) assertEquals("4 0 3 2", player.ask("`${most} ${twice.length} ${connections.length} ${open()}`"));
+                    for (Player player : players) assertEquals("4 0 1 2", player.ask("`${most} ${twice.length} ${connections.length - before} ${open()}`"));
                 }
             }
         }
