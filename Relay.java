@@ -16,6 +16,7 @@
  *   6. Frames out     messages to bytes; the outbox, which makes many frames one write
  *   7. WebSocket      both directions together: pings, closing
  *   8. Rooms          who is there, and where a message goes
+ *   9. STUN           telling players where they come from, so that they can connect directly
  *
  * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> relay() encodes
  * the outgoing frame once -> that one array is put into each receiver's Outbox -> each outbox is drained into its
@@ -38,6 +39,7 @@ import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.*;
 import java.util.function.*;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
 
 @SuppressWarnings({"serial", "try"})   // its exceptions are never serialized; its locks are held by try
 public class Relay implements AutoCloseable {
@@ -71,8 +73,7 @@ public class Relay implements AutoCloseable {
             }));
             relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
-            System.err.println("relay: cannot listen on port " + options.port + ": " + e.getMessage()
-                    + (String.valueOf(e.getMessage()).contains("in use") ? "; name another one, or 0 for any" : ""));
+            System.err.println("relay: " + e.getMessage());
             System.exit(1);
         }
     }
@@ -105,6 +106,8 @@ public class Relay implements AutoCloseable {
                         }
                         case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
                         case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, 1 << 30);
+                        case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
+                        case "--no-stun" -> options.stunPort = -1;
                         case "--metrics" -> options.metrics = true;
                         case "--quiet" -> options.quiet = true;
                         default -> {
@@ -152,6 +155,10 @@ public class Relay implements AutoCloseable {
                                    together with the memory and the limit of open files
               --max-message BYTES  close with code 1009 on a longer message (default: 1048576); lower it when
                                    strangers play and your messages are small
+              --stun PORT          answer STUN on this UDP port, so that players behind home routers connect directly
+                                   (default: the number of PORT); behind a proxy say --host 127.0.0.1 --stun 8080:
+                                   it is then open on all addresses, since no proxy passes it on
+              --no-stun            do not answer STUN (default: do); when you have another STUN server, or want none
               --metrics            answer /metrics in Prometheus' format (default: no); when something collects it
               --quiet              do not log joins, quits and refusals (default: log them); when nobody reads them
               --help, --version    print this, or the version, and exit""";
@@ -165,6 +172,7 @@ public class Relay implements AutoCloseable {
     static final class Options {
         int port = 8080;                                     // 0: any free one
         InetAddress host = null;                             // null: all addresses of this machine
+        int stunPort = 0;                                    // UDP; 0: of the same number, -1: none
         Path folder = Path.of("spacewar");                   // served if it is there
         final List<String> origins = new ArrayList<>();      // in the form of plainOrigin, or *
         boolean metrics = false;
@@ -180,6 +188,7 @@ public class Relay implements AutoCloseable {
         long farewellTime = 3_000;                           // for a closing peer to take our last words
     }
 
+    private static final int MAX_STUN = 1_500;           // a STUN request: browsers send 20 bytes
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
     private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; what is longer gets its own memory
@@ -208,6 +217,7 @@ public class Relay implements AutoCloseable {
             new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
     private ServerSocket listener;                                                // null until started
     private Thread acceptor;                                                      // the same
+    private DatagramSocket stun;                                                  // the same, and without STUN
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -217,15 +227,39 @@ public class Relay implements AutoCloseable {
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
-        listener = new ServerSocket();
-        listener.setReuseAddress(true);   // a restart need not wait for old connections to time out
-        listener.bind(new InetSocketAddress(options.host, options.port), 1024);
+        listen(options.port == 0 ? 100 : 1);
         acceptor = Thread.ofPlatform().name("relay-accept").start(this::accept);
         Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
+        if (stun != null) Thread.ofPlatform().name("relay-stun").daemon().start(this::serveStun);
         return this;
     }
 
+    /** Takes the ports. What is free for TCP may be taken for UDP; if any number will do, another one is tried. */
+    private void listen(int tries) throws IOException {
+        String port = "port " + options.port, wayOut = "; name another one, or 0 for any";
+        listener = new ServerSocket();
+        try {
+            listener.setReuseAddress(true);   // a restart need not wait for old connections to time out
+            listener.bind(new InetSocketAddress(options.host, options.port), 1024);
+            if (options.stunPort < 0) return;
+            boolean moved = options.stunPort > 0, proxied = moved && listener.getInetAddress().isLoopbackAddress();
+            var address = new InetSocketAddress(proxied ? null : options.host, moved ? options.stunPort : port());
+            port = "UDP port " + address.getPort();
+            wayOut = "; --stun PORT moves it, --no-stun leaves it out";
+            stun = new DatagramSocket(address);
+        } catch (IOException e) {
+            closeQuietly(listener);
+            if (tries > 1) {
+                listen(tries - 1);
+                return;
+            }
+            boolean inUse = String.valueOf(e.getMessage()).contains("in use");
+            throw new IOException("cannot listen on " + port + ": " + e.getMessage() + (inUse ? wayOut : ""), e);
+        }
+    }
+
     int port() { return listener.getLocalPort(); }
+    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }
 
     /** The lines for whoever started the relay: first the address to open, then what else to know. */
     private List<String> welcome() throws SocketException {
@@ -280,6 +314,7 @@ public class Relay implements AutoCloseable {
         if (acceptor == null || closing) return;
         closing = true;
         closeQuietly(listener);
+        if (stun != null) stun.close();
         awaitUntil(() -> !acceptor.isAlive(), 500);   // only then has the system let go of the port
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.farewellTime);
@@ -595,7 +630,24 @@ public class Relay implements AutoCloseable {
         if (path.equals("/"))
             return Response.text(200, "A relay: connect to ws://" + request.header("host") + "/ws-relay/any/name");
         if (folder == null) throw new HttpException(404, "there are no files here, only WebSockets at /ws-relay");
-        return folder.get(request);
+        try {
+            return folder.get(request);
+        } catch (HttpException none) {
+            if (!path.equals("/" + folder.url + "/ice.json")) throw none;
+            return iceServers(request.header("host"));
+        }
+    }
+
+    /**
+     * What a page gives to its RTCPeerConnection: our STUN, on the host by which it has found us. Whoever has a STUN or
+     * TURN server of his own puts a file of that name into the folder.
+     */
+    private Response iceServers(String host) {
+        String name = host.replaceFirst(":[0-9]*$", "");
+        boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = usable ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
+        return Response.text(200, "{\"iceServers\":[" + servers + "]}")
+                .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
     }
 
     /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
@@ -1420,5 +1472,85 @@ public class Relay implements AutoCloseable {
     private static int indexOfSpace(byte[] bytes, int start, int end) {
         while (start < end && bytes[start] != ' ') start++;
         return start;
+    }
+
+    // --- 9. STUN -----------------------------------------------------------------------------------------------------
+    //
+    // A player behind a home router does not know the address that the world sees. So a browser asks a STUN server
+    // "where do I come from?" and tells the other player the answer through the relay; both then send there, which
+    // opens the way through both routers. This is that server, RFC 8489 §12: it answers a Binding request with the
+    // address from which that came, and remembers nothing. (It does so over UDP; a browser has no use for TCP.)
+    //
+    // Anybody can forge a sender's address to have the answer sent to a victim. That gains nothing here: a datagram
+    // brings one datagram at most, never over twice as long with its UDP header: 28 bytes bring 40, or 52 over IPv6.
+    // And nothing but a request is answered, so that two servers cannot be made to answer one another for ever.
+
+    private static final int BINDING = 0x0001, SUCCESS = 0x0101, ERROR = 0x0111;   // RFC 8489 §5
+    private static final int COOKIE = 0x2112a442;
+    private static final int MESSAGE_INTEGRITY = 0x0008, ERROR_CODE = 0x0009, UNKNOWN_ATTRIBUTES = 0x000a,   // §18.3
+            MESSAGE_INTEGRITY_SHA256 = 0x001c, XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;
+    private static final Set<Integer> KNOWN = Set.of(   // of those that must be known, below 0x8000; we need none
+            1, 6, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES, 0x14, 0x15, MESSAGE_INTEGRITY_SHA256, 0x1d, 0x1e,
+            XOR_MAPPED_ADDRESS);
+
+    /** Answers one datagram after the other. Its own thread. */
+    private void serveStun() {
+        var bytes = new byte[MAX_STUN + 1];   // what is longer fills it, and then has a length that no message has
+        while (!closing) {
+            try {
+                var datagram = new DatagramPacket(bytes, bytes.length);
+                stun.receive(datagram);
+                var from = (InetSocketAddress) datagram.getSocketAddress();
+                byte[] answer = answerStun(bytes, datagram.getLength(), from);
+                // Java cannot say from which address: a machine with several may use another than was asked, and the
+                // asker's router drops that. The way out is --host.
+                if (answer != null) stun.send(new DatagramPacket(answer, answer.length, from));
+            } catch (IOException | OutOfMemoryError e) {
+                pause(1);   // we have closed or, more likely, nothing can be sent to an address that was forged
+            }
+        }
+    }
+
+    /** The response to a datagram, null if that is no right Binding request: RFC 8489 §6.3, §14. Knows no socket. */
+    static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
+        var request = ByteBuffer.wrap(bytes);
+        if (length < 20 || length % 4 != 0 || request.getInt(0) != (BINDING << 16 | length - 20)) return null;
+        if (request.getInt(4) != COOKIE) return null;   // before 2008 there was none, RFC 3489
+        var unknown = new ArrayList<Integer>();
+        boolean fingerprinted = false, sealed = false;
+        for (int at = 20, size; at < length; at += 4 + size + 3 & ~3) {   // padded to four bytes
+            int type = request.getShort(at) & 0xffff;
+            size = request.getShort(at + 2) & 0xffff;
+            if (fingerprinted || size > length - at - 4) return null;   // nothing comes after it, nothing is cut off
+            fingerprinted = type == FINGERPRINT;
+            if (fingerprinted && (size != 4 || request.getInt(at + 4) != fingerprint(bytes, at))) return null;
+            if (type < 0x8000 && !sealed && !KNOWN.contains(type)) unknown.add(type);
+            sealed |= type == MESSAGE_INTEGRITY || type == MESSAGE_INTEGRITY_SHA256;   // what follows does not count
+        }
+
+        var answer = ByteBuffer.allocate(2 * (8 + length) - 8);   // the bound that is promised above
+        answer.position(4).put(bytes, 4, 16);                     // the cookie and the transaction's ID
+        if (unknown.isEmpty()) {
+            byte[] address = from.getAddress().getAddress();
+            answer.putInt(XOR_MAPPED_ADDRESS << 16 | 4 + address.length);
+            answer.putInt((address.length == 4 ? 1 : 2) << 16 | from.getPort() ^ COOKIE >>> 16);
+            for (int i = 0; i < address.length; i++) answer.put((byte) (address[i] ^ bytes[4 + i]));
+        } else {
+            answer.putInt(ERROR_CODE << 16 | 4).putInt(4 << 8 | 20);   // 420, of which the hundreds stand apart
+            answer.putInt(UNKNOWN_ATTRIBUTES << 16 | 2 * unknown.size());
+            for (int type : unknown) answer.putShort((short) type);
+            if (unknown.size() % 2 > 0) answer.putShort((short) 0);
+        }
+        int end = answer.position(), whole = fingerprinted ? end + 8 : end;
+        answer.putInt(0, (unknown.isEmpty() ? SUCCESS : ERROR) << 16 | whole - 20);
+        if (fingerprinted) answer.putInt(FINGERPRINT << 16 | 4).putInt(fingerprint(answer.array(), end));
+        return Arrays.copyOf(answer.array(), whole);
+    }
+
+    /** Of a message that has so many bytes before it, RFC 8489 §14.7. */
+    private static int fingerprint(byte[] bytes, int length) {
+        var crc = new CRC32();
+        crc.update(bytes, 0, length);
+        return (int) crc.getValue() ^ 0x5354554e;
     }
 }

@@ -2026,6 +2026,7 @@ class RelayTest {
                     option("--dir", dir + "/../arena/", options -> options.folder.toString(), dir),
                     option("--origin", "*", options -> options.origins, List.of("*")),
                     option("--origin", "https://A.example/", options -> options.origins, List.of("https://a.example")),
+                    option("--stun", "3478", options -> options.stunPort, 3478),
                     option("--max-clients", "7", options -> options.maxClients, 7),
                     option("--max-message", "65536", options -> options.maxMessage, 65536));
         }
@@ -2045,15 +2046,15 @@ class RelayTest {
         void withoutArgumentsThereAreDefaults() {
             var options = parse();
             assertNull(options.host);
-            assertEquals(List.of(8080, Path.of("spacewar"), List.of(), 10_000, 1 << 20, false, false),
-                    List.of(options.port, options.folder, options.origins, options.maxClients, options.maxMessage, options.metrics, options.quiet));
+            assertEquals(List.of(8080, 0, Path.of("spacewar"), List.of(), 10_000, 1 << 20, false, false),
+                    List.of(options.port, options.stunPort, options.folder, options.origins, options.maxClients, options.maxMessage, options.metrics, options.quiet));
         }
 
         @Test
         void optionsComeInAnyOrderAndOriginsAddUp() {
-            var options = parse("--metrics", "--origin", "https://a.example", "0", "--origin", "null", "--quiet");
-            assertEquals(List.of(0, List.of("https://a.example", "null"), true, true),
-                    List.of(options.port, options.origins, options.metrics, options.quiet));
+            var options = parse("--metrics", "--origin", "https://a.example", "0", "--origin", "null", "--no-stun", "--quiet");
+            assertEquals(List.of(0, -1, List.of("https://a.example", "null"), true, true),
+                    List.of(options.port, options.stunPort, options.origins, options.metrics, options.quiet));
             assertEquals(65535, parse("65535").port);
         }
 
@@ -2062,7 +2063,7 @@ class RelayTest {
                 "--Metrics", "--metrics=9000", "--host=127.0.0.1", "--host", "--host|1:2:3", "--host|", "--dir", "--dir|no-such-folder",
                 "--dir|/", "--dir|", "--origin", "--origin|example.com", "--origin|https://a.example/path", "--origin|https://",
                 "--origin|*.example.com", "--max-clients", "--max-clients|0", "--max-clients|-5", "--max-clients|many", "--max-message|0",
-                "--max-message|1M", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
+                "--max-message|1M", "--stun", "--stun|0", "--stun|65536", "--stun|-1", "--stun|udp", "--no-stun=1", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
         void whatMakesNoSenseIsToldInOneLine(String words) {
             var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.split("[|]", -1)));
             assertEquals(2, said.exitCode());
@@ -2087,7 +2088,9 @@ class RelayTest {
                 for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
                         "--dir PATH .*\\(default: .* " + defaults.folder + " .*--origin", "--origin URL .*\\(default: .*--max-clients",
                         "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
-                        "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--metrics",
+                        "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--stun",
+                        "--stun PORT .*\\(default: the number of PORT\\).*--host 127.0.0.1 --stun 8080.*--no-stun",
+                        "--no-stun .*\\(default: .*--metrics",
                         "--metrics .*\\(default: .*--quiet", "--quiet .*\\(default: .*--help"))
                     assertTrue(help.matches(".*" + part + ".*"), part);
             }
@@ -2131,6 +2134,21 @@ class RelayTest {
                 assertTrue(complaint.contains("port " + relay.port()) && complaint.contains("in use"), complaint);
                 complaint = foreign.expectExit(1).complaint();
                 assertFalse(complaint.contains("another"), complaint);   // a port would be of no help
+            }
+        }
+
+        @Test
+        void aUdpPortInUseIsToldInOneLineThatNamesTheOptions() throws Exception {
+            try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", "--stun", relay.port() + "", "0");
+                    var none = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0")) {
+                String complaint = taken.expectExit(1).complaint();
+                assertTrue(complaint.matches(".*UDP port " + relay.port() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
+                none.url();
+            }
+            try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+                    var taken = Program.relay(folder, "--host", "127.0.0.1", socket.getLocalPort() + "")) {
+                String complaint = taken.expectExit(1).complaint();
+                assertTrue(complaint.matches(".*UDP port " + socket.getLocalPort() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
             }
         }
 
@@ -2304,6 +2322,314 @@ class RelayTest {
                 quiet.signal("TERM");
                 quiet.exitCode();
                 assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
+            }
+        }
+    }
+
+    /** Which address do I come from? RFC 8489, answered by the relay itself, and where a page reads of that. */
+    @Nested
+    class Stun {
+        private static final String ID = "b7e7a701bc34d686fa87dfae";   // RFC 5769's transaction, without the cookie
+        private static final InetSocketAddress V4 = new InetSocketAddress("192.0.2.1", 32853),
+                V6 = new InetSocketAddress("2001:db8:1234:5678:11:2233:4455:6677", 32853);
+        /** RFC 5769 2.1: a check between two browsers, with PRIORITY, which no STUN server need know. */
+        private static final String SAMPLE = "00010058 2112a442" + ID + "80220010 5354554e207465737420636c69656e74"
+                + "00240004 6e0001ff 80290008 932ff9b151263b36 00060009 6576746a3a68367659202020"
+                + "00080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004 e57a3bcf";
+
+        /** A request with these attributes in hex. */
+        private static byte[] request(String... attributes) {
+            byte[] body = hex(String.join("", attributes));
+            return concat(hex("0001 %04x 2112a442".formatted(body.length) + ID), body);
+        }
+
+        /** The same with FINGERPRINT: the CRC-32 of all before it, with the length that takes in the attribute, xored. */
+        private static byte[] fingerprinted(byte[] message) {
+            byte[] all = concat(message, hex("80280004 00000000"));
+            ByteBuffer.wrap(all).putShort(2, (short) (all.length - 20)).putInt(all.length - 4, fingerprint(all, message.length));
+            return all;
+        }
+
+        private static int fingerprint(byte[] bytes, int length) {
+            var crc = new java.util.zip.CRC32();
+            crc.update(bytes, 0, length);
+            return (int) (crc.getValue() ^ 0x5354554eL);
+        }
+
+        private static byte[] answer(byte[] request, InetSocketAddress from) {
+            return Relay.answerStun(request, request.length, from);
+        }
+
+        private static void assertAnswers(String expected, byte[] request, InetSocketAddress from) {
+            byte[] answer = answer(request, from);
+            assertEquals(expected.replace(" ", ""), answer == null ? "nothing" : HexFormat.of().formatHex(answer));
+        }
+
+        @Test
+        void theAnswersAreThoseOfRfc5769() {
+            assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(), V4);
+            assertAnswers("01010018 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9", request(), V6);
+        }
+
+        @Test
+        void whoAsksWithAFingerprintIsAnsweredWithOne() {
+            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59", fingerprinted(request()), V4);
+            assertAnswers("01010020 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950",
+                    fingerprinted(request("80220004 61626364")), V6);
+        }
+
+        @Test
+        void theSampleRequestHasARightFingerprintAndAnAttributeThatIsNotOurs() {
+            assertAnswers("01110018 2112a442" + ID + "00090004 00000414 000a0002 00240000 80280004 4aae3985", hex(SAMPLE), V4);
+            for (int bit = 0; bit < 8 * 108; bit++) {
+                byte[] spoiled = hex(SAMPLE);
+                spoiled[bit / 8] ^= (byte) (1 << bit % 8);
+                byte[] answer = answer(spoiled, V4);   // one without, if it was FINGERPRINT's type, or swallowed by another's length
+                assertTrue(answer == null || answer[answer.length - 8] != (byte) 0x80, "bit " + bit);
+            }
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource(delimiter = '|', value = {"CHANGE-REQUEST of RFC 5780 | 00030004 00000006 | 0003", "PRIORITY | 00240004 6e0001ff | 0024",
+                "an empty one | 7fff0000 | 7fff", "one that needs padding | 00220003 61626300 | 0022",
+                "several among others | 00030000 80220000 00020001 ff000000 00060000 00220000 | 0003 0002 0022",
+                "the type nobody has | 00000000 | 0000"})
+        void whatMustBeUnderstoodAndIsNotIsListedIn420(String what, String attributes, String types) {
+            String list = types.replace(" ", ""), padded = list.length() % 8 == 0 ? list : list + "0000";
+            assertAnswers("0111%04x 2112a442%s 00090004 00000414 000a%04x%s".formatted(12 + padded.length() / 2, ID, list.length() / 2, padded),
+                    request(attributes), V6);
+        }
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource(delimiter = '|', value = {"SOFTWARE, and one that nobody has defined | 80220003 61626300 ffff0000",
+                "credentials, though we want none | 00060003 61626300 00140000 00150000 001d0000 001e0000 00080014" + ZEROS_20,
+                "what makes no sense in a request | 00010008 0001a147c0000201 00200008 0001a147e112a643 00090004 00000414 000a0002 00240000",
+                "what follows MESSAGE-INTEGRITY does not count | 00080014" + ZEROS_20 + "00240004 6e0001ff",
+                "nor behind MESSAGE-INTEGRITY-SHA256 | 001c0014" + ZEROS_20 + "00030000"})
+        void otherAttributesAreOfNoConcern(String what, String attributes) {
+            assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(attributes), V4);
+        }
+
+        private static final String ZEROS_20 = "0000000000000000000000000000000000000000";
+
+        @ParameterizedTest(name = "{0}: {1}")
+        @CsvSource(delimiter = '|', value = {"nothing | ''", "a letter | 61", "a request of 2003, without a cookie | 00010000 @ID@ 01020304",
+                "a header cut short | 00010000 2112a442 b7e7a701bc34d686fa87df", "a wrong cookie | 00010000 2112a443 @ID@",
+                "a success response | 01010000 2112a442 @ID@", "an error response | 01110000 2112a442 @ID@",
+                "an indication | 00110000 2112a442 @ID@", "another method | 00030000 2112a442 @ID@", "RTP | 80010000 2112a442 @ID@",
+                "DTLS | 16fefd00 2112a442 @ID@", "a length that says more | 00010004 2112a442 @ID@",
+                "a length that says less | 00010000 2112a442 @ID@ 80220000", "no multiple of four | 00010002 2112a442 @ID@ 8022",
+                "an attribute cut off | 00010004 2112a442 @ID@ 80220001", "a longer one | 00010008 2112a442 @ID@ 80220005 61626364",
+                "as long as can be | 00010004 2112a442 @ID@ 0022ffff", "a wrong FINGERPRINT | 00010008 2112a442 @ID@ 80280004 00000000",
+                "one without a value | 00010004 2112a442 @ID@ 80280000", "one too long | 0001000c 2112a442 @ID@ 80280008 0000000000000000"})
+        void whatIsNoStunIsIgnored(String what, String datagram) {
+            assertNull(answer(hex(datagram.replace("@ID@", ID)), V4));
+        }
+
+        @Test
+        void nothingMayFollowAFingerprint() {
+            byte[] one = fingerprinted(request()), two = fingerprinted(one), more = concat(one, hex("80220000"));
+            more[3] += 4;
+            ByteBuffer.wrap(more).putInt(24, fingerprint(more, 20));
+            assertNotNull(answer(one, V4));
+            ByteBuffer.wrap(two).putInt(24, fingerprint(two, 20)).putInt(32, fingerprint(two, 28));
+            for (byte[] wrong : List.of(two, more)) assertNull(answer(wrong, V4));
+        }
+
+        /** Nothing makes it throw, nothing twice as long comes out, and what comes is an answer to what was asked. */
+        @Test
+        void randomDatagramsAreAnsweredRightOrNotAtAll() {
+            long seed = new Random().nextLong();
+            var random = new Random(seed);
+            int answers = 0;
+            for (int i = 0; i < 50_000; i++) {
+                byte[] request = randomRequest(random);
+                InetSocketAddress from = random.nextBoolean() ? V4 : V6;
+                Supplier<String> input = () -> "seed " + seed + ", " + HexFormat.of().formatHex(request);
+                byte[] answer = assertDoesNotThrow(() -> answer(request, from), input);
+                if (answer == null) continue;
+                answers++;
+                // In datagrams, with UDP's header of 8 bytes: 28 bytes over IPv6 bring 52, though the answer itself is 44 for 20.
+                assertTrue(8 + answer.length <= 2 * (8 + request.length), input);
+                assertTrue(answer.length <= 2 * request.length || from == V6 && request.length == 20, input);
+                assertTrue(Arrays.equals(request, 4, 20, answer, 4, 20), input);
+                var buffer = ByteBuffer.wrap(answer);
+                assertTrue(Set.of(0x0101, 0x0111).contains((int) buffer.getShort(0)) && buffer.getShort(2) == answer.length - 20, input);
+                int at = 20;
+                while (at < answer.length) at += 4 + (buffer.getShort(at + 2) + 3) / 4 * 4;
+                assertEquals(at, answer.length, input);
+                assertNull(answer(answer, from), "two servers would answer one another for ever");
+            }
+            assertTrue(answers > 5_000, "only " + answers + " requests");
+        }
+
+        /** Attributes of all kinds, perhaps FINGERPRINT, and in one of two something spoiled. */
+        private static byte[] randomRequest(Random random) {
+            var attributes = new StringBuilder();
+            for (int count = random.nextInt(4) * random.nextInt(30); count > 0; count--) {
+                int type = random.nextInt(4) == 0 ? random.nextInt(65536) : random.nextInt(40) + (random.nextBoolean() ? 0x8000 : 0);
+                int size = random.nextInt(3) * random.nextInt(8);
+                attributes.append("%04x%04x".formatted(type, size)).append("00".repeat((size + 3) / 4 * 4));
+            }
+            byte[] request = request(attributes.toString());
+            if (random.nextBoolean()) request = fingerprinted(request);
+            for (int changes = random.nextInt(2) * random.nextInt(3); changes > 0; changes--)
+                request[random.nextInt(request.length)] ^= (byte) (1 << random.nextInt(8));
+            return random.nextInt(10) > 0 ? request : Arrays.copyOf(request, random.nextInt(request.length + 8));
+        }
+
+        /** Asks over UDP: what the answer says is where the question came from. */
+        private static void ask(String host, int port) throws IOException {
+            try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getByName(host), 0))) {
+                socket.setSoTimeout(2_000);
+                var answer = new DatagramPacket(new byte[2_000], 2_000);
+                for (int tries = 5; ; tries--) {   // as with any datagram
+                    byte[] request = fingerprinted(request());
+                    socket.send(new DatagramPacket(request, request.length, InetAddress.getByName(host), port));
+                    try {
+                        socket.receive(answer);
+                        break;
+                    } catch (SocketTimeoutException lost) {
+                        assertTrue(tries > 1, "no answer from " + host + " port " + port);
+                    }
+                }
+                var expected = answer(fingerprinted(request()), (InetSocketAddress) socket.getLocalSocketAddress());
+                assertArrayEquals(expected, Arrays.copyOf(answer.getData(), answer.getLength()));
+                assertEquals(port, answer.getPort());
+            }
+        }
+
+        private static boolean isFree(int port) {
+            try {
+                new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), port)).close();
+                return true;
+            } catch (IOException taken) {
+                return false;
+            }
+        }
+
+        private static int freePort() throws IOException {
+            try (var socket = new DatagramSocket()) {
+                return socket.getLocalPort();
+            }
+        }
+
+        @Test
+        void itIsAnsweredOnThePortOfTheSameNumberOnAllAddressesOrTheOneOfTheRelay() throws IOException {
+            try (var everywhere = relay(options -> options.host = null); var here = relay()) {
+                ask("127.0.0.1", everywhere.port());   // an IPv4 address, though the socket may be IPv6's
+                ask("::1", everywhere.port());
+                ask("127.0.0.1", here.port());
+                assertEquals(here.port(), here.stunPort());
+                assertTrue(isFreeOn("::1", here.port()), "on an address that is not the relay's");
+            }
+        }
+
+        private static boolean isFreeOn(String host, int port) throws IOException {
+            try {
+                new DatagramSocket(new InetSocketAddress(InetAddress.getByName(host), port)).close();
+                return true;
+            } catch (BindException taken) {
+                return false;
+            }
+        }
+
+        @Test
+        void anotherPortMayBeNamedWhichBehindAProxyIsOpenOnAllAddresses() throws IOException {
+            int port = freePort();
+            try (var relay = relay(options -> options.stunPort = port)) {   // its host is 127.0.0.1, as behind a proxy
+                ask("127.0.0.1", port);
+                ask("::1", port);
+                assertTrue(isFree(relay.port()));
+            }
+        }
+
+        @Test
+        void withoutStunThePortIsLeftAlone() throws IOException {
+            try (var relay = relay(options -> options.stunPort = -1)) {
+                assertTrue(isFree(relay.port()));
+            }
+        }
+
+        @Test
+        void nothingThatComesStopsItAndWhenTheRelayEndsThePortIsFree() throws IOException {
+            int port;
+            try (var relay = relay(); var socket = new DatagramSocket()) {
+                port = relay.port();
+                byte[] tooLong = request("80220800" + "00".repeat(2048));
+                assertNotNull(answer(tooLong, V4));   // it would be all right, but no network brings that in one piece
+                byte[] beginning = Arrays.copyOf(request("802205c4" + "00".repeat(1476)), 2000);   // of 1500 bytes, by its header
+                for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, bytes("hello"), new byte[65_000])) {
+                    socket.send(new DatagramPacket(datagram, datagram.length, InetAddress.getLoopbackAddress(), port));
+                    ask("127.0.0.1", port);
+                }
+                socket.setSoTimeout(1);
+                assertThrows(SocketTimeoutException.class, () -> socket.receive(new DatagramPacket(new byte[100], 100)));
+                assertFalse(isFree(port));
+            }
+            eventually(() -> isFree(port), "a free port");
+            relay(options -> options.port = port).close();
+        }
+
+        @Test
+        void coturnsClientLearnsItsAddress() throws Exception {
+            require("turnutils_stunclient", "coturn");
+            try (var relay = relay(options -> options.host = null)) {
+                for (String host : List.of("127.0.0.1", "::1"))
+                    try (var client = new Program(Program.ROOT, Map.of(), List.of("turnutils_stunclient", "-p", relay.port() + "", host))) {
+                        String said = String.join("\n", client.expectExit(0).out);
+                        assertTrue(said.contains("UDP reflexive addr: " + host + ":"), said);
+                    }
+            }
+        }
+
+        // --- the page learns of it from ice.json ---
+
+        private static final String JSON = "application/json";
+
+        private static String ice(Relay relay, String target, String host) throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                var answer = Answer.read(raw.send("GET " + target + (host == null ? " HTTP/1.0\r\n\r\n" : " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")), "GET");
+                if (answer.status != 200) return answer.status + "";
+                assertEquals(List.of(JSON, "no-cache", "nosniff"), Stream.of("Content-Type", "Cache-Control", "X-Content-Type-Options")
+                        .map(answer::header).toList());
+                return answer.text().strip();
+            }
+        }
+
+        @ParameterizedTest(name = "{0} -> {1}")
+        @CsvSource({"localhost:8080, localhost", "localhost, localhost", "game.example.com, game.example.com", "192.0.2.1:80, 192.0.2.1",
+                "[::1]:8080, [::1]", "[2001:db8::7], [2001:db8::7]", "my_pi.local:, my_pi.local", "'', ''", "a:b:80, ''", "::1, ''",
+                "[fe80::1%25eth0]:80, ''", "a%22b, ''", "[], ''", ":80, ''", "a]:80, ''", "~, ''", "[x]:1, ''", "a:80x, ''", ", ''"})
+        void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game) throws IOException {
+            try (var relay = relay(options -> options.folder = game)) {
+                String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
+                assertEquals("{\"iceServers\":[" + servers + "]}", ice(relay, "/" + game.getFileName() + "/ice.json", host));
+            }
+        }
+
+        @Test
+        void anotherPortIsToldAndNoneIfThereIsNone(@TempDir Path game) throws IOException {
+            int port = freePort();
+            try (var moved = relay(options -> { options.folder = game; options.stunPort = port; });
+                    var without = relay(options -> { options.folder = game; options.stunPort = -1; }); var raw = new Raw(moved.port())) {
+                String path = "/" + game.getFileName() + "/ice.json";
+                assertEquals("{\"iceServers\":[{\"urls\":\"stun:a:" + port + "\"}]}", ice(moved, path + "?x", "a:1"));
+                assertEquals("{\"iceServers\":[]}", ice(without, path, "a:1"));
+                Answer.head(raw, path).expectHeadersOf(Answer.get(raw, path));
+            }
+        }
+
+        @Test
+        void aFileOfThatNameWinsAndElsewhereThereIsNone(@TempDir Path game) throws IOException {
+            Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");
+            try (var relay = relay(options -> options.folder = game); var bare = relay()) {
+                String folder = "/" + game.getFileName();
+                for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/", "/other/ice.json", folder + "//ice.json"))
+                    assertEquals("404", ice(relay, target, "a"), target);
+                assertEquals("404", ice(bare, "/no-such-folder/ice.json", "a"));
+                Files.writeString(game.resolve("ice.json"), "{\"iceTransportPolicy\":\"relay\"}");
+                assertEquals("{\"iceTransportPolicy\":\"relay\"}", ice(relay, folder + "/ice.json", "a"));
             }
         }
     }
@@ -5823,6 +6149,25 @@ class RelayTest {
             }
         }
 
+        @Test
+        void ifTheirConnectionStaysBrokenTheRelayTakesOverForGood() throws IOException {
+            Consumer<Chromium.Page> hasty = page -> page.first(NOTES)   // ten seconds are one
+                    .first("{ const { setInterval } = globalThis; globalThis.setInterval = (action, ms) => setInterval(action, ms / 10); }");
+            try (var ann = player("Ann", hasty); var bob = player("Bob", hasty)) {
+                areConnected("webrtc", ann, bob);
+                lan.cutUdp();
+                areConnected("relay", ann, bob);
+                for (Player player : List.of(ann, bob)) player.until("open() === 0");
+                lan.mendUdp();
+                for (int times = 0; times < 5; times++) playOn(ann, bob);
+                areConnected("relay", ann, bob);
+                bob.reload();   // until the next join
+                areConnected("webrtc", ann, bob);
+            } finally {
+                lan.mendUdp();
+            }
+        }
+
         /** Eleven of them in frames of the page of the first, which is cheaper than as many pages. */
         @Test
         void twelveAreAllConnectedToEachOtherAndWhoLeavesIsForgotten() throws IOException {
@@ -6170,18 +6515,19 @@ class RelayTest {
                             table inet count {
                               chain out {
                                 type filter hook output priority filter
-                                meta l4proto tcp counter
-                                meta l4proto udp counter
+                                udp sport >= 0 counter
+                                tcp dport %1$d counter
+                                tcp sport %1$d counter
                               }
                             }
-                            END""");
+                            END""".formatted(relay.url().getPort()));
                     for (Player player : players) player.page.hold("KeyF");
                     Positions.manoeuvre(players.getFirst().record(MS), players.toArray(Player[]::new));
                     var counters = Pattern.compile("packets (\\d+) bytes (\\d+)").matcher(lan.run("nft list table inet count"));
-                    for (String protocol : List.of("TCP", "UDP")) {
+                    for (String what : List.of("sends and gets directly", "sends to the relay", "gets from the relay")) {
                         assertTrue(counters.find());
-                        System.out.printf("A fight of four, %s: for each player %.1f packets and %.0f bytes of %s a second, both ways and the relay's%n", how,
-                                Integer.parseInt(counters.group(1)) * 1_000.0 / MS / 4, Integer.parseInt(counters.group(2)) * 1_000.0 / MS / 4, protocol);
+                        System.out.printf("A fight of four, %s: each %s %.1f packets and %.0f bytes a second%n", how, what,
+                                Integer.parseInt(counters.group(1)) * 1_000.0 / MS / 4, Integer.parseInt(counters.group(2)) * 1_000.0 / MS / 4);
                     }
                 } finally {
                     for (Player player : players) player.close();
