@@ -5198,7 +5198,7 @@ class RelayTest {
                         "8 pilot [1,\"Rob\",1,0]");
                 allSee("Rob", "ship.id === 8", ann);
                 assertEquals(7.0, ann.ask("game.inspect().self"));
-                assertEquals("0:Ann,8:Rob", ann.ask("[...game.world.ships.values()].filter(ship => !ship.bot).map(({ id, name }) => `${id}:${name}`).join()"));
+                assertEquals("7:Ann,8:Rob", ann.ask("game.inspect().ships.filter(ship => !ship.bot).map(({ id, name }) => `${id}:${name}`).join()"));
                 ann.fliesOn();
             }
         }
