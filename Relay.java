@@ -13,13 +13,13 @@
  *   3. Connection     a socket, its deadlines, the bytes that have come and are not read yet
  *   4. HTTP           a request in, a response out, files, the opening handshake
  *   5. Frames in      bytes to messages: RFC 6455, masks, fragments, UTF-8
- *   6. Frames out     messages to bytes; the outbox, which makes many frames one write
- *   7. WebSocket      both directions together: pings, closing
+ *   6. Frames out     messages to bytes
+ *   7. WebSocket      both directions together: pings, closing, the outbox, which makes many frames one write
  *   8. Rooms          who is there, and where a message goes
  *   9. STUN           telling players where they come from, so that they can connect directly
  *
  * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> relay() encodes
- * the outgoing frame once -> that one array is put into each receiver's Outbox -> each outbox is drained into its
+ * the outgoing frame once -> that one array is put into each receiver's outbox -> each outbox is drained into its
  * socket, everything that waits in one write. The sender's own thread does all of it but the last step, for which
  * the receiver's outbox starts a thread whenever it becomes non-empty.
  */
@@ -249,12 +249,9 @@ public class Relay implements AutoCloseable {
             stun = new DatagramSocket(address);
         } catch (IOException e) {
             closeQuietly(listener);
-            if (tries > 1) {
-                listen(tries - 1);
-                return;
-            }
-            boolean inUse = String.valueOf(e.getMessage()).contains("in use");
-            throw new IOException("cannot listen on " + port + ": " + e.getMessage() + (inUse ? wayOut : ""), e);
+            if (!String.valueOf(e.getMessage()).contains("in use")) wayOut = "";
+            if (tries == 1) throw new IOException("cannot listen on " + port + ": " + e.getMessage() + wayOut, e);
+            listen(tries - 1);
         }
     }
 
@@ -480,7 +477,7 @@ public class Relay implements AutoCloseable {
         }
 
         /** What the budget knows of: bytes of the message that comes in, and of the outbox. */
-        private long held() { return messageHeld + (webSocket == null ? 0 : webSocket.outbox.held); }
+        private long held() { return messageHeld + (webSocket == null ? 0 : webSocket.held); }
 
         /** Reads a request within the time allowed for it. Own thread. */
         Request readRequest() throws IOException, HttpException {
@@ -633,15 +630,12 @@ public class Relay implements AutoCloseable {
         try {
             return folder.get(request);
         } catch (HttpException none) {
-            if (!path.equals("/" + folder.url + "/ice.json")) throw none;
-            return iceServers(request.header("host"));
+            if (path.equals("/" + folder.url + "/ice.json")) return iceServers(request.header("host"));
+            throw none;
         }
     }
 
-    /**
-     * What a page gives to its RTCPeerConnection: our STUN, on the host by which it has found us. Whoever has a STUN or
-     * TURN server of his own puts a file of that name into the folder.
-     */
+    /** The configuration of a page's RTCPeerConnection: our STUN, on the host by which that page has found us. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
         boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
@@ -664,14 +658,14 @@ public class Relay implements AutoCloseable {
                 converse(socket, request.target, address);
             } else {
                 socket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-                socket.outbox.open();
+                socket.drain();   // on this thread, having no other
                 log("refuse", request.target, "-", address, socket.end());
             }
         } finally {
             metrics.clients.decrementAndGet();
         }
         metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
-        socket.outbox.awaitEmpty();
+        socket.awaitEmpty();
     }
 
     /** A way out of any depth of HTTP: this answer, with a sentence for whoever reads it. */
@@ -1129,9 +1123,8 @@ public class Relay implements AutoCloseable {
 
     // --- 6. Frames out -----------------------------------------------------------------------------------------------
     //
-    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts
-    // a virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them,
-    // writes once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
+    // A server's frame is a header of 2, 4 or 10 bytes and the payload as it is, without a mask. So the same bytes will
+    // do for all who receive it, and are made only once.
 
     /** A frame with a whole payload: the prefix, then bytes[start..end). A server does not mask. RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1160,6 +1153,15 @@ public class Relay implements AutoCloseable {
 
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
+    // --- 7. WebSocket ------------------------------------------------------------------------------------------------
+    //
+    // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must
+    // not; the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of HTTP.
+    //
+    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts
+    // a virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them,
+    // writes once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
+
     /** A lock for try-with-resources. Who waits for it gives its processor to others, as a monitor on Java 21 would not. */
     private static final class Lock extends ReentrantLock implements AutoCloseable {
         Lock hold() {
@@ -1171,35 +1173,64 @@ public class Relay implements AutoCloseable {
         public void close() { unlock(); }
     }
 
-    /** The frames that wait to be written to one client, in order. Any thread may put; one drain takes. */
-    private final class Outbox {
+    /** What to do with a message, which is good until this returns. */
+    interface Handler { void take(Frame message) throws CloseException; }
+
+    final class WebSocket {
         private final Connection connection;
-        private final Lock lock = new Lock();      // held only for moments; guards all below
+        private final FrameReader reader;
+        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how; the first to say counts
+        private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
         private final Condition changed = lock.newCondition();
-        private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);
-        private boolean draining = true;           // there is a drain, or until open() the promise of one
-        private boolean closed;                    // what is put is lost: nobody is there any more
+        private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
+        private boolean draining = true;           // there is a drain, or until run() the promise of one
+        private boolean closed;                    // what is sent is lost: nobody is there any more
         private volatile int held;                 // bytes that wait or are being written; read by any thread
 
-        Outbox(Connection connection) { this.connection = connection; }
+        WebSocket(Connection connection) {
+            this.connection = connection;
+            this.reader = new FrameReader(connection.input, options.maxMessage, connection::holdMessage);
+        }
 
-        /** Starts to write; until then all is held back. Once. */
-        void open() { Thread.startVirtualThread(this::drain); }
-
-        /** Takes a frame, unless more than maxOutbox waits already; never waits. @return whether it was taken, or is moot */
-        boolean put(byte[] frame) {
-            try (var locked = lock.hold()) {
-                if (!closed && held > options.maxOutbox) return false;
-                add(frame);
-                return true;
+        /** Gives every message to the handler until the WebSocket ends. Own thread. */
+        void run(Handler handler) {
+            Thread.startVirtualThread(this::drain);
+            try {
+                while (true) {
+                    Frame frame = reader.next();
+                    if (end() != null) break;   // we have closed: whatever still comes is too late
+                    switch (frame.opcode) {
+                        case PING -> sendPatiently(encode(PONG, NOTHING, frame.bytes, frame.start, frame.end), this);
+                        case PONG -> { /* to have come is all it is for */ }
+                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
+                        default -> handler.take(frame);
+                    }
+                }
+            } catch (CloseException e) {
+                close(e.code, e.getMessage());
+            } catch (IOException lost) {
+                ended(1006, "connection lost");
+                connection.expireSoon();
+                shut(NOTHING, false);   // perhaps it has closed its half only, and still reads
+            } finally {
+                reader.release();
+                ended(1011, "a bug or no memory");   // if nothing else has
             }
         }
 
-        /** Takes a frame once the outbox is at most half full; till then the sender waits, unread. Its thread. */
-        void putPatiently(byte[] frame, Connection sender) {
+        /** Sends without waiting: a client that is too far behind is closed. From any thread. */
+        void send(byte[] frame) {
             try (var locked = lock.hold()) {
-                while (held > options.maxOutbox / 2 && !closed && !sender.socket.isClosed()) {
-                    sender.lastHeard = now();   // it is not heard because nobody listens
+                if (closed || held <= options.maxOutbox) add(frame);
+                else close(1008, "too slow: over " + options.maxOutbox + " bytes behind", true);
+            }
+        }
+
+        /** Sends once the outbox is at most half full; till then the sender waits, unread. The sender's thread. */
+        void sendPatiently(byte[] frame, WebSocket sender) {
+            try (var locked = lock.hold()) {
+                while (held > options.maxOutbox / 2 && !closed && !sender.connection.socket.isClosed()) {
+                    sender.connection.lastHeard = now();   // it is not heard because nobody listens
                     changed.await(250, TimeUnit.MILLISECONDS);
                 }
                 add(frame);
@@ -1208,8 +1239,19 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes these last words and then no more; what waits is dropped, or goes before them. */
-        void close(byte[] lastWords, boolean drop) {
+        /** Starts the closing handshake or answers it, RFC 6455 §7.1. From any thread; only the first call counts. */
+        void close(int code, String reason) { close(code, reason, false); }
+
+        private void close(int code, String reason, boolean drop) {
+            try (var locked = lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
+                if (!ended(code, reason)) return;
+                connection.expireSoon();
+                shut(encodeClose(code, reason), drop);
+            }
+        }
+
+        /** Lets the outbox take these last words and then no more; what waits is dropped, or goes before them. */
+        private void shut(byte[] lastWords, boolean drop) {
             try (var locked = lock.hold()) {
                 if (drop) giveBack(frames);
                 if (lastWords != NOTHING) add(lastWords);
@@ -1217,6 +1259,10 @@ public class Relay implements AutoCloseable {
                 changed.signalAll();
             }
         }
+
+        /** Notes how it ended; false if it had ended before. From any thread. */
+        boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
+        CloseException end() { return end.get(); }   // how it ended, or null if it has not
 
         /** Waits until all is written or the connection lost. */
         void awaitEmpty() {
@@ -1250,7 +1296,7 @@ public class Relay implements AutoCloseable {
                 while (take(taken)) write(taken);
             } catch (IOException | OutOfMemoryError lost) {
                 if (lost instanceof Error) connection.abort("no memory");   // else what it sent may still be read
-                close(NOTHING, true);
+                shut(NOTHING, true);
                 take(taken);   // or rather gives them back
             }
         }
@@ -1282,76 +1328,6 @@ public class Relay implements AutoCloseable {
             connection.write(all.array(), length);
             spareBuffer.set(all.array());
         }
-    }
-
-    // --- 7. WebSocket ------------------------------------------------------------------------------------------------
-    //
-    // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must
-    // not; the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of HTTP.
-
-    /** What to do with a message, which is good until this returns. */
-    interface Handler { void take(Frame message) throws CloseException; }
-
-    final class WebSocket {
-        private final Connection connection;
-        private final Outbox outbox;
-        private final FrameReader reader;
-        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how; the first to say counts
-
-        WebSocket(Connection connection) {
-            this.connection = connection;
-            this.outbox = new Outbox(connection);
-            this.reader = new FrameReader(connection.input, options.maxMessage, connection::holdMessage);
-        }
-
-        /** Gives every message to the handler until the WebSocket ends. Own thread. */
-        void run(Handler handler) {
-            outbox.open();
-            try {
-                while (true) {
-                    Frame frame = reader.next();
-                    if (end() != null) break;   // we have closed: whatever still comes is too late
-                    switch (frame.opcode) {
-                        case PING -> sendPatiently(encode(PONG, NOTHING, frame.bytes, frame.start, frame.end), this);
-                        case PONG -> { /* to have come is all it is for */ }
-                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
-                        default -> handler.take(frame);
-                    }
-                }
-            } catch (CloseException e) {
-                close(e.code, e.getMessage());
-            } catch (IOException lost) {
-                ended(1006, "connection lost");
-                connection.expireSoon();
-                outbox.close(NOTHING, false);   // perhaps it has closed its half only, and still reads
-            } finally {
-                reader.release();
-                ended(1011, "a bug or no memory");   // if nothing else has
-            }
-        }
-
-        /** Sends without waiting: a client that is too far behind is closed. From any thread. */
-        void send(byte[] frame) {
-            if (!outbox.put(frame)) close(1008, "too slow: over " + options.maxOutbox + " bytes behind", true);
-        }
-
-        /** Sends, and lets the sender wait as long as this client is half that far behind. The sender's thread. */
-        void sendPatiently(byte[] frame, WebSocket sender) { outbox.putPatiently(frame, sender.connection); }
-
-        /** Starts the closing handshake or answers it, RFC 6455 §7.1. From any thread; only the first call counts. */
-        void close(int code, String reason) { close(code, reason, false); }
-
-        private void close(int code, String reason, boolean drop) {
-            try (var locked = outbox.lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
-                if (!ended(code, reason)) return;
-                connection.expireSoon();
-                outbox.close(encodeClose(code, reason), drop);
-            }
-        }
-
-        /** Notes how it ended; false if it had ended before. From any thread. */
-        boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
-        CloseException end() { return end.get(); }   // how it ended, or null if it has not
     }
 
     // --- 8. Rooms ----------------------------------------------------------------------------------------------------
@@ -1489,9 +1465,8 @@ public class Relay implements AutoCloseable {
     private static final int COOKIE = 0x2112a442;
     private static final int MESSAGE_INTEGRITY = 0x0008, ERROR_CODE = 0x0009, UNKNOWN_ATTRIBUTES = 0x000a,   // §18.3
             MESSAGE_INTEGRITY_SHA256 = 0x001c, XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;
-    private static final Set<Integer> KNOWN = Set.of(   // of those that must be known, below 0x8000; we need none
-            1, 6, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES, 0x14, 0x15, MESSAGE_INTEGRITY_SHA256, 0x1d, 0x1e,
-            XOR_MAPPED_ADDRESS);
+    // Attributes below 0x8000 must be understood. Those of the RFC itself are; there is nothing to do about them.
+    private static final Set<Integer> KNOWN = Set.of(0x01, 0x06, 0x08, 0x09, 0x0a, 0x14, 0x15, 0x1c, 0x1d, 0x1e, 0x20);
 
     /** Answers one datagram after the other. Its own thread. */
     private void serveStun() {
@@ -1531,7 +1506,7 @@ public class Relay implements AutoCloseable {
         var answer = ByteBuffer.allocate(2 * (8 + length) - 8);   // the bound that is promised above
         answer.position(4).put(bytes, 4, 16);                     // the cookie and the transaction's ID
         if (unknown.isEmpty()) {
-            byte[] address = from.getAddress().getAddress();
+            byte[] address = from.getAddress().getAddress();   // 4 bytes for an IPv4 client of an IPv6 socket, too
             answer.putInt(XOR_MAPPED_ADDRESS << 16 | 4 + address.length);
             answer.putInt((address.length == 4 ? 1 : 2) << 16 | from.getPort() ^ COOKIE >>> 16);
             for (int i = 0; i < address.length; i++) answer.put((byte) (address[i] ^ bytes[4 + i]));
