@@ -15,6 +15,7 @@
 // make the browser ask a few addresses whether they are the peer, as WebRTC does.
 
 export const BEAT = 500;       // ms; browsers make it a second in hidden tabs
+const ICE_ANSWER = 1_000;      // ms that we wait for the list of ICE servers
 const SILENT = 5;              // beats without a word after which a connection is not healthy
 const ILL = 40;                // beats for which it may be, or not be open yet, until it is closed
 const CLOGGED = 16_384;        // bytes unsent from which on what may get lost does
@@ -28,7 +29,9 @@ const CANDIDATE = new RegExp(String.raw`^candidate:[\w+/]{1,32} [12] udp \d{1,10
   String.raw`(?:[\d.]{7,15}|[\da-f:.]{2,45}|[\w-]{1,63}\.local) \d{1,5} typ (?:host|srflx|prflx|relay)( .*)?$`, 'i');
 
 export class Link {
-  healthy = false;    // open and heard of lately; for reading only
+  healthy = false;           // open and heard of lately; for reading only, like all three
+  ourFingerprint = null;     // of the certificates with which the ends of this very connection prove ...
+  theirFingerprint = null;   // ... to each other who they are (DTLS): no other connection has the same two
 
   #offers;            // whether we began it
   #signal;
@@ -141,8 +144,10 @@ export class Link {
   take(msgtype, data) {
     if (msgtype === 'candidate') return this.#takeCandidate(data);
     if (msgtype !== (this.#offers ? 'answer' : 'offer')) return;
-    const sdp = checked(data);
-    if (!sdp || ++this.#descriptions > DESCRIPTIONS) return this.close();
+    const { sdp, fingerprint } = checked(data) ?? {};
+    if (!sdp) return this.close();
+    if (fingerprint !== (this.theirFingerprint ??= fingerprint)) return;   // of another connection
+    if (++this.#descriptions > DESCRIPTIONS) return this.close();
     this.#candidates = 0;
     this.#next(async () => {
       if (this.#offers && this.#connection.signalingState !== 'have-local-offer') return;
@@ -173,6 +178,7 @@ export class Link {
     const connection = this.#connection;
     const { sdp } = type === 'offer' ? await connection.createOffer(options) : await connection.createAnswer();
     if (this.#closed) return;
+    this.ourFingerprint = fingerprintIn(sdp);
     this.#signal(type, sdp);   // first: the candidates come as soon as it is set
     await connection.setLocalDescription({ type, sdp });
   }
@@ -187,10 +193,37 @@ function isCandidate(line) {
   return typeof line === 'string' && line.length <= LINE && CANDIDATE.test(line);
 }
 
-/** A description with nothing in it but data channels, without candidates; else null. */
-function checked(sdp) {
-  if (typeof sdp !== 'string' || sdp.length > SDP) return null;
-  const lines = sdp.split(/[\r\n]+/).filter(line => !line.startsWith('a=candidate'));
-  const media = lines.filter(line => line.startsWith('m='));
-  return media.length === 1 && media[0].startsWith('m=application ') ? lines.join('\r\n') : null;
+/**
+ * A description with nothing in it but data channels, without candidates, and with the fingerprint of one
+ * certificate, so that there is no doubt who is at the other end; else null.
+ */
+function checked(text) {
+  if (typeof text !== 'string' || text.length > SDP) return null;
+  const lines = text.split(/[\r\n]+/).filter(line => line && !/^a=candidate/i.test(line));
+  const media = lines.filter(line => /^m=/.test(line));
+  const prints = lines.map(fingerprintIn).filter(Boolean);
+  if (!lines.every(line => /^[a-z]=/.test(line)) || media.length !== 1 || prints.length !== 1) return null;
+  return media[0].startsWith('m=application ') ? { sdp: `${lines.join('\r\n')}\r\n`, fingerprint: prints[0] } : null;
+}
+
+function fingerprintIn(text) {
+  return /^a=fingerprint:(.+)$/im.exec(text)?.[1].trim();
+}
+
+/**
+ * The RTCConfiguration that an address tells as JSON, or an empty one if it tells none: without STUN servers
+ * those behind different routers do not find each other, and play on over the relay.
+ */
+export async function configurationFrom(address) {
+  try {
+    const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) });
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+    const { iceServers, iceTransportPolicy } = await response.json();
+    const configuration = { iceServers, iceTransportPolicy };
+    new RTCPeerConnection(configuration).close();   // throws if anything is wrong with it
+    return configuration;
+  } catch (error) {
+    console.warn(`No ICE servers from ${address}: ${error.message}`);
+    return {};
+  }
 }

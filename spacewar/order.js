@@ -91,9 +91,9 @@ export class Order {
 
   /** The peer got everything up to that number. */
   acknowledge(number) {
-    const open = this.#sent - number;
-    if (!(open >= 0 && open < this.#kept.length)) return;
-    for (const message of this.#kept.splice(0, this.#kept.length - open)) this.#keptSize -= sizeOf(message);
+    const left = this.#sent - number;
+    if (!(left < this.#kept.length)) return;
+    for (const message of this.#kept.splice(0, this.#kept.length - left)) this.#keptSize -= sizeOf(message);
   }
 
   /** Whether more waits than may, here or for the peer to say that it came. */
@@ -112,8 +112,12 @@ export class Order {
     this.#skip = Math.max(0, this.got - Number(digits) + 1);
   }
 
-  /** Whether a message that came through the relay is one that the channel has not brought. */
+  /**
+   * Whether a message that came through the relay is a new one. It isn't if the channel has brought it, nor
+   * as long as all comes over the channel: then it was for what the peer took for somebody else.
+   */
   isNew() {
+    if (this.#flowing) return false;
     if (this.#skip === 0) return true;
     this.#skip--;
     return false;
@@ -134,7 +138,6 @@ export class Order {
     this.#waiting = [];
     this.#waitingSize = 0;
     if (this.#alone) this.#grant(number);
-    else if (this.#flowing && number === this.#granted) this.got = number;
   }
 
   #grant(number) {
@@ -157,9 +160,7 @@ export class Order {
   /** Whether the relay is between us; when it was lost nothing waits for it any more. */
   set alone(alone) {
     this.#alone = alone;
-    if (!alone) return;
-    this.#skip = 0;
-    if (this.#begun > this.#granted) this.#grant(this.#begun);
+    if (alone && this.#begun > this.#granted) this.#grant(this.#begun);
   }
 }
 

@@ -6,48 +6,48 @@
  *     import { WebRTCRelay } from './webrtc-relay.js';
  *
  *     const relay = new WebRTCRelay(location.href, { lossy: ['report'] });
- *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc': how messages go to that peer now
+ *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc', as path(id): how messages go to it now
  *     relay.onrename = (was, id) => {};     // the same peer, by another id
  *
  * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins
  * over the relay, goes over to a WebRTC data channel when one opens, and back when it fails, and nothing
  * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may be, while
  * they go directly: in return none waits for another that got lost. Without WebRTC in the browser it is
- * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are said among pages by this
- * module and can't be sent through it; neither can a peer pass them to a handler.
+ * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with this module
+ * say to each other: they can't be sent, and reach no handler.
  *
- * Whoever was in a room before offers a connection to who comes (link.js). What ICE servers are to be
- * asked is told by `ice`, the address of an RTCConfiguration as JSON.
+ * Whoever was in the room before offers a connection to who comes (link.js). Which ICE servers are asked,
+ * stands in `ice`, the address of an RTCConfiguration as JSON.
  *
  * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
- * `id` stays what it was, and messages reach them; the others have quit. When the relay is back, all of
- * us get new ids, and onrename tells which peer has which: an id that no relay gives (2³¹ and more)
- * until it is known, then its own. (`onself` comes after the former.) It is known by proof. Whoever is
- * in the room tells everyone that was parted so, over the channel, its id and a secret made up for this:
+ * `id` stays what it was, and messages reach them (of up to 16 KB); the others have quit. When the relay
+ * is back, all get new ids, and onrename tells which peer has which: one that no relay gives (2³¹ and
+ * more) before `onself`, and its own when it is known. That takes a proof. Whoever is in the room tells
+ * each peer that was parted so, over the channel, its id and a secret made up for this:
  *
- *     ' now 7 secret'       over the channel: in the room I'm 7, and who knows this is you
- *     reunite secret        the answer, through the relay to 7
+ *     ' now 7 secret'             over the channel: in the room I'm 7, and who says this to me is you
+ *     reunite secret fingerprint  the answer, through the relay to 7
  *
- * Only who sits at the other end of that channel can know the secret, so the id from which it comes back
- * is that peer's. What the channel says of ids is never believed without. Newcomers wait at the door for
- * so long, a second at most, since they may be no newcomers.
+ * Only who heard the secret can say it, so the id from which it comes is the peer's. The fingerprint is that
+ * of the certificate which the speaker has in the connection over which he heard it: so nobody can pass a
+ * secret on, as his own, and have an honest page say it. Nothing else that is said of ids is believed.
+ * Newcomers wait at the door meanwhile, three seconds at most, since they may be no newcomers.
  *
  * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
  * only the relay. Who closes the page closes the connections too, so that all know at once.
  */
 
-import { BEAT, Link } from './link.js';
+import { BEAT, Link, configurationFrom } from './link.js';
 import { Order } from './order.js';
 import { WebSocketRelay } from './ws-relay.js';
 
-const ICE_ANSWER = 1_000;    // ms that we wait for the list of ICE servers
 const LINKS = 32;            // connections at once; browsers bear some hundred
 const LINKS_PER_BEAT = 0.5;  // new ones, if more than LINKS came lately: each visitor costs one
 const PARTED = 30;           // beats in the room after which who has not come back has quit
-const AT_DOOR = 2;           // beats that a newcomer may have to wait
+const AT_DOOR = 6;           // beats that a newcomer may have to wait; a friend on a busy computer takes two
 const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
 const NAMELESS = 2 ** 31;    // more than any id that a relay gives
-const ANSWERS = 8;           // to ' now' from one peer until it is back
+const ANSWERS = 8;           // to ' now' from one peer until it is back: they go to whom it likes
 const LONGEST_WORD = 100;    // characters of what the modules say to each other over a channel
 
 const ASCII = new TextDecoder('latin1');
@@ -157,15 +157,15 @@ export class WebRTCRelay {
   #join(id) {
     const { waiting } = this.#door.get(id) ?? { waiting: [] };
     this.#door.delete(id);
-    const peer = new Peer(id, id < this.#relay.id);
+    const peer = new Peer(id);
     peer.order = new Order({
-      relay: message => peer.parted === null && this.#relay.send(message, peer.id),
+      relay: message => this.#relay.send(message, peer.id),
       channel: message => peer.link?.send(message),
-      receive: message => this.#dispatch(peer, split(message)),
+      receive: message => this.#isHere(peer) && this.#dispatch(peer.id, split(message)),
     });
     this.#peers.set(id, peer);
     this.#call('onjoin', id);
-    if (!peer.wasHere) this.#connect(peer, true);
+    if (id > this.#relay.id) this.#connect(peer, true);   // who was here before offers to us
     for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
   }
 
@@ -173,13 +173,12 @@ export class WebRTCRelay {
   #depart(id) {
     if (this.#door.delete(id)) return;
     const peer = this.#peers.get(id);
-    if (!peer || peer.parted !== null) return;
-    if (peer.order.direct) this.#part(peer);
-    else this.#drop(peer);
+    if (peer?.order.direct) this.#part(peer);
+    else if (peer) this.#drop(peer);
   }
 
   #drop(peer) {
-    if (this.#peers.get(peer.id) !== peer) return;
+    if (!this.#isHere(peer)) return;
     this.#peers.delete(peer.id);
     peer.link?.close();
     this.#call('onquit', peer.id);
@@ -200,6 +199,10 @@ export class WebRTCRelay {
     this.#call('onrename', was, id);
   }
 
+  #isHere(peer) {
+    return this.#peers.get(peer.id) === peer;
+  }
+
   get #someParted() {
     return this.#some(({ parted }) => parted !== null);
   }
@@ -211,14 +214,16 @@ export class WebRTCRelay {
   // ---- What the relay brings ----
 
   #receive(id, msgtype, data) {
+    if (id === this.#relay.id) return this.#dispatch(id, { msgtype, data });
     if (msgtype === 'reunite') return this.#reunite(id, data);
     const caller = this.#door.get(id);
     if (caller) return this.#keep(id, caller, { msgtype, data });
-    const peer = id === this.#relay.id ? new Peer(id) : this.#peers.get(id);
+    const peer = this.#peers.get(id);
     if (!peer || peer.parted !== null) return;
-    if (SIGNALS.has(msgtype)) return this.#signalled(peer, msgtype, data);
-    if (msgtype === 'path') return peer.order.path(data);
-    if (peer.order?.isNew() ?? true) this.#dispatch(peer, { msgtype, data });
+    if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
+    if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
+    else if (msgtype === 'path') peer.order.path(data);
+    else if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
   }
 
   /** What one at the door says waits with it; who says too much is no lost friend. */
@@ -228,7 +233,7 @@ export class WebRTCRelay {
     if (caller.size > AT_DOOR_SIZE) this.#join(id);
   }
 
-  #dispatch({ id }, { msgtype, data }) {
+  #dispatch(id, { msgtype, data }) {
     if (msgtype === '' || RESERVED.has(msgtype)) return;
     const handler = `on${msgtype}`;
     if (typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype)) this.#call(handler, id, data);
@@ -237,12 +242,7 @@ export class WebRTCRelay {
 
   // ---- Connections ----
 
-  /** Who was here before us may offer us a connection, once; other offers are for ones that we have. */
-  #signalled(peer, msgtype, data) {
-    if (msgtype === 'offer' && peer.wasHere) this.#connect(peer, false);
-    peer.link?.take(msgtype, data);
-  }
-
+  /** There is one connection with each peer at most, until it joins again. */
   #connect(peer, offers) {
     if (peer.tried || !this.#configuration || this.#links === LINKS || this.#allowance < 1) return;
     peer.tried = true;
@@ -251,7 +251,7 @@ export class WebRTCRelay {
     peer.link = new Link({
       offers,
       configuration: this.#configuration,
-      signal: (msgtype, data) => peer.parted === null && this.#relay.send(`${msgtype} ${data}`, peer.id),
+      signal: (msgtype, data) => this.#relay.send(`${msgtype} ${data}`, peer.id),
       onhealth: healthy => this.#use(peer, healthy),
       onmessage: (message, isLossy) => this.#hear(peer, message, isLossy),
       onclose: () => {
@@ -264,13 +264,16 @@ export class WebRTCRelay {
 
   /** The way to a peer changes. One that is parted has no other: then it is gone. */
   #use(peer, healthy) {
-    if (this.#peers.get(peer.id) !== peer) return;
+    if (!this.#isHere(peer)) return;
     const { order } = peer;
-    if (peer.parted !== null) return healthy || this.#drop(peer);
-    if (order.direct === healthy) return;
+    if (peer.parted !== null && !healthy) return this.#drop(peer);
+    if (peer.parted !== null || order.direct === healthy) return;
     if (healthy) order.rise();
     else order.fall();
-    this.#call('onpath', peer.id, this.path(peer.id));
+    const path = this.path(peer.id);
+    if (path === peer.path) return;   // it broke when it was to be used
+    peer.path = path;
+    this.#call('onpath', peer.id, path);
   }
 
   /** Something came over a channel. What begins with a space is for this module. */
@@ -280,8 +283,8 @@ export class WebRTCRelay {
     const [, word, id, secret] = own && message.length <= LONGEST_WORD ? message.split(' ') : [];
     if (word === 'pulse') order.acknowledge(Number(id));
     else if (word === 'now') this.#claimed(peer, Number(id), secret);
-    else if (own && (isLossy || word !== 'path')) return;
-    else if (isLossy) this.#dispatch(peer, split(message));
+    else if (own && word !== 'path') return;
+    else if (isLossy) this.#dispatch(peer.id, split(message));
     else order.take(message);
     if (order.full) peer.link?.close();
   }
@@ -318,12 +321,13 @@ export class WebRTCRelay {
     const { claim } = peer;
     if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
     peer.claim = null;
-    this.#relay.send(`reunite ${claim.secret}`, claim.id);
+    this.#relay.send(`reunite ${claim.secret} ${peer.link.ourFingerprint}`, claim.id);
   }
 
-  /** Somebody knows a secret: which is whose? */
-  #reunite(id, secret) {
-    const peer = [...this.#peers.values()].find(peer => peer.secret !== null && peer.secret === secret);
+  /** Somebody proves to be at the other end of a connection: of which? */
+  #reunite(id, proof) {
+    const peer = [...this.#peers.values()].find(({ secret, link }) =>
+      secret !== null && proof === `${secret} ${link?.theirFingerprint}`);
     if (!peer) return;
     const other = this.#peers.get(id);
     if (other && other !== peer) this.#drop(other);   // let in as somebody else
@@ -349,15 +353,15 @@ export class WebRTCRelay {
 class Peer {
   order = null;      // see order.js
   link = null;       // see link.js
+  path = 'relay';    // as told last
   tried = false;     // whether there is or was one: there is no second until the peer joins again
   parted = null;     // beats for which the relay has not led to it, as we know of it, or null
   secret = null;     // what we gave it to prove who it is in the room
   claim = null;      // who it says that it is, { id, secret }: not answered yet
   answers = 0;
 
-  constructor(id, wasHere = false) {
+  constructor(id) {
     this.id = id;
-    this.wasHere = wasHere;
   }
 }
 
@@ -369,21 +373,6 @@ function split(message) {
   const end = space < 0 ? whole.length : space;
   const head = whole.slice(0, end);
   return { msgtype: text ? head : ASCII.decode(head), data: whole.slice(end + 1) };
-}
-
-/** What a browser takes from there; nothing if it takes nothing: then only direct neighbours connect. */
-async function configurationFrom(address) {
-  try {
-    const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) });
-    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-    const { iceServers, iceTransportPolicy } = await response.json();
-    const configuration = { iceServers, iceTransportPolicy };
-    new RTCPeerConnection(configuration).close();   // throws if anything is wrong with it
-    return configuration;
-  } catch (error) {
-    console.warn(`No ICE servers from ${address}: ${error.message}`);
-    return {};
-  }
 }
 
 function madeUp() {
