@@ -3929,9 +3929,10 @@ class RelayTest {
         private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by session
         private int lastId;
 
-        /** One that sends nothing past the relay: its pages' WebRTC connections never open, and no packet of theirs goes out. */
+        /** One that sends nothing past the relay: connections of WebRTC never open, and no names are looked up, not even by itself. */
         Chromium() throws IOException {
-            this(List.of(), "--webrtc-ip-handling-policy=disable_non_proxied_udp", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1");
+            this(List.of(), "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1");
         }
 
         /** Messages go through a pipe each way, with a NUL at the end of each, so there need be no network between it and the tests. */
@@ -5540,8 +5541,9 @@ class RelayTest {
         private static List<String> signals() {
             String channel = descriptions().getFirst(), candidate = "candidate:1 1 udp 1 10.0.0.1 9 typ host";
             var data = new ArrayList<>(descriptions());
-            data.addAll(List.of("", " ", "v=0", "{", "null", "\u0000\u0001", "<img src=x onerror=harm()>", "x".repeat(100_000), Json.write(Map.of("type", "offer", "sdp", channel)),
-                    channel.repeat(2), channel.substring(0, 300), channel.replace("m=application", "m=audio"), channel.replace("fingerprint", "fingerprints"),
+            data.addAll(List.of("", " ", "v=0", "{", "null", "\u0000\u0001", "<img src=x onerror=harm()>", "x".repeat(100_000),
+                    Json.write(Map.of("type", "offer", "sdp", channel)), channel.repeat(2),
+                    channel.substring(0, 300), channel.replace("m=application", "m=audio"), channel.replace("fingerprint", "fingerprints"),
                     channel + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(2_000), channel + "a=ice-options:trickle\r\n".repeat(5_000),
                     candidate, candidate.replace("10.0.0.1", "nobody.example"), candidate.replace("udp", "tcp"), candidate + " x".repeat(50_000),
                     "candidate:" + "9".repeat(200), "[" + Json.write(candidate) + "]", "{\"candidate\":\"" + candidate + "\",\"sdpMLineIndex\":99}"));
@@ -6029,7 +6031,8 @@ class RelayTest {
         /** How each of them reaches all others. */
         private static void areConnected(String path, Player... players) {
             for (Player player : players)
-                player.until("(peers => peers.length === %d && peers.every(({ path }) => path === '%s'))(game.inspect().peers)".formatted(players.length - 1, path));
+                player.until("(peers => peers.length === %d && peers.every(({ path }) => path === '%s'))(game.inspect().peers)"
+                        .formatted(players.length - 1, path));
         }
 
         /** What one does, the other sees. */
@@ -6096,7 +6099,8 @@ class RelayTest {
                         super({ ...settings, iceTransportPolicy: 'relay' });
                       }
                     };""";
-            try (var ann = player("Ann"); var bob = player("Bob", page -> page.first(none)); var cyd = player("Cyd", page -> page.first(noCandidates)); var dan = player("Dan")) {
+            try (var ann = player("Ann"); var bob = player("Bob", page -> page.first(none));
+                    var cyd = player("Cyd", page -> page.first(noCandidates)); var dan = player("Dan")) {
                 for (Player player : List.of(ann, dan)) player.until("game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,relay,webrtc'");
                 for (Player player : List.of(bob, cyd)) player.until("game.inspect().peers.map(({ path }) => path).join() === 'relay,relay,relay'");
                 playOn(ann, bob);
@@ -6228,10 +6232,11 @@ class RelayTest {
         /** What comes over a channel can do no more than what comes from the relay. */
         @Test
         void whatAHostilePeerSaysOverAChannelChangesNothing() throws IOException {
-            var words = Stream.of("report", "fire", "death", "pilot", "ping", "pong", "score", "self", "join", "quit", "status", "recv", "path", "rename", "offer",
-                    "answer", "candidate", "reunite", "constructor", "__proto__", "", " now", " pulse", " path", " ").flatMap(word -> Stream.of("", " ", " 1", " 2 x",
-                    " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]", " [1,0,0,0,0,0,0,0,0,0,1]", " " + "[".repeat(5_000), " \u0000\ud83d\ude80",
-                    " 99999999999999999999 x", " webrtc 1", " relay 1").map(word::concat)).toList();
+            var data = List.of("", " ", " 1", " 2 x", " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]", " [1,0,0,0,0,0,0,0,0,0,1]",
+                    " " + "[".repeat(5_000), " \u0000\ud83d\ude80", " 99999999999999999999 x", " webrtc 1", " relay 1");
+            var words = Stream.of("report", "fire", "death", "pilot", "ping", "pong", "score", "self", "join", "quit", "status", "recv", "path", "rename",
+                    "offer", "answer", "candidate", "reunite", "constructor", "__proto__", "", " ", " now", " pulse", " path")
+                    .flatMap(word -> data.stream().map(word::concat)).toList();
             try (var ann = player("Ann"); var bob = player("Bob")) {
                 areConnected("webrtc", ann, bob);
                 ann.orbit(300, 0).ask(COUNT);
@@ -6269,8 +6274,8 @@ class RelayTest {
         @Test
         void whenTheRelayIsKilledTheyPlayOnAndWhenItIsBackTheyAreWhoTheyWere() throws IOException {
             Consumer<Chromium.Page> notes = page -> page.first(NOTES);
-            try (var first = lan.relay("0"); var ann = player(first, "Ann", notes); var bob = player(first, "Bob", notes); var cyd = player(first, "Cyd", notes);
-                    var dan = player(first, "Dan", notes.andThen(page -> page.first("delete globalThis.RTCPeerConnection")))) {
+            try (var first = lan.relay("0"); var ann = player(first, "Ann", notes); var bob = player(first, "Bob", notes);
+                    var cyd = player(first, "Cyd", notes); var dan = player(first, "Dan", notes.andThen(page -> page.first("delete globalThis.RTCPeerConnection")))) {
                 var direct = List.of(ann, bob, cyd);
                 String paths = "game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,webrtc,webrtc'";
                 meet(ann, bob, cyd, dan);
@@ -6292,9 +6297,10 @@ class RelayTest {
                 try (var next = lan.relay(first.url().getPort() + "")) {
                     meet(ann, bob, cyd, dan);
                     for (Player player : direct) player.until("game.inspect().link === 'relay'").until(paths);
-                    for (Player player : List.of(ann, bob, cyd, dan)) player.until("game.inspect().ships.map(({ id, name, score }) => `${id} ${name} ${score}`).sort().join() === "
-                            + Json.write(Stream.of(ann, bob, cyd, dan).map(other -> (String) other.ask("`${game.inspect().self} ${game.me.name} ${game.me.score}`"))
-                            .sorted().collect(Collectors.joining(","))));
+                    String ships = Stream.of(ann, bob, cyd, dan).map(player -> player.ask("`${game.inspect().self} ${game.me.name} ${game.me.score}`"))
+                            .map(String::valueOf).sorted().collect(Collectors.joining(","));
+                    for (Player player : List.of(ann, bob, cyd, dan)) player.until(
+                            "game.inspect().ships.map(({ id, name, score }) => `${id} ${name} ${score}`).sort().join() === " + Json.write(ships));
                     playOn(ann, bob);
                     playOn(dan, cyd);
                     for (Player player : direct) assertEquals("3 to 4, 0 twice, the same 2", player.ask(COUNTED));
@@ -6330,11 +6336,14 @@ class RelayTest {
     @SuppressWarnings("try")   // that somebody is there is enough
     class DirectFromHome {
         /** The candidates of a browser with the servers of the relay: their kinds and addresses. */
-        private static final String CANDIDATES = """
+        static final String CANDIDATES = """
                 fetch('/spacewar/ice.json').then(answer => answer.json()).then(servers => new Promise(done => {
                   const connection = new RTCPeerConnection(servers);
                   const found = [];
-                  connection.onicecandidate = ({ candidate }) => candidate ? found.push(candidate) : done(found.map(({ type, address }) => `${type} ${address}`));
+                  connection.onicecandidate = ({ candidate }) => {
+                    if (candidate) found.push(`${candidate.type} ${candidate.address}`);
+                    else done(found);
+                  };
                   connection.createDataChannel('');
                   connection.setLocalDescription();
                 }))""";
@@ -6471,6 +6480,7 @@ class RelayTest {
         void noneOpensInTheChromiumOfTheOtherTests() throws IOException {
             try (var relay = withPages(0); var page = InChromium.open(relay, "/health")) {
                 assertEquals(false, page.until("document.body !== null").evaluate(CHANNEL));
+                assertEquals(List.of(), page.evaluate(DirectFromHome.CANDIDATES));
             }
         }
 
@@ -6510,8 +6520,8 @@ class RelayTest {
         void ofFour(String how, String path, String script) throws Exception {
             try (var lan = Network.lan(); var relay = lan.relay("0")) {
                 var players = new ArrayList<Player>();
-                for (String name : List.of("Ann", "Bob", "Cyd", "Dan")) players.add(Player.of(lan.chromium(), "http://10.77.0.1:" + relay.url().getPort() + GAME,
-                        name, page -> page.first(script).screen(320, 240, 1, false)));
+                for (String name : List.of("Ann", "Bob", "Cyd", "Dan")) players.add(Player.of(lan.chromium(),
+                        "http://10.77.0.1:" + relay.url().getPort() + GAME, name, page -> page.first(script).screen(320, 240, 1, false)));
                 try {
                     Direct.areConnected(path, players.toArray(Player[]::new));
                     lan.run("""
