@@ -70,7 +70,7 @@ export class Netplay {
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
 
-  /** A relay is anything that sends and calls as WebSocketRelay or WebRTCRelay does. The clock is the one of update(). */
+  /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
     this.#world = world;
     this.#me = me;
@@ -98,9 +98,10 @@ export class Netplay {
     return this.#relay.id;
   }
 
-  /** Whether all that we say goes to the others directly. */
+  /** Whether all who play here are reached directly; those who only watch the room are not. */
   get direct() {
-    return this.#peers.size > 0 && [...this.#peers.keys()].every(id => this.#isDirect(id));
+    const pilots = [...this.#peers.values()].filter(({ ship }) => this.#isHere(ship));
+    return pilots.length > 0 && pilots.every(({ id }) => this.#isDirect(id));
   }
 
   /** Who has this ship of our world in the room: its id there, or null. */

@@ -133,10 +133,15 @@ export class Order {
     this.#waitingSize += sizeOf(message);
   }
 
-  #begin(number) {
-    this.#begun = number;
+  /** What waits comes again through the relay: the channel is closed, or begins anew. */
+  forget() {
     this.#waiting = [];
     this.#waitingSize = 0;
+  }
+
+  #begin(number) {
+    this.#begun = number;
+    this.forget();
     if (this.#alone) this.#grant(number);
   }
 
@@ -145,8 +150,7 @@ export class Order {
     this.#flowing = true;
     if (this.#begun !== number) return;
     const waited = this.#waiting;
-    this.#waiting = [];
-    this.#waitingSize = 0;
+    this.forget();
     for (const message of waited) this.#hand(message);
   }
 

@@ -120,8 +120,8 @@ export class Panels {
 
   #showTiming(peers) {
     const whole = (value, unit = '') => value === null ? '–' : `${Math.round(value)}${unit}`;
-    const rows = peers.map(({ ship, path, least, mean, greatest, jitter, loss }) =>
-      row([ship.name, PATHS[path], ...[least, mean, greatest, jitter].map(ms => whole(ms)), whole(loss && 100 * loss, ' %')]));
+    const rows = peers.map(({ ship, path, least, mean, greatest, jitter, loss }) => row([ship.name, PATHS[path],
+      ...[least, mean, greatest, jitter].map(ms => whole(ms)), whole(loss && 100 * loss, ' %')]));
     $('#timing tbody').replaceChildren(...rows);
   }
 

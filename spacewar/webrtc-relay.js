@@ -257,6 +257,7 @@ export class WebRTCRelay {
       onclose: () => {
         this.#links--;
         this.#use(peer, false);
+        peer.order.forget();
         peer.link = null;
       },
     });
@@ -336,7 +337,7 @@ export class WebRTCRelay {
     Object.assign(peer, { parted: null, secret: null, answers: 0 });
     peer.order.alone = false;
     this.#rename(peer, id);
-    for (const { msgtype, data } of waiting) if (!SIGNALS.has(msgtype)) this.#receive(id, msgtype, data);
+    for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
     this.#openDoor();
   }
 

@@ -613,14 +613,15 @@ export default {
     equal([page.world.ships.size, page.netplay.peers], [1, []]);
   },
 
-  'the path to each is told, and whether all are direct': () => {
-    const { page, id } = withPeer();
+  'the path to each is told, and whether all who fly are reached directly': () => {
+    const { page, say, id } = withPeer();
     equal([page.netplay.peers[0].path, page.netplay.direct], ['relay', false]);
-    page.relay.path = () => 'webrtc';
-    equal([page.netplay.peers[0].path, page.netplay.direct], ['webrtc', true]);
     page.relay.path = peer => peer === id ? 'webrtc' : 'relay';
+    equal([page.netplay.peers[0].path, page.netplay.direct], ['webrtc', true]);
     page.relay.peers.add(9);
     page.relay.onjoin(9);
+    equal(page.netplay.direct, true, 'while the other only watches');
+    say(`pilot ${list([1, 'Bo', 1, 0])}`, 9);
     equal(page.netplay.direct, false);
   },
 

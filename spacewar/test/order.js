@@ -168,6 +168,18 @@ export default {
     ok(!pair.from.full, 'when it was acknowledged');
   },
 
+  'what waits when the channel closes comes once all the same': () => {
+    const pair = new Pair();
+    pair.from.rise();
+    for (let i = 0; i < 200; i++) pair.from.send('x'.repeat(10_000));
+    while (pair.channel.length) pair.bringByChannel();
+    pair.to.forget();
+    ok(!pair.to.full, 'forgotten');
+    pair.from.fall();
+    pair.bringAll();
+    equal(pair.received.length, 200);
+  },
+
   'empty messages count as well': () => {
     const pair = new Pair();
     pair.to.take(' path 1');
