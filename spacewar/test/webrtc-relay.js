@@ -491,6 +491,27 @@ export default {
     }
   },
 
+  'who is missed before it knows itself is the same when it is back': async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const chance = random(seed);
+      await pages(3, async (a, b, c, network) => {
+        network.relayDelay = () => 50 * chance();
+        network.directDelay = () => 50 * chance();
+        const from = [a, b, c].map(({ events }) => events.length);
+        for (const { way } of [a, c]) way.quit(2);
+        await network.run(200 * chance());   // in which what it says through the relay reaches nobody
+        b.way.lose({ told: false });
+        await network.run(1_000 * chance());
+        b.enter();
+        await network.run(2_000);
+        meshed([a, b, c], `with seed ${seed}`);
+        for (const [i, page] of [a, b, c].entries()) {
+          equal(since(page, from[i]).filter(event => !/^(self|rename) /.test(event)), [], `with seed ${seed}`);
+        }
+      }, { seed })();
+    }
+  },
+
   'a newcomer to a relay that was started again is there once, for all': async () => {
     for (let seed = 1; seed <= 30; seed++) {
       const chance = random(seed);
