@@ -15,7 +15,7 @@
 // make the browser ask a few addresses whether they are the peer, as WebRTC does.
 
 export const BEAT = 500;       // ms; browsers make it a second in hidden tabs
-const ICE_ANSWER = 1_000;      // ms that we wait for the list of ICE servers
+const ICE_ANSWER = 3_000;       // ms that we wait for the list of ICE servers; the relay serves meanwhile
 const SILENT = 5;              // beats without a word after which a connection is not healthy
 const ILL = 40;                // beats for which it may be, or not be open yet, until it is closed
 const CLOGGED = 16_384;        // bytes unsent from which on what may get lost does

@@ -321,7 +321,6 @@ export class WebRTCRelay {
   #answer(peer) {
     const { claim } = peer;
     if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
-    peer.claim = null;
     this.#relay.send(`reunite ${claim.secret} ${peer.link.ourFingerprint}`, claim.id);
   }
 
@@ -358,7 +357,7 @@ class Peer {
   tried = false;     // whether there is or was one: there is no second until the peer joins again
   parted = null;     // beats for which the relay has not led to it, as we know of it, or null
   secret = null;     // what we gave it to prove who it is in the room
-  claim = null;      // who it says that it is, { id, secret }: not answered yet
+  claim = null;      // who it said last that it is, { id, secret }: the answer may get lost with our WebSocket
   answers = 0;
 
   constructor(id) {
