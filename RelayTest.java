@@ -2739,10 +2739,7 @@ class RelayTest {
         @Test
         @ExtendWith(InChromium.class)
         void itsExampleIsADrawingBoardForAllWhoOpenIt(@TempDir Path folder) throws IOException {
-            Path board = Files.createDirectory(folder.resolve("board"));
-            Files.copy(Path.of("spacewar/ws-relay.js"), board.resolve("ws-relay.js"));
-            for (var file : find("`board/([a-z.]+)`:\n\n```[a-z]+\n((?:(?!```)[\\s\\S])*)```", readme).toList())
-                Files.writeString(board.resolve(file.group(1)), file.group(2));
+            Path board = board(folder);
             try (var relay = relay(options -> options.folder = board); var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
                     var one = InChromium.open(relay, "/board"); var two = InChromium.open(relay, "/board")) {
                 raw.expect("2 join").expect("3 join");
@@ -2756,6 +2753,40 @@ class RelayTest {
                 var complaints = Stream.of(one, two).flatMap(page -> page.complaints.stream()).filter(complaint -> !complaint.contains("/favicon.ico"));
                 assertEquals(List.of(), complaints.toList());
             }
+        }
+
+        /** Those who drew together go on when the relay is gone. */
+        @Test
+        void withTwoLinesChangedItsExampleNeedsTheRelayNoMore(@TempDir Path folder) throws Exception {
+            Path board = board(folder), script = board.resolve("board.js");
+            for (String name : List.of("webrtc-relay.js", "link.js", "order.js"))
+                if (readme.contains("`" + name + "`")) Files.copy(Path.of("spacewar", name), board.resolve(name));
+            for (String begin : List.of("import ", "const relay = ")) {
+                String line = begin + "[^\n]*WebRTCRelay[^\n]*";
+                String changed = find("^" + line, readme).findFirst().orElseThrow().group();
+                Files.writeString(script, Files.readString(script).replaceFirst("(?m)^" + begin + ".*", java.util.regex.Matcher.quoteReplacement(changed)));
+            }
+            try (var lan = Network.lan(); var relay = lan.relay("--dir", board.toString(), "0");
+                    var one = lan.chromium().blank(); var two = lan.chromium().blank()) {
+                for (var page : List.of(one, two)) page.first(Direct.NOTES);
+                for (var page : List.of(one, two)) page.go("http://10.77.0.1:" + relay.url().getPort() + "/board");
+                for (var page : List.of(one, two)) page.until("times.heard > 0");
+                drag(one, 20, 40, 120, 90);
+                two.until(drawn(70, 65));
+                relay.signal("KILL");
+                relay.exitCode();
+                drag(two, 200, 40, 220, 90);
+                one.until(drawn(210, 65));
+            }
+        }
+
+        /** The files of the example in a folder of its own. */
+        private Path board(Path folder) throws IOException {
+            Path board = Files.createDirectory(folder.resolve("board"));
+            Files.copy(Path.of("spacewar/ws-relay.js"), board.resolve("ws-relay.js"));
+            for (var file : find("`board/([a-z.]+)`:\n\n```[a-z]+\n((?:(?!```)[\\s\\S])*)```", readme).toList())
+                Files.writeString(board.resolve(file.group(1)), file.group(2));
+            return board;
         }
 
         /** Draws a line with the mouse, in px of the canvas. */
