@@ -245,7 +245,7 @@ public class Relay implements AutoCloseable {
         int port = options.stunPort == 0 ? port() : options.stunPort;
         boolean proxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
         try {
-            stun = new DatagramSocket(port, proxied ? null : options.host);   // null: no proxy passes on what is UDP
+            stun = new DatagramSocket(port, proxied ? null : options.host);   // null: all, for no proxy passes on UDP
         } catch (IOException e) {
             listener.close();
             if (tries == 1) throw cannotListen("UDP port " + port, "--stun PORT moves it, --no-stun leaves it out", e);
@@ -279,7 +279,8 @@ public class Relay implements AutoCloseable {
         while (!closing) {
             try {
                 Socket socket = listener.accept();
-                if (connections.size() - Math.min(metrics.clients.get(), options.maxClients) >= options.maxVisitors) {
+                int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
+                if (connections.size() - clients >= options.maxVisitors) {
                     socket.close();
                 } else {
                     var connection = new Connection(socket);
@@ -539,7 +540,7 @@ public class Relay implements AutoCloseable {
 
         /** Ends it without a word; the reason goes into the log. From any thread; never waits. */
         void abort(String reason) {
-            if (webSocket != null) webSocket.ended(1006, reason);
+            if (webSocket != null) webSocket.noteEnd(1006, reason);
             close();
         }
 
@@ -1214,12 +1215,12 @@ public class Relay implements AutoCloseable {
             } catch (CloseException e) {
                 close(e.code, e.getMessage());
             } catch (IOException lost) {
-                ended(1006, "connection lost");
+                noteEnd(1006, "connection lost");
                 connection.expireSoon();
                 shut();   // perhaps it has closed its half only, and still reads
             } finally {
                 reader.release();
-                ended(1011, "a bug or no memory");   // if nothing else has
+                noteEnd(1011, "a bug or no memory");   // if nothing else has
             }
         }
 
@@ -1249,7 +1250,7 @@ public class Relay implements AutoCloseable {
 
         private void close(int code, String reason, boolean drop) {
             try (var locked = lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
-                if (!ended(code, reason)) return;
+                if (!noteEnd(code, reason)) return;
                 connection.expireSoon();
                 if (drop) giveBack(frames);
                 add(encodeClose(code, reason));
@@ -1265,8 +1266,8 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Notes how it ended; false if it had ended before. From any thread. */
-        boolean ended(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
+        /** How it ends; false if it had ended before. From any thread. */
+        boolean noteEnd(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
         CloseException end() { return end.get(); }   // how it ended, or null if it has not
 
         /** Waits until all is written or the connection lost. */
