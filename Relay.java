@@ -65,11 +65,8 @@ public class Relay implements AutoCloseable {
         try {
             relay.start();
             Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-                try {
-                    relay.close();
-                } finally {
-                    Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
-                }
+                relay.close();
+                Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
             }));
             relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
