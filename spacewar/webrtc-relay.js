@@ -223,7 +223,7 @@ export class WebRTCRelay {
     if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
     if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
     else if (msgtype === 'path') peer.order.path(data);
-    else if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
+    else if (peer.order.isNew(peer.link?.healthy ?? false)) this.#dispatch(id, { msgtype, data });
   }
 
   /** What one at the door says waits with it; who says too much is no lost friend. */

@@ -570,6 +570,19 @@ export default {
     equal([...a.met].map(([id, { other }]) => [id, other]), [[2, ['hello ']]]);
   }, { connect: false }),
 
+  'who lost the channel before it knew us again is heard': pages(2, async (a, b, network) => {
+    b.way.lose();
+    await network.run(20);
+    network.blocked = true;   // what proves that b is back goes through the relay, but no word for a to answer
+    b.enter();
+    await network.run(60_000);
+    equal([since(a, 2), since(b, 2).slice(-2)], [['rename 2 3'], ['quit 2147483648', 'join 1']]);
+    b.say();
+    a.say();
+    await network.run(20);
+    equal([a.met.get(3).counted, b.met.get(1).counted], [[1], [1]]);
+  }),
+
   'what waits for a relay that is lost does not wait for it': pages(2, async (a, b, network) => {
     network.blocked = true;
     await network.run(3_000);
