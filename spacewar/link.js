@@ -50,7 +50,8 @@ export class Link {
 
   /**
    * `configuration` is a promise of the RTCConfiguration; signal(msgtype, data) reaches the peer's take().
-   * `tell` has onhealth(healthy), onmessage(message, isLossy), onclose(). Offers at once, if it is to.
+   * `tell` has onhealth(healthy), onmessage(message, isLossy), where a message is a string or a Uint8Array,
+   * and onclose(). Offers at once, if it is to.
    */
   constructor({ offers, configuration, signal, ...tell }) {
     this.#offers = offers;
@@ -108,7 +109,7 @@ export class Link {
     channel.onmessage = ({ data }) => {
       if (this.#closed) return;
       this.#hear();
-      this.#tell.onmessage(data, channel === this.#lossy);
+      this.#tell.onmessage(typeof data === 'string' ? data : new Uint8Array(data), channel === this.#lossy);
     };
     return channel;
   }

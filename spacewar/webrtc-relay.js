@@ -369,11 +369,10 @@ class Peer {
 /** `<msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
 function split(message) {
   const text = typeof message === 'string';
-  const whole = text || message instanceof Uint8Array ? message : new Uint8Array(message);
-  const space = whole.indexOf(text ? ' ' : 0x20);
-  const end = space < 0 ? whole.length : space;
-  const head = whole.slice(0, end);
-  return { msgtype: text ? head : ASCII.decode(head), data: whole.slice(end + 1) };
+  const space = message.indexOf(text ? ' ' : 0x20);
+  const end = space < 0 ? message.length : space;
+  const head = message.slice(0, end);
+  return { msgtype: text ? head : ASCII.decode(head), data: message.slice(end + 1) };
 }
 
 function madeUp() {
