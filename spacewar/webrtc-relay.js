@@ -319,10 +319,10 @@ export class WebRTCRelay {
   }
 
   #answer(peer) {
-    const { claim } = peer;
-    if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
+    const { claim, link } = peer;   // whose end may just have come, when we said something
+    if (!claim || !link || this.#relay.id === null || ++peer.answers > ANSWERS) return;
     peer.claim = null;
-    this.#relay.send(`reunite ${claim.secret} ${peer.link.ourFingerprint}`, claim.id);
+    this.#relay.send(`reunite ${claim.secret} ${link.ourFingerprint}`, claim.id);
   }
 
   /** Somebody proves to be at the other end of a connection: of which? */

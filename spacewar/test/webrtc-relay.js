@@ -790,6 +790,27 @@ export default {
     equal(stranger.heard.filter(message => message.startsWith('1 much')).length, 1_100);
   }, { connect: false }),
 
+  'whose channel breaks when it is asked for a proof is gone, and nobody else': pages(1, async (a, network) => {
+    const stranger = new Stranger(network);
+    await network.run(SOON);
+    const b = new Page(network).enter();
+    await network.run(SOON);
+    const from = a.events.length;
+    network.stopRelay();
+    stranger.link.send(' now 77 x');
+    await network.run(20);
+    network.begun[0].channels[0].send = () => {
+      throw new TypeError('longer than the other side takes, as it has said');
+    };
+    a.enter();
+    b.enter();
+    await network.run(SOON);
+    equal(since(a, from), ['rename 2 2147483648', 'rename 3 2147483649', 'self 1', 'quit 2147483648',
+      'rename 2147483649 2']);
+    meshed([a, b]);
+    b.relay.close();
+  }, { connect: false }),
+
   'nonsense over a channel or in what this module says changes nothing': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
