@@ -229,7 +229,7 @@ export class WebRTCRelay {
   /** What one at the door says waits with it; who says too much is no lost friend. */
   #keep(id, caller, message) {
     caller.waiting.push(message);
-    caller.size += message.data.length + LONGEST_WORD;
+    caller.size += message.msgtype.length + message.data.length + LONGEST_WORD;
     if (caller.size > AT_DOOR_SIZE) this.#join(id);
   }
 

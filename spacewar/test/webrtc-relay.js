@@ -634,6 +634,11 @@ export default {
     for (let i = 0; i < 7; i++) stranger.say(`much ${'x'.repeat(10_000)}`, 1);
     await network.run(10);
     equal(a.met.get(2).other.length, 7);
+    const another = new Stranger(network);
+    await network.run(10);
+    for (let i = 0; i < 7; i++) another.say('x'.repeat(10_000), 1);
+    await network.run(10);
+    equal(a.met.get(3)?.other.length, 7, 'though they are long words');
   }),
 
   'who does not come back to the relay has quit after 15 s': pages(2, async (a, b, network) => {
