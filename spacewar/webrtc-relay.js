@@ -331,7 +331,8 @@ export class WebRTCRelay {
       secret !== null && proof === `${secret} ${link?.theirFingerprint}`);
     if (!peer) return;
     const other = this.#peers.get(id);
-    if (other && other !== peer) this.#drop(other);   // let in as somebody else
+    if (other !== peer && other?.order.direct) return;   // somebody had it talk to us as if to him
+    if (other && other !== peer) this.#drop(other);      // let in as somebody else
     const { waiting } = this.#door.get(id) ?? { waiting: [] };
     this.#door.delete(id);
     Object.assign(peer, { parted: null, secret: null, answers: 0 });

@@ -760,6 +760,27 @@ export default {
     equal([a.relay.path(2), b.relay.path(1)], ['webrtc', 'webrtc']);
   }),
 
+  'nobody can take the place of another, though he has both talk to each other as if to him': pages(1,
+    async (a, network) => {
+      const between = new FakeRelay(network);   // 2, who is to a what b is, and to b what a is
+      const words = [];
+      between.onrecv = (id, msgtype, data) => words.push([4 - id, `${msgtype} ${data}`]);
+      between.enter();
+      await network.run(SOON);
+      const b = new Page(network).enter();
+      await network.run(SOON);
+      between.onrecv = (id, msgtype, data) => between.send(`${msgtype} ${data}`, 4 - id);
+      for (const [to, message] of words) between.send(message, to);
+      await network.run(SOON);
+      equal([a.relay.path(2), b.relay.path(2)], ['webrtc', 'webrtc']);
+      between.lose();
+      await network.run(60_000);
+      equal([since(a, 0), since(b, 0)], [['self 1', 'join 2', 'join 3', 'quit 2'],
+        ['self 3', 'join 1', 'join 2', 'quit 2']]);
+      meshed([a, b]);
+      b.relay.close();
+    }, { connect: false }),
+
   'false claims cost others few messages': pages(2, async (a, b, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
