@@ -1501,6 +1501,7 @@ public class Relay implements AutoCloseable {
         var request = ByteBuffer.wrap(bytes);
         if (length < 20 || length % 4 != 0) return null;
         if (request.getInt(0) != (BINDING << 16 | length - 20) || request.getInt(4) != COOKIE) return null;
+        if (from.getPort() == 0) return null;   // where nothing can be sent
         var unknown = new ArrayList<Integer>();
         boolean fingerprinted = false, sealed = false;
         for (int at = 20, size; at < length; at += 4 + size + 3 & ~3) {

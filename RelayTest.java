@@ -2426,6 +2426,13 @@ class RelayTest {
             assertNull(answer(hex(datagram.replace("@ID@", ID)), V4));
         }
 
+        /** It would fail, and a failure costs those who come next a pause. */
+        @Test
+        void nothingIsSentToPortZero() {
+            assertNull(answer(request(), new InetSocketAddress("192.0.2.1", 0)));
+            assertNotNull(answer(request(), new InetSocketAddress("192.0.2.1", 1)));
+        }
+
         @Test
         void nothingMayFollowAFingerprint() {
             byte[] one = fingerprinted(request()), two = fingerprinted(one), more = concat(one, hex("80220000"));

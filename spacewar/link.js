@@ -23,6 +23,8 @@ const DESCRIPTIONS = 2;        // taken from a peer: the first, and one for new 
 const CANDIDATES = 32;         // taken with each; a computer with many networks has ten
 const SDP = 8_192;             // characters of a description; for two channels it has 600
 const LINE = 256;              // characters of a candidate; the longest usual ones have 170
+// An attribute's name begins and ends where we see it: Firefox takes `a= name value` for `a=name:value`.
+const LINE_OF_SDP = /^(?:a=[\w-]+(?::.*)?|[b-z]=.+)$/;
 // UDP only, and only addresses: a name would make the browser ask DNS servers for it, except for those
 // behind which browsers hide the computer's own addresses (mDNS).
 const CANDIDATE = new RegExp(String.raw`^candidate:[\w+/]{1,32} [12] udp \d{1,10} ` +
@@ -50,7 +52,8 @@ export class Link {
 
   /**
    * `configuration` is a promise of the RTCConfiguration; signal(msgtype, data) reaches the peer's take().
-   * `tell` has onhealth(healthy), onmessage(message, isLossy), onclose(). Offers at once, if it is to.
+   * `tell` has onhealth(healthy), onmessage(message, isLossy), where a message is a string or a Uint8Array,
+   * and onclose(). Offers at once, if it is to.
    */
   constructor({ offers, configuration, signal, ...tell }) {
     this.#offers = offers;
@@ -108,7 +111,7 @@ export class Link {
     channel.onmessage = ({ data }) => {
       if (this.#closed) return;
       this.#hear();
-      this.#tell.onmessage(data, channel === this.#lossy);
+      this.#tell.onmessage(typeof data === 'string' ? data : new Uint8Array(data), channel === this.#lossy);
     };
     return channel;
   }
@@ -202,7 +205,7 @@ function checked(text) {
   const lines = text.split(/[\r\n]+/).filter(line => line && !/^a=candidate/i.test(line));
   const media = lines.filter(line => /^m=/.test(line));
   const prints = lines.map(fingerprintIn).filter(Boolean);
-  if (!lines.every(line => /^[a-z]=/.test(line)) || media.length !== 1 || prints.length !== 1) return null;
+  if (!lines.every(line => LINE_OF_SDP.test(line)) || media.length !== 1 || prints.length !== 1) return null;
   return media[0].startsWith('m=application ') ? { sdp: `${lines.join('\r\n')}\r\n`, fingerprint: prints[0] } : null;
 }
 

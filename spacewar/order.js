@@ -114,10 +114,11 @@ export class Order {
 
   /**
    * Whether a message that came through the relay is a new one. It isn't if the channel has brought it, nor
-   * as long as all comes over the channel: then it was for what the peer took for somebody else.
+   * as long as all comes over a channel that is well: then it was for what the peer took for somebody else.
+   * If that is not well, the peer lost it before it knew us again: now we are somebody else.
    */
-  isNew() {
-    if (this.#flowing) return false;
+  isNew(channelIsWell = true) {
+    if (this.#flowing) return !channelIsWell;
     if (this.#skip === 0) return true;
     this.#skip--;
     return false;

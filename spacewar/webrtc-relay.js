@@ -223,13 +223,13 @@ export class WebRTCRelay {
     if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
     if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
     else if (msgtype === 'path') peer.order.path(data);
-    else if (peer.order.isNew()) this.#dispatch(id, { msgtype, data });
+    else if (peer.order.isNew(peer.link?.healthy ?? false)) this.#dispatch(id, { msgtype, data });
   }
 
   /** What one at the door says waits with it; who says too much is no lost friend. */
   #keep(id, caller, message) {
     caller.waiting.push(message);
-    caller.size += message.data.length + LONGEST_WORD;
+    caller.size += message.msgtype.length + message.data.length + LONGEST_WORD;
     if (caller.size > AT_DOOR_SIZE) this.#join(id);
   }
 
@@ -319,9 +319,9 @@ export class WebRTCRelay {
   }
 
   #answer(peer) {
-    const { claim } = peer;
-    if (!claim || this.#relay.id === null || ++peer.answers > ANSWERS) return;
-    this.#relay.send(`reunite ${claim.secret} ${peer.link.ourFingerprint}`, claim.id);
+    const { claim, link } = peer;   // whose end may just have come, when we said something
+    if (!claim || !link || this.#relay.id === null || ++peer.answers > ANSWERS) return;
+    this.#relay.send(`reunite ${claim.secret} ${link.ourFingerprint}`, claim.id);
   }
 
   /** Somebody proves to be at the other end of a connection: of which? */
@@ -330,7 +330,8 @@ export class WebRTCRelay {
       secret !== null && proof === `${secret} ${link?.theirFingerprint}`);
     if (!peer) return;
     const other = this.#peers.get(id);
-    if (other && other !== peer) this.#drop(other);   // let in as somebody else
+    if (other !== peer && other?.order.direct) return;   // somebody had it talk to us as if to him
+    if (other && other !== peer) this.#drop(other);      // let in as somebody else
     const { waiting } = this.#door.get(id) ?? { waiting: [] };
     this.#door.delete(id);
     Object.assign(peer, { parted: null, secret: null, answers: 0 });
@@ -368,11 +369,10 @@ class Peer {
 /** `<msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
 function split(message) {
   const text = typeof message === 'string';
-  const whole = text || message instanceof Uint8Array ? message : new Uint8Array(message);
-  const space = whole.indexOf(text ? ' ' : 0x20);
-  const end = space < 0 ? whole.length : space;
-  const head = whole.slice(0, end);
-  return { msgtype: text ? head : ASCII.decode(head), data: whole.slice(end + 1) };
+  const space = message.indexOf(text ? ' ' : 0x20);
+  const end = space < 0 ? message.length : space;
+  const head = message.slice(0, end);
+  return { msgtype: text ? head : ASCII.decode(head), data: message.slice(end + 1) };
 }
 
 function madeUp() {

@@ -214,7 +214,11 @@ export default {
         line => `${whole}${line}\r\n`),
       `${whole}a=${'x'.repeat(17_000)}\r\n`,
       // Of one who is to be known by it, a certificate is told, and one.
-      whole.replace(/a=fingerprint.*\r\n/, ''), whole.replace(/a=fingerprint/, 'a=Fingerprint:sha-256 CD\r\n$&')];
+      whole.replace(/a=fingerprint.*\r\n/, ''), whole.replace(/a=fingerprint/, 'a=Fingerprint:sha-256 CD\r\n$&'),
+      // Some browsers know an attribute in such disguises, too.
+      ...['a= fingerprint:sha-256 CD', 'a=fingerprint sha-256 CD', 'a=fingerprint\t:sha-256 CD',
+        'a=:fingerprint:sha-256 CD', 'a= candidate:1 1 tcp 9 localhost 9 typ host'].map(
+        line => `${whole}${line}\r\n`)];
     for (const sdp of refused) {
       await alone(false, async (side, network) => {
         const connections = network.connections.length;

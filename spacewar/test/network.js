@@ -336,6 +336,7 @@ class Connection {
   #arrive(id, data) {
     if (this.closed) return;
     const channel = this.channels[id];
+    if (data instanceof Uint8Array) data = data.slice().buffer;   // as the binaryType says
     if (channel?.readyState === 'open') channel.onmessage?.({ data });
   }
 

@@ -594,6 +594,19 @@ export default {
     equal([...a.met].map(([id, { other }]) => [id, other]), [[2, ['hello ']]]);
   }, { connect: false }),
 
+  'who lost the channel before it knew us again is heard': pages(2, async (a, b, network) => {
+    b.way.lose();
+    await network.run(20);
+    network.blocked = true;   // what proves that b is back goes through the relay, but no word for a to answer
+    b.enter();
+    await network.run(60_000);
+    equal([since(a, 2), since(b, 2).slice(-2)], [['rename 2 3'], ['quit 2147483648', 'join 1']]);
+    b.say();
+    a.say();
+    await network.run(20);
+    equal([a.met.get(3).counted, b.met.get(1).counted], [[1], [1]]);
+  }),
+
   'what waits for a relay that is lost does not wait for it': pages(2, async (a, b, network) => {
     network.blocked = true;
     await network.run(3_000);
@@ -645,6 +658,11 @@ export default {
     for (let i = 0; i < 7; i++) stranger.say(`much ${'x'.repeat(10_000)}`, 1);
     await network.run(10);
     equal(a.met.get(2).other.length, 7);
+    const another = new Stranger(network);
+    await network.run(10);
+    for (let i = 0; i < 7; i++) another.say('x'.repeat(10_000), 1);
+    await network.run(10);
+    equal(a.met.get(3)?.other.length, 7, 'though they are long words');
   }),
 
   'who does not come back to the relay has quit after 15 s': pages(2, async (a, b, network) => {
@@ -766,6 +784,27 @@ export default {
     equal([a.relay.path(2), b.relay.path(1)], ['webrtc', 'webrtc']);
   }),
 
+  'nobody can take the place of another, though he has both talk to each other as if to him': pages(1,
+    async (a, network) => {
+      const between = new FakeRelay(network);   // 2, who is to a what b is, and to b what a is
+      const words = [];
+      between.onrecv = (id, msgtype, data) => words.push([4 - id, `${msgtype} ${data}`]);
+      between.enter();
+      await network.run(SOON);
+      const b = new Page(network).enter();
+      await network.run(SOON);
+      between.onrecv = (id, msgtype, data) => between.send(`${msgtype} ${data}`, 4 - id);
+      for (const [to, message] of words) between.send(message, to);
+      await network.run(SOON);
+      equal([a.relay.path(2), b.relay.path(2)], ['webrtc', 'webrtc']);
+      between.lose();
+      await network.run(60_000);
+      equal([since(a, 0), since(b, 0)], [['self 1', 'join 2', 'join 3', 'quit 2'],
+        ['self 3', 'join 1', 'join 2', 'quit 2']]);
+      meshed([a, b]);
+      b.relay.close();
+    }, { connect: false }),
+
   'false claims cost others few messages': pages(2, async (a, b, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
@@ -777,15 +816,19 @@ export default {
     ok(!a.met.has(3) || a.relay.path(3), 'gone or as before');
   }),
 
-  'a flood that waits for the relay closes the connection': pages(1, async (a, network) => {
-    const stranger = new Stranger(network);
-    await network.run(SOON);
-    stranger.link.send(' path 9');
-    for (let i = 0; i < 1_100; i++) stranger.link.send(`much ${'x'.repeat(1_000)}`);
-    await network.run(100);
-    equal([a.relay.path(2), network.openConnections], ['relay', 0]);
-    equal(a.met.get(2).other, []);
-  }, { connect: false }),
+  'a flood that waits for the relay closes the connection': async () => {
+    for (const much of [`much ${'x'.repeat(1_000)}`, new TextEncoder().encode(`much ${'x'.repeat(1_000)}`)]) {
+      await pages(1, async (a, network) => {
+        const stranger = new Stranger(network);
+        await network.run(SOON);
+        stranger.link.send(' path 9');
+        for (let i = 0; i < 1_100; i++) stranger.link.send(much);
+        await network.run(100);
+        equal([a.relay.path(2), network.openConnections], ['relay', 0]);
+        equal(a.met.get(2).other, []);
+      }, { connect: false })();
+    }
+  },
 
   'whoever acknowledges nothing loses the connection, and misses nothing': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
@@ -795,6 +838,27 @@ export default {
     await network.run(100);
     equal(a.relay.path(2), 'relay');
     equal(stranger.heard.filter(message => message.startsWith('1 much')).length, 1_100);
+  }, { connect: false }),
+
+  'whose channel breaks when it is asked for a proof is gone, and nobody else': pages(1, async (a, network) => {
+    const stranger = new Stranger(network);
+    await network.run(SOON);
+    const b = new Page(network).enter();
+    await network.run(SOON);
+    const from = a.events.length;
+    network.stopRelay();
+    stranger.link.send(' now 77 x');
+    await network.run(20);
+    network.begun[0].channels[0].send = () => {
+      throw new TypeError('longer than the other side takes, as it has said');
+    };
+    a.enter();
+    b.enter();
+    await network.run(SOON);
+    equal(since(a, from), ['rename 2 2147483648', 'rename 3 2147483649', 'self 1', 'quit 2147483648',
+      'rename 2147483649 2']);
+    meshed([a, b]);
+    b.relay.close();
   }, { connect: false }),
 
   'nonsense over a channel or in what this module says changes nothing': pages(1, async (a, network) => {
