@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 // One connection to one peer: an RTCPeerConnection with two data channels, one that loses nothing and
-// keeps the order, one that does neither but is never late. It knows no relay: what the two browsers must
-// tell each other in order to connect (an offer, an answer, and the addresses at which each may be
-// reached, candidates) goes out through signal() and comes in through take().
+// keeps the order, and one in which no message waits for another that got lost. It knows no relay: what the
+// two browsers must tell each other in order to connect (an offer, an answer, and the addresses at which
+// each may be reached, candidates) goes out through signal() and comes in through take().
 //
 // Descriptions are sent at once and each candidate as it is found (trickle ICE), so that a server that
 // does not answer delays nothing. Browsers notice very late that a connection is dead: so each side
-// says something twice a second, and one of which nothing is heard is not healthy. The side that
+// says something twice a second, and one from which nothing is heard is not healthy. The side that
 // offered then lets ICE look for new ways, once. What does not get well is closed. All is counted in
 // beats, not in ms: a page that slept draws no conclusions from it.
 //
@@ -15,10 +15,10 @@
 // make the browser ask a few addresses whether they are the peer, as WebRTC does.
 
 export const BEAT = 500;       // ms; browsers make it a second in hidden tabs
-const ICE_ANSWER = 3_000;       // ms that we wait for the list of ICE servers; the relay serves meanwhile
+const ICE_ANSWER = 3_000;      // ms that we wait for the list of ICE servers; the relay serves meanwhile
 const SILENT = 5;              // beats without a word after which a connection is not healthy
 const ILL = 40;                // beats for which it may be, or not be open yet, until it is closed
-const CLOGGED = 16_384;        // bytes unsent from which on what may get lost does
+const CLOGGED = 16_384;        // bytes unsent above which what may get lost is dropped
 const DESCRIPTIONS = 2;        // taken from a peer: the first, and one for new ways
 const CANDIDATES = 32;         // taken with each; a computer with many networks has ten
 const SDP = 8_192;             // characters of a description; for two channels it has 600
@@ -149,7 +149,8 @@ export class Link {
     if (msgtype !== (this.#offers ? 'answer' : 'offer')) return;
     const { sdp, fingerprint } = checked(data) ?? {};
     if (!sdp) return this.close();
-    if (fingerprint !== (this.theirFingerprint ??= fingerprint)) return;   // of another connection
+    this.theirFingerprint ??= fingerprint;
+    if (fingerprint !== this.theirFingerprint) return;   // of another connection
     if (++this.#descriptions > DESCRIPTIONS) return this.close();
     this.#candidates = 0;
     this.#next(async () => {

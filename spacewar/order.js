@@ -16,8 +16,7 @@
 // Each side tells the other from time to time (`got`) what came. The rest is kept until then: so a
 // channel may break at any time, and nothing is lost, doubled or overtaken.
 //
-// When the relay is lost, both are on their own(), and what it carried has come or never will: then
-// nothing waits for it.
+// When the relay is lost, what it carried has come or never will: then nothing waits for it.
 
 const WAITING = 1_048_576;   // bytes that may wait, or be kept: a second's at 8 Mbit/s
 const OVERHEAD = 64;         // bytes that any message costs
@@ -89,10 +88,10 @@ export class Order {
     return true;
   }
 
-  /** The peer got everything up to that number. */
+  /** The peer got everything up to that number; one that says too much may miss something, itself. */
   acknowledge(number) {
     const left = this.#sent - number;
-    if (!(left < this.#kept.length)) return;
+    if (Number.isNaN(left) || left >= this.#kept.length) return;   // no number, or an old one
     for (const message of this.#kept.splice(0, this.#kept.length - left)) this.#keptSize -= sizeOf(message);
   }
 
@@ -103,8 +102,8 @@ export class Order {
 
   // ---- What we receive ----
 
-  /** The data of a `path` that came through the relay. */
-  path(data) {
+  /** The peer has gone over to the other way: the data of a `path` that came through the relay. */
+  switched(data) {
     const [, way, digits] = PATH.exec(data) ?? [];
     if (way === 'webrtc') this.#grant(Number(digits));
     if (way !== 'relay') return;
@@ -162,10 +161,14 @@ export class Order {
 
   // ---- Without the relay ----
 
-  /** Whether the relay is between us; when it was lost nothing waits for it any more. */
-  set alone(alone) {
-    this.#alone = alone;
-    if (alone && this.#begun > this.#granted) this.#grant(this.#begun);
+  /** What waits for the relay need wait no longer. */
+  relayLost() {
+    this.#alone = true;
+    if (this.#begun > this.#granted) this.#grant(this.#begun);
+  }
+
+  relayBack() {
+    this.#alone = false;
   }
 }
 

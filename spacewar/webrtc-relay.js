@@ -11,43 +11,45 @@
  *
  * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins
  * over the relay, goes over to a WebRTC data channel when one opens, and back when it fails, and nothing
- * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may be, while
- * they go directly: in return none waits for another that got lost. Without WebRTC in the browser it is
- * a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with this module
- * say to each other: they can't be sent, and reach no handler.
+ * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may get lost or
+ * be overtaken, and only on the direct way: in return none of them waits for another. Without WebRTC in the
+ * browser it is a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with
+ * this module say to each other: they can't be sent, and reach no handler.
  *
- * Whoever was in the room before offers a connection to who comes (link.js). Which ICE servers are asked,
- * stands in `ice`, the address of an RTCConfiguration as JSON.
+ * Whoever was in the room before offers a connection to whoever comes (link.js). `ice` is the address of
+ * an RTCConfiguration as JSON: which ICE servers to ask.
  *
  * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
- * `id` stays what it was, and messages reach them (of up to 16 KB); the others have quit. When the relay
- * is back, all get new ids, and onrename tells which peer has which: one that no relay gives (2³¹ and
- * more) before `onself`, and its own when it is known. That takes a proof. Whoever is in the room tells
- * each peer that was parted so, over the channel, its id and a secret made up for this:
+ * `id` stays what it was, and messages of up to 16 KB reach them; the others have quit. When the relay is
+ * back, all get new ids, and onrename tells which peer has which: one that no relay gives (2³¹ and more)
+ * before `onself`, and its own when it is known. (A message over 16 KB may get lost or doubled meanwhile.)
  *
- *     ' now 7 secret'             over the channel: in the room I'm 7, and who says this to me is you
+ * A peer that is connected, but to which the relay does not lead, is parted. Whoever is in the room tells
+ * each parted peer, over the channel, the own id and a secret made for that peer:
+ *
+ *     ' now 7 secret'             over the channel: I am 7 in the room; who tells me this secret there is you
  *     reunite secret fingerprint  the answer, through the relay to 7
  *
  * Only who heard the secret can say it, so the id from which it comes is the peer's. The fingerprint is that
- * of the certificate which the speaker has in the connection over which he heard it: so nobody can pass a
- * secret on, as his own, and have an honest page say it. Nothing else that is said of ids is believed.
- * Newcomers wait at the door meanwhile, three seconds at most, since they may be no newcomers.
+ * of the certificate which the speaker has in the connection over which it was heard: so nobody can pass on
+ * a secret as his own, and have an honest page say it. Nothing else that is said of ids is believed. While a
+ * peer is parted, whoever joins waits at the door, three seconds at most: it may be that peer.
  *
  * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
- * only the relay. Who closes the page closes the connections too, so that all know at once.
+ * only the relay. Whoever closes the page closes the connections too, so that all know at once.
  */
 
 import { BEAT, Link, configurationFrom } from './link.js';
 import { Order } from './order.js';
 import { WebSocketRelay } from './ws-relay.js';
 
-const LINKS = 32;            // connections at once; browsers bear some hundred
-const LINKS_PER_BEAT = 0.5;  // new ones, if more than LINKS came lately: each visitor costs one
+const LINKS = 32;            // connections at once; browsers manage a few hundred
+const LINKS_PER_BEAT = 0.5;  // how fast new ones are allowed again after so many: each visitor costs one
 const PARTED = 30;           // beats in the room after which who has not come back has quit
-const AT_DOOR = 6;           // beats that a newcomer may have to wait; a friend on a busy computer takes two
+const AT_DOOR = 6;           // beats that a newcomer may have to wait; a parted peer on a busy computer takes two
 const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
 const NAMELESS = 2 ** 31;    // more than any id that a relay gives
-const ANSWERS = 8;           // to ' now' from one peer until it is back: they go to whom it likes
+const ANSWERS = 8;           // to ' now' from one peer until it is back, since it chooses who gets them
 const LONGEST_WORD = 100;    // characters of what the modules say to each other over a channel
 
 const ASCII = new TextDecoder('latin1');
@@ -130,8 +132,9 @@ export class WebRTCRelay {
   }
 
   #send({ link, order }, message, msgtype) {
-    if (order.direct && this.#lossy.has(msgtype)) return link.send(message, true), true;
-    return order.send(message);
+    if (!order.direct || !this.#lossy.has(msgtype)) return order.send(message);
+    link.send(message, true);
+    return true;
   }
 
   #disconnect() {
@@ -143,6 +146,7 @@ export class WebRTCRelay {
   #enter(id) {
     this.#id = id;
     if (globalThis.RTCPeerConnection) this.#configuration ??= configurationFrom(this.#ice);
+    // Who is here already is connected with us, and is nobody in this room until it proves who.
     for (const peer of [...this.#peers.values()]) this.#rename(peer, this.#nameless++);
     this.#call('onself', id);
     for (const peer of this.#peers.values()) this.#part(peer);
@@ -222,11 +226,11 @@ export class WebRTCRelay {
     if (!peer || peer.parted !== null) return;
     if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
     if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
-    else if (msgtype === 'path') peer.order.path(data);
+    else if (msgtype === 'path') peer.order.switched(data);
     else if (peer.order.isNew(peer.link?.healthy ?? false)) this.#dispatch(id, { msgtype, data });
   }
 
-  /** What one at the door says waits with it; who says too much is no lost friend. */
+  /** What one at the door says waits with it; who says too much is no parted peer. */
   #keep(id, caller, message) {
     caller.waiting.push(message);
     caller.size += message.msgtype.length + message.data.length + LONGEST_WORD;
@@ -252,11 +256,11 @@ export class WebRTCRelay {
       offers,
       configuration: this.#configuration,
       signal: (msgtype, data) => this.#relay.send(`${msgtype} ${data}`, peer.id),
-      onhealth: healthy => this.#use(peer, healthy),
+      onhealth: healthy => this.#setHealth(peer, healthy),
       onmessage: (message, isLossy) => this.#hear(peer, message, isLossy),
       onclose: () => {
         this.#links--;
-        this.#use(peer, false);
+        this.#setHealth(peer, false);
         peer.order.forget();
         peer.link = null;
       },
@@ -264,7 +268,7 @@ export class WebRTCRelay {
   }
 
   /** The way to a peer changes. One that is parted has no other: then it is gone. */
-  #use(peer, healthy) {
+  #setHealth(peer, healthy) {
     if (!this.#isHere(peer)) return;
     const { order } = peer;
     if (peer.parted !== null && !healthy) return this.#drop(peer);
@@ -272,8 +276,8 @@ export class WebRTCRelay {
     if (healthy) order.rise();
     else order.fall();
     const path = this.path(peer.id);
-    if (path === peer.path) return;   // it broke when it was to be used
-    peer.path = path;
+    if (path === peer.toldPath) return;   // rise() found the channel broken, and all this has been done within it
+    peer.toldPath = path;
     this.#call('onpath', peer.id, path);
   }
 
@@ -304,9 +308,9 @@ export class WebRTCRelay {
   /** The relay is not, or no longer, between us and a peer. */
   #part(peer) {
     Object.assign(peer, { parted: 0, secret: null, answers: 0 });
-    peer.order.alone = true;
+    peer.order.relayLost();
     if (this.#relay.id === null) return;   // what we are by then, we say when we are back
-    peer.secret = madeUp();
+    peer.secret = newSecret();
     peer.link.send(` now ${this.#relay.id} ${peer.secret}`);
     this.#answer(peer);
   }
@@ -335,7 +339,7 @@ export class WebRTCRelay {
     const { waiting } = this.#door.get(id) ?? { waiting: [] };
     this.#door.delete(id);
     Object.assign(peer, { parted: null, secret: null, answers: 0 });
-    peer.order.alone = false;
+    peer.order.relayBack();
     this.#rename(peer, id);
     for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
     this.#openDoor();
@@ -354,7 +358,7 @@ export class WebRTCRelay {
 class Peer {
   order = null;      // see order.js
   link = null;       // see link.js
-  path = 'relay';    // as told last
+  toldPath = 'relay';  // by onpath
   tried = false;     // whether there is or was one: there is no second until the peer joins again
   parted = null;     // beats for which the relay has not led to it, as we know of it, or null
   secret = null;     // what we gave it to prove who it is in the room
@@ -375,6 +379,6 @@ function split(message) {
   return { msgtype: text ? head : ASCII.decode(head), data: message.slice(end + 1) };
 }
 
-function madeUp() {
+function newSecret() {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), number => number.toString(36)).join('');
 }

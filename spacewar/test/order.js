@@ -25,7 +25,7 @@ class Pair {
   bringByRelay() {
     const message = this.relay.shift();
     if (message === undefined) return;
-    if (message.startsWith('path ')) this.to.path(message.slice(5));
+    if (message.startsWith('path ')) this.to.switched(message.slice(5));
     else if (this.to.isNew()) this.received.push(message);
   }
 
@@ -136,9 +136,9 @@ export default {
     pair.from.send('1');
     while (pair.channel.length) pair.bringByChannel();
     pair.relay = [];
-    pair.to.alone = true;
+    pair.to.relayLost();
     equal(pair.received, ['1']);
-    pair.from.alone = true;
+    pair.from.relayLost();
     equal(pair.from.send('x'.repeat(20_000)), false);
     pair.from.send('2');
     pair.bringAll();
@@ -147,7 +147,7 @@ export default {
 
   'a channel that opens when the relay is gone already is believed at once': () => {
     const pair = new Pair();
-    pair.to.alone = true;
+    pair.to.relayLost();
     pair.from.rise();
     pair.relay = [];
     pair.from.send('1');
@@ -191,8 +191,8 @@ export default {
     const pair = new Pair();
     pair.to.take('1');
     pair.to.take(' path 1');
-    pair.to.path('webrtc 1');
-    pair.to.path('relay 2');
+    pair.to.switched('webrtc 1');
+    pair.to.switched('relay 2');
     for (let i = 0; i < 20_000; i++) pair.to.take('2');
     equal(pair.received, []);
     ok(!pair.to.full, 'and waits for nothing');
@@ -204,7 +204,7 @@ export default {
     pair.bringAll();
     const nonsense = ['', 'webrtc', 'webrtc -1', 'webrtc 1e9', 'webrtc 0', 'relay', 'relay x', 'relay 1 2',
       `relay ${'9'.repeat(16)}`, new Uint8Array(3)];
-    for (const data of nonsense) pair.to.path(data);
+    for (const data of nonsense) pair.to.switched(data);
     for (const number of [NaN, -1, 1e9, Infinity, undefined]) pair.from.acknowledge(number);
     pair.from.send('1');
     pair.from.fall();

@@ -577,7 +577,7 @@ export default {
     another.relay.close();
   }),
 
-  'what a friend says through the relay waits at the door as well': pages(1, async (a, network) => {
+  'what a parted peer says through the relay waits at the door as well': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
     stranger.say('path webrtc 1', 1);
