@@ -121,6 +121,7 @@ export class FakeRelay {
   id = null;
   peers = new Set();
   buffered = 0;
+  #session = null;     // of the id, which others may have had before
   #free = new Map();   // by client: when the way there is free again, since nothing overtakes
 
   constructor(network) {
@@ -132,6 +133,7 @@ export class FakeRelay {
     const others = this.network.clients.filter(other => other !== this && other.id !== null);
     const id = this.network.newId();
     this.id = id;
+    this.#session = {};
     this.status = 'open';
     for (const other of others) this.#reach(other, () => other.join(id));
     this.onstatus?.('open', {});
@@ -170,10 +172,11 @@ export class FakeRelay {
   /** Something happens over there, unless one of the two has lost the relay by then. */
   #reach(other, action, evenLost = false) {
     const { network } = this;
-    const [here, there] = [this.id, other.id];
+    const [here, there] = [this.#session, other.#session];
     const at = Math.max(network.time + network.relayDelay(), this.#free.get(other) ?? 0);
     this.#free.set(other, at);
-    network.at(at, () => other.id === there && (evenLost || this.id === here) && action());
+    const inRoom = (client, session) => client.id !== null && client.#session === session;
+    network.at(at, () => inRoom(other, there) && (evenLost || inRoom(this, here)) && action());
   }
 
   join(id) {
@@ -326,7 +329,7 @@ class Connection {
 
   /** Reliable packets go out in order, when there is a way. */
   flush() {
-    if (!this.#hasWay) return;
+    if (this.closed || !this.#hasWay) return;
     for (const [id, message] of this.#late.splice(0)) {
       this.#free = Math.max(this.#free, this.#network.time + this.#network.directDelay());
       this.#network.at(this.#free, () => this.#partner.#arrive(id, message));

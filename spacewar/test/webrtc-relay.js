@@ -699,6 +699,60 @@ export default {
 
   // ---- Strangers ----
 
+  'whatever breaks, in the end each knows all others by their ids, and nobody is there twice': async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const chance = random(seed);
+      const some = list => list[Math.floor(list.length * chance())];
+      await pages(4, async (...made) => {
+        const network = made.pop();
+        const [slow, fast] = [200 * chance(), 100 * chance()];
+        network.relayDelay = () => slow * chance();
+        network.directDelay = () => fast * chance();
+        const here = [...made];
+        const back = page => here.includes(page) && page.way.id === null && page.enter();
+        const turns = {
+          restart: () => {
+            network.stopRelay();
+            for (const page of here) network.after(1_500 * chance(), () => back(page));
+          },
+          lose: (page = some(here)) => {
+            page.way.lose();
+            network.after(2_500 * chance(), () => back(page));
+          },
+          block: () => { network.blocked = true; },
+          mend: () => {
+            network.blocked = false;
+            for (const connection of network.connections) connection.flush();
+          },
+          cut: () => network.cut(),
+          come: () => here.length < 7 && here.push(made[made.push(new Page(network).enter()) - 1]),
+          go: () => here.length > 2 && here.splice(Math.floor(here.length * chance()), 1)[0].leave(),
+          nothing: () => {},
+        };
+        const speak = () => here.forEach(page => page.relay.send(`name ${made.indexOf(page)}`));
+        for (let i = 0; i < 30; i++) {
+          speak();
+          some(Object.values(turns))();
+          await network.run(400 * chance());
+        }
+        turns.mend();
+        await network.run(3_000);
+        here.forEach(back);
+        await network.run(30_000);
+        speak();
+        await network.run(1_000);
+        for (const { relay, met } of here) {
+          const known = [...met].map(([id, { other }]) => [id, [...new Set(other)].join()]);
+          const right = here.filter(page => page.relay !== relay)
+            .map(page => [page.way.id, `name ${made.indexOf(page)}`]);
+          equal(known.sort(([a], [b]) => a - b), right.sort(([a], [b]) => a - b), `known to ${relay.id}, seed ${seed}`);
+        }
+        here.forEach(page => page.leave());
+        for (const { wrong } of made) equal(wrong, [], `what is wrong with seed ${seed}`);
+      }, { seed })();
+    }
+  },
+
   'offers from newcomers, or a second one, make no connection': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
