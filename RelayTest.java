@@ -4744,7 +4744,8 @@ class RelayTest {
         /** Whatever happens, its console stays silent. Only the browser itself tells there that the relay could not be reached. */
         @Override
         public void close() {
-            page.complaints.removeIf(complaint -> complaint.matches("\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
+            page.complaints.removeIf(complaint -> complaint.matches("\\[Failed to load resource: net::ERR_CONNECTION_\\w+, [^,]*/ice.json]"
+                    + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
                     + "(Error in connection establishment: net::ERR_\\w+|"
                     + "Error during WebSocket handshake: Unexpected response code: 404).*"));
             page.close();

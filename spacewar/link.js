@@ -215,12 +215,13 @@ function fingerprintIn(text) {
 }
 
 /**
- * The RTCConfiguration that an address tells as JSON, or an empty one if it tells none: without STUN servers
- * those behind different routers do not find each other, and play on over the relay.
+ * The RTCConfiguration that an address tells as JSON, or an empty one if it tells none, or not in time: without
+ * STUN servers those behind different routers do not find each other, and play on over the relay.
  */
 export async function configurationFrom(address) {
+  const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) }).catch(() => null);
+  if (!response) return {};   // of which the browser tells by itself
   try {
-    const response = await fetch(address, { signal: AbortSignal.timeout(ICE_ANSWER) });
     if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
     const { iceServers, iceTransportPolicy } = await response.json();
     const configuration = { iceServers, iceTransportPolicy };

@@ -61,7 +61,7 @@ export class WebRTCRelay {
   #relay;
   #ice;
   #lossy;
-  #configuration = null;    // a promise of the RTCConfiguration, from when we first were in a room
+  #configuration = null;    // a promise of the RTCConfiguration, asked for whenever we enter a room
   #peers = new Map();       // by id
   #door = new Map();        // by id: { beats, waiting, size }
   #id = null;               // our last own
@@ -145,7 +145,7 @@ export class WebRTCRelay {
 
   #enter(id) {
     this.#id = id;
-    if (globalThis.RTCPeerConnection) this.#configuration ??= configurationFrom(this.#ice);
+    if (globalThis.RTCPeerConnection) this.#configuration = configurationFrom(this.#ice);
     // Who is here already is connected with us, and is nobody in this room until it proves who.
     for (const peer of [...this.#peers.values()]) this.#rename(peer, this.#nameless++);
     this.#call('onself', id);
