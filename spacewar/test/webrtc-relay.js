@@ -103,6 +103,11 @@ function since(page, from) {
   return page.events.slice(from).filter(event => !event.startsWith('path'));
 }
 
+/** Who has joined and quit since: nobody has who is only called by another id. */
+function comings(page, from) {
+  return since(page, from).filter(event => /^(join|quit) /.test(event));
+}
+
 /** Each page has exactly the others, by their ids, all direct. */
 function meshed(made, what) {
   for (const { relay } of made) {
@@ -447,7 +452,7 @@ export default {
         await network.run(RESTART);
         meshed(made, `with seed ${seed}`);
         for (const [i, page] of made.entries()) {
-          const strange = since(page, from[i]).filter(event => !/^(self|rename) /.test(event));
+          const strange = comings(page, from[i]);
           equal(strange, [], `with seed ${seed}`);
         }
         await network.run(10_000);
@@ -502,7 +507,7 @@ export default {
           }
           meshed([a, b, c], `with seed ${seed}`);
           for (const [i, page] of [a, b, c].entries()) {
-            const strange = since(page, from[i]).filter(event => !/^(self|rename) /.test(event));
+            const strange = comings(page, from[i]);
             if (told) equal(strange, [], `with seed ${seed}`);
           }
           for (const { met } of [a, b, c]) equal(met.size, 2, `peers with seed ${seed}`);
@@ -526,7 +531,7 @@ export default {
         await network.run(2_000);
         meshed([a, b, c], `with seed ${seed}`);
         for (const [i, page] of [a, b, c].entries()) {
-          equal(since(page, from[i]).filter(event => !/^(self|rename) /.test(event)), [], `with seed ${seed}`);
+          equal(comings(page, from[i]), [], `with seed ${seed}`);
         }
       }, { seed })();
     }
@@ -549,7 +554,7 @@ export default {
         await network.run(8_000);
         meshed([...made, newcomer], `with seed ${seed}`);
         for (const [i, page] of made.entries()) {
-          const others = since(page, from[i]).filter(event => !/^(self|rename) /.test(event));
+          const others = comings(page, from[i]);
           equal(others, [`join ${newcomer.relay.id}`], `with seed ${seed}`);
         }
         equal(newcomer.wrong, [], `wrong at the newcomer with seed ${seed}`);
@@ -708,13 +713,11 @@ export default {
         await network.run(RESTART);
         meshed([a, b, c], `with seed ${seed}`);
         for (const [i, page] of [a, b, c].entries()) {
-          equal(since(page, from[i]).filter(event => !/^(self|rename) /.test(event)), [], `with seed ${seed}`);
+          equal(comings(page, from[i]), [], `with seed ${seed}`);
         }
       }, { seed })();
     }
   },
-
-  // ---- Strangers ----
 
   'whatever breaks, in the end each knows all others by their ids, and nobody is there twice': async () => {
     for (let seed = 1; seed <= 20; seed++) {
@@ -769,6 +772,8 @@ export default {
       }, { seed })();
     }
   },
+
+  // ---- Strangers ----
 
   'offers from newcomers, or a second one, make no connection': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
