@@ -18,10 +18,11 @@
  *   8. Rooms          who is there, and where a message goes
  *   9. STUN           telling players where they come from, so that they can connect directly
  *
- * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> relay() encodes
- * the outgoing frame once -> that one array is put into each receiver's outbox -> each outbox is drained into its
- * socket, everything that waits in one write. The sender's own thread does all of it but the last step, for which
- * the receiver's outbox starts a thread whenever it becomes non-empty.
+ * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> the sender's
+ * Client encodes the outgoing frame once -> that one array is put into each receiver's outbox, together with what else
+ * came in the same read -> each outbox is drained into its socket, everything that waits in one write. The sender's
+ * own thread does all of it but the last step, for which the receiver's outbox starts a thread whenever it becomes
+ * non-empty.
  */
 
 import java.io.*;
@@ -181,16 +182,17 @@ public class Relay implements AutoCloseable {
         long budget = Runtime.getRuntime().maxMemory() / 4;  // messages and outboxes together: the heap never runs out
         long headTime = 10_000;                              // for a request head to arrive, in all
         long pingAfter = 20_000;                             // of silence; proxies cut off after 30 to 60 s
-        long stallTime = 10_000;                             // a write of 64 KiB that takes longer is given up
+        long stallTime = 10_000;                             // a write of 128 KiB that takes longer is given up
         long farewellTime = 3_000;                           // for a closing peer to take our last words
     }
 
     private static final int MAX_STUN = 1_500;           // a STUN request: browsers send 20 bytes
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
-    private static final int INPUT_SIZE = 2 << 10;       // what one read may bring; what is longer gets its own memory
+    private static final int LEAST_INPUT = 512;          // what one read may bring: an idle client holds no more,
+    private static final int MOST_INPUT = 64 << 10;      // a busy one up to this; what is longer gets its own memory
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
-    private static final int MAX_WRITE = 64 << 10;       // what one write may take along
+    private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
@@ -301,6 +303,7 @@ public class Relay implements AutoCloseable {
             // by its own will or the sweeper's; there is nobody to tell
         } finally {
             connection.close();
+            connection.hold(-connection.inputHeld);
             connections.remove(connection);
             forgive(connection);
         }
@@ -414,13 +417,14 @@ public class Relay implements AutoCloseable {
 
         private final Socket socket;
         private final OutputStream out;
-        private final Input input = new Input(this);
+        private final Input input = new Input(this, this::lend);
+        private Runnable beforeRead = () -> {};       // does what its thread has put off; its own thread's
         private long headDue = NEVER;                 // when the request head must be here; its own thread's
         private int turns;                            // to breathe; its own thread's
         private boolean pinged;                       // since it was last heard of; the sweeper's
         // All below is read by other threads as well. Its own thread writes it, but where another is named.
         private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
-        private volatile int messageHeld;             // bytes of memory for the message that comes in
+        private volatile int inputHeld;               // bytes of memory for what comes in
         private volatile long lastHeard = now();      // when a byte came last
         private volatile long writingSince = NEVER;   // when the write began that has not returned yet; whoever writes
         private volatile long deadline = NEVER;       // when all must be over, once it is ending; whoever ends it
@@ -436,6 +440,7 @@ public class Relay implements AutoCloseable {
         /** Reads like any InputStream, once the others have had their turn and the budget has room. Own thread. */
         @Override
         public int read(byte[] into, int offset, int length) throws IOException {
+            beforeRead.run();
             breathe();
             awaitBudget();   // what is not read takes no memory
             if (headDue != NEVER) awaitHead();
@@ -471,14 +476,22 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        private void holdMessage(int bytes) {
+        /** Books bytes taken for what comes in, or given back if negative. Own thread; waits for the budget. */
+        private void hold(int bytes) {
             if (bytes > 0) awaitBudget();
-            messageHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
+            inputHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
             book(bytes);
         }
 
-        /** What the budget knows of: bytes of the message that comes in, and of the outbox. */
-        private long held() { return messageHeld + (webSocket == null ? 0 : webSocket.held); }
+        /** The same for what it could do without: true unless half of the budget is used already. */
+        private boolean lend(int bytes) {
+            if (bytes > 0 && buffered.get() > options.budget / 2) return false;
+            hold(bytes);
+            return true;
+        }
+
+        /** What the budget knows of: bytes of what comes in, and of the outbox. */
+        private long held() { return inputHeld + (webSocket == null ? 0 : webSocket.held); }
 
         /** Reads a request within the time allowed for it. Own thread. */
         Request readRequest() throws IOException, HttpException {
@@ -531,7 +544,7 @@ public class Relay implements AutoCloseable {
         void linger() throws IOException {
             expireSoon();
             socket.shutdownOutput();
-            var ignored = new byte[INPUT_SIZE];
+            var ignored = new byte[LEAST_INPUT];
             while (in.read(ignored) >= 0) Thread.yield();
         }
 
@@ -554,26 +567,43 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** The bytes that have come and are not read yet: bytes[start..end). Knows no socket. One thread. */
+    /**
+     * The bytes that have come and are not read yet: bytes[start..end). How many a read may bring follows what the last
+     * one brought: an idle client needs little memory, a busy one few system calls. Knows no socket. One thread.
+     */
     static final class Input {
-        final byte[] bytes = new byte[INPUT_SIZE];
+        byte[] bytes = new byte[LEAST_INPUT];
         int start, end;
+        private int received;              // by the last read
         private final InputStream in;
+        private final IntPredicate lend;   // is asked for bytes of memory more, or given them back if negative
 
-        Input(InputStream in) { this.in = in; }
+        Input(InputStream in, IntPredicate lend) {
+            this.in = in;
+            this.lend = lend;
+        }
+
         int available() { return end - start; }
 
-        /** Waits until so many bytes are there in one piece, INPUT_SIZE at most. @throws EOFException if not */
+        /** Waits until so many bytes are there in one piece, LEAST_INPUT at most. @throws EOFException if not */
         void require(int count) throws IOException {
             while (available() < count) {
-                if (available() == 0 || bytes.length - start < count) {
-                    System.arraycopy(bytes, start, bytes, 0, end -= start);
-                    start = 0;
-                }
-                int received = in.read(bytes, end, bytes.length - end);
+                if (available() == 0 || bytes.length - start < count) makeRoom();
+                received = in.read(bytes, end, bytes.length - end);
                 if (received < 0) throw new EOFException();
                 end += received;
             }
+        }
+
+        /** Moves what is left to the front, into twice the memory if the last read filled half, or half if a little. */
+        private void makeRoom() {
+            int size = received >= bytes.length / 2 ? 2 * bytes.length
+                    : received < bytes.length / 8 ? bytes.length / 2 : bytes.length;
+            size = Math.clamp(size, LEAST_INPUT, MOST_INPUT);
+            byte[] room = size != bytes.length && lend.test(size - bytes.length) ? new byte[size] : bytes;
+            System.arraycopy(bytes, start, room, 0, end -= start);
+            start = 0;
+            bytes = room;
         }
 
         /** The next byte, 0 to 255. @throws EOFException if there is none */
@@ -1177,7 +1207,12 @@ public class Relay implements AutoCloseable {
     }
 
     /** What to do with a message, which is good until this returns. */
-    interface Handler { void take(Frame message) throws CloseException; }
+    interface Handler {
+        void take(Frame message) throws CloseException;
+
+        /** All that has come is taken, and more may be long in coming: nothing may be put off any longer. */
+        default void flush() {}
+    }
 
     final class WebSocket {
         private final Connection connection;
@@ -1192,23 +1227,15 @@ public class Relay implements AutoCloseable {
 
         WebSocket(Connection connection) {
             this.connection = connection;
-            this.reader = new FrameReader(connection.input, options.maxMessage, connection::holdMessage);
+            this.reader = new FrameReader(connection.input, options.maxMessage, connection::hold);
         }
 
         /** Gives every message to the handler until the WebSocket ends. Own thread. */
         void run(Handler handler) {
+            connection.beforeRead = handler::flush;
             Thread.startVirtualThread(this::drain);
             try {
-                while (true) {
-                    Frame frame = reader.next();
-                    if (end() != null) break;   // we have closed: whatever still comes is too late
-                    switch (frame.opcode) {
-                        case PING -> sendPatiently(encode(PONG, NOTHING, frame.bytes, frame.start, frame.end), this);
-                        case PONG -> { /* to have come is all it is for */ }
-                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
-                        default -> handler.take(frame);
-                    }
-                }
+                receive(handler);
             } catch (CloseException e) {
                 close(e.code, e.getMessage());
             } catch (IOException lost) {
@@ -1221,22 +1248,39 @@ public class Relay implements AutoCloseable {
             }
         }
 
+        private void receive(Handler handler) throws IOException, CloseException {
+            try {
+                while (true) {
+                    Frame frame = reader.next();
+                    if (end() != null) return;   // we have closed: whatever still comes is too late
+                    switch (frame.opcode) {
+                        case PING -> sendPatiently(this, encode(PONG, NOTHING, frame.bytes, frame.start, frame.end));
+                        case PONG -> { /* to have come is all it is for */ }
+                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
+                        default -> handler.take(frame);
+                    }
+                }
+            } finally {
+                handler.flush();   // before a close, after which nothing is sent
+            }
+        }
+
         /** Sends without waiting: a client that is too far behind is closed. From any thread. */
-        void send(byte[] frame) {
+        void send(byte[]... more) {
             try (var locked = lock.hold()) {
-                if (closed || held <= options.maxOutbox) add(frame);
+                if (closed || held <= options.maxOutbox) add(more);
                 else close(1008, "too slow: over " + options.maxOutbox + " bytes behind", true);
             }
         }
 
         /** Sends once the outbox is at most half full; till then the sender waits, unread. The sender's thread. */
-        void sendPatiently(byte[] frame, WebSocket sender) {
+        void sendPatiently(WebSocket sender, byte[]... more) {
             try (var locked = lock.hold()) {
                 while (held > options.maxOutbox / 2 && !closed && !sender.connection.socket.isClosed()) {
                     sender.connection.lastHeard = now();   // it is not heard because nobody listens
                     changed.await(250, TimeUnit.MILLISECONDS);   // nobody signals that the sender is gone
                 }
-                add(frame);
+                add(more);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();   // nobody here does; whoever embeds the relay may
             }
@@ -1274,11 +1318,15 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        private void add(byte[] frame) {
+        private void add(byte[]... more) {
             if (closed) return;
-            frames.add(frame);
-            held += cost(frame);
-            book(cost(frame));
+            int cost = 0;
+            for (byte[] frame : more) {
+                frames.add(frame);
+                cost += cost(frame);
+            }
+            held += cost;
+            book(cost);
             if (!draining) Thread.startVirtualThread(this::drain);
             draining = true;
         }
@@ -1346,9 +1394,6 @@ public class Relay implements AutoCloseable {
     private static final byte[][] RELAYS_OWN_WORDS = {ascii("self"), ascii("join"), ascii("quit")};
     private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // what a target is if it is no id
 
-    /** A WebSocket in a room. @param prefix its id, as it begins each message from it */
-    private record Client(int id, byte[] prefix, Room room, WebSocket socket) {}
-
     private final class Room {
         private final String name;
         private final Lock lock = new Lock();
@@ -1362,7 +1407,7 @@ public class Relay implements AutoCloseable {
             try (var locked = lock.hold()) {
                 if (rooms.get(name) != this) return null;   // it has emptied, and the next of its name is another
                 Client[] present = clients, all = Arrays.copyOf(present, present.length + 1);
-                var newcomer = all[present.length] = new Client(++lastId, ascii(lastId + ""), this, socket);
+                var newcomer = all[present.length] = new Client(++lastId, this, socket);
                 socket.send(encodeText(newcomer.id + " self"));
                 for (Client other : present) socket.send(encodeText(other.id + " join"));
                 clients = all;
@@ -1398,41 +1443,73 @@ public class Relay implements AutoCloseable {
         Client client = joined;
         log("join", name, client.id, address);
         try {
-            socket.run(message -> relay(client, message));
+            socket.run(client);
         } finally {
             client.room.leave(client);
             log("quit", name, client.id, address, socket.end());
         }
     }
 
-    /** Passes on "target msgtype data" as "sender msgtype data". @throws CloseException 1008 if it has no such form */
-    private void relay(Client sender, Frame message) throws CloseException {
-        byte[] bytes = message.bytes;
-        int space = indexOfSpace(bytes, message.start, message.end);
-        int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
-        int target = target(bytes, message.start, space);
-        if (target == MALFORMED || typeEnd <= space + 1)
-            throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
-        for (byte[] word : RELAYS_OWN_WORDS)
-            if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
-                throw refusal("only the relay says self, join and quit", message);
+    /** A WebSocket in a room, and what is on its way from there to others. All but the final fields: own thread. */
+    private final class Client implements Handler {
+        final int id;
+        final byte[] prefix;   // the id, as it begins each message from it
+        final Room room;
+        final WebSocket socket;
+        private final List<byte[]> batch = new ArrayList<>(4);   // frames that are put off, all for
+        private int batchTarget;                                 // this target
 
-        byte[] frame = encode(message.opcode, sender.prefix, bytes, space, message.end);
-        int deliveries = 0;
-        if (target == EVERYONE) {
-            Client[] present = sender.room.clients;
-            for (Client receiver : present) if (receiver != sender) receiver.socket.send(frame);
-            deliveries = present.length - 1;
-        } else {
-            Client receiver = sender.room.find(target);
-            if (receiver != null) {   // or else it may just have quit
-                receiver.socket.sendPatiently(frame, sender.socket);
-                deliveries = 1;
-            }
+        Client(int id, Room room, WebSocket socket) {
+            this.id = id;
+            this.prefix = ascii(id + "");
+            this.room = room;
+            this.socket = socket;
         }
-        metrics.messages.increment();
-        metrics.deliveries.add(deliveries);
-        metrics.bytes.add((long) deliveries * frame.length);
+
+        /**
+         * Makes "sender msgtype data" of "target msgtype data", and puts it off until all that came in the same read is
+         * taken: what goes to the same target is passed on together. @throws CloseException 1008 if it has no such form
+         */
+        @Override
+        public void take(Frame message) throws CloseException {
+            byte[] bytes = message.bytes;
+            int space = indexOfSpace(bytes, message.start, message.end);
+            int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
+            int target = target(bytes, message.start, space);
+            if (target == MALFORMED || typeEnd <= space + 1)
+                throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+            for (byte[] word : RELAYS_OWN_WORDS)
+                if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
+                    throw refusal("only the relay says self, join and quit", message);
+
+            if (target != batchTarget) flush();
+            batchTarget = target;
+            batch.add(encode(message.opcode, prefix, bytes, space, message.end));
+        }
+
+        @Override
+        public void flush() {
+            if (batch.isEmpty()) return;
+            byte[][] frames = batch.toArray(byte[][]::new);
+            batch.clear();
+            int receivers = 0;
+            if (batchTarget == EVERYONE) {
+                Client[] present = room.clients;
+                for (Client receiver : present) if (receiver != this) receiver.socket.send(frames);
+                receivers = present.length - 1;
+            } else {
+                Client receiver = room.find(batchTarget);
+                if (receiver != null) {   // or else it may just have quit
+                    receiver.socket.sendPatiently(socket, frames);
+                    receivers = 1;
+                }
+            }
+            long bytes = 0;
+            for (byte[] frame : frames) bytes += frame.length;
+            metrics.messages.add(frames.length);
+            metrics.deliveries.add((long) receivers * frames.length);
+            metrics.bytes.add(receivers * bytes);
+        }
     }
 
     private static CloseException refusal(String sentence, Frame message) {

@@ -60,8 +60,8 @@ class RelayTest {
 
         @Override
         void converse(WebSocket socket, String name, String address) {
-            socket.run(message -> socket.sendPatiently(
-                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end()), socket));
+            socket.run(message -> socket.sendPatiently(socket,
+                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end())));
         }
     }
 
@@ -338,7 +338,7 @@ class RelayTest {
     }
 
     private static Relay.FrameReader reader(InputStream stream, int maxMessage, Held held) {
-        return new Relay.FrameReader(new Relay.Input(stream), maxMessage, held);
+        return new Relay.FrameReader(new Relay.Input(stream, bytes -> true), maxMessage, held);
     }
 
     /** What a FrameReader makes of a stream: frames, and then a close code or "end". */
@@ -1270,7 +1270,7 @@ class RelayTest {
         private static final String HEAD = "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
 
         private static Relay.Input input(byte[] bytes) {
-            return new Relay.Input(new ByteArrayInputStream(bytes));
+            return new Relay.Input(new ByteArrayInputStream(bytes), more -> true);
         }
 
         private static Relay.Request parse(String latin1) throws Exception {
@@ -1295,7 +1295,7 @@ class RelayTest {
                 public synchronized int read(byte[] into, int offset, int length) {
                     return super.read(into, offset, Math.min(length, 1));
                 }
-            })));
+            }, more -> true)));
         }
 
         @Test
@@ -2967,6 +2967,26 @@ class RelayTest {
         }
 
         @Test
+        void whatComesInOnePacketArrivesInTheOrderSentWhoeverItIsFor() throws IOException {
+            try (var relay = relay(); var one = Raw.open(relay, ROOM); var two = Raw.open(relay, ROOM); var three = Raw.open(relay, ROOM)) {
+                one.send(concat(text("2 a"), text("* b"), text("* c"), text("3 d"), text("2 e"), text("1 f"), text("* g"), text("7 h"),
+                        text("2 i"), close(1000, "")));
+                one.expect("1 self").expect("2 join").expect("3 join").expect("1 f").expectClose(1000);
+                for (String text : List.of("2 self", "1 join", "3 join", "1 a", "1 b", "1 c", "1 e", "1 g", "1 i", "1 quit")) two.expect(text);
+                for (String text : List.of("3 self", "1 join", "2 join", "1 b", "1 c", "1 d", "1 g", "1 quit")) three.expect(text);
+            }
+        }
+
+        @Test
+        void whatComesInOnePacketWithAMalformedMessageIsPassedOnUpToThat() throws IOException {
+            try (var relay = relay(); var one = Raw.open(relay, ROOM); var two = Raw.open(relay, ROOM)) {
+                one.send(concat(text("2 a"), text("1 b"), text("* c"), text("nonsense"), text("* d")));
+                one.expect("1 self").expect("2 join").expect("1 b").expectClose(1008);
+                for (String text : List.of("2 self", "1 join", "1 a", "1 c", "1 quit")) two.expect(text);
+            }
+        }
+
+        @Test
         void aRoomIsPathAndQueryCharacterForCharacter() throws IOException {
             var names = List.of("", "/", "?", "?game=1", "?game=2", "/?game=1", "/a", "/A", "/a/", "//a", "/a/b", "/a/b/", "/a%2Fb", "/a%2fb",
                     "/%61", "/a/../a", "/a/.", "/a?game=1", "/a?game=1&", "/a?/b", "/a?game=%31", "/a+b", "/a%20b", "/self", "/a".repeat(500));
@@ -3321,6 +3341,80 @@ class RelayTest {
                 }
                 for (var reader : readers) reader.get();
                 room.expectNothingElse(IntStream.rangeClosed(1, 12).toArray());
+            }
+        }
+    }
+
+    /** The memory that a read may fill: little for who is silent, more for who sends much. */
+    @Nested
+    class InputMemory {
+        /** What a client sends, as reads find it: all that is asked for, or a few bytes. */
+        static final class Sender extends InputStream {
+            int most = Integer.MAX_VALUE;   // of a read
+            int asked;                      // for, by the last one
+
+            @Override
+            public int read() { throw new UnsupportedOperationException("a system call for one byte"); }
+
+            @Override
+            public int read(byte[] into, int offset, int length) {
+                asked = length;
+                return Math.min(length, most);
+            }
+        }
+
+        private final Sender sender = new Sender();
+        private int lent;
+
+        private void readUntilItIsUsedUp(Relay.Input input) throws IOException {
+            do input.next(); while (input.available() > 0);
+        }
+
+        @Test
+        void growsWhileReadsFillItAndShrinksWhenTheyDoNot() throws IOException {
+            var input = new Relay.Input(sender, more -> {
+                lent += more;
+                return true;
+            });
+            for (int size : new int[] {512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 64 << 10}) {
+                readUntilItIsUsedUp(input);
+                assertEquals(size, sender.asked);
+                assertEquals(size - 512, lent);
+            }
+            sender.most = 100;
+            for (int size : new int[] {64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10, 1 << 10, 512, 512}) {
+                readUntilItIsUsedUp(input);
+                assertEquals(size, sender.asked);
+                assertEquals(size - 512, lent);
+            }
+        }
+
+        @Test
+        void staysSmallWhileNobodyLends() throws IOException {
+            var input = new Relay.Input(sender, more -> false);
+            for (int i = 0; i < 20; i++) {
+                readUntilItIsUsedUp(input);
+                assertEquals(512, sender.asked);
+            }
+        }
+
+        @Test
+        void isBookedAndGivenBack() throws Exception {
+            try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
+                raw.expect("1 self").send(concat(Stream.generate(() -> text("7 " + "x".repeat(1000))).limit(1000).toArray(byte[][]::new)));
+                raw.send(text("1 a")).expect("1 a");
+                assertTrue(relay.buffered.get() >= 512, "grown for a megabyte, but " + relay.buffered.get());
+                leave(raw);
+                eventually(() -> relay.buffered.get() == 0, "nothing is held");
+            }
+        }
+
+        @Test
+        void doesNotGrowWhileHalfOfTheBudgetIsUsed() throws IOException {
+            try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
+                relay.buffered.addAndGet(600 << 10);   // as if others held it
+                raw.expect("1 self").send(text("7 " + "x".repeat(1000))).send(text("1 a")).expect("1 a");
+                eventually(() -> relay.buffered.get() == 600 << 10, "nothing more is held");
             }
         }
     }
