@@ -3413,7 +3413,8 @@ class RelayTest {
         void doesNotGrowWhileHalfOfTheBudgetIsUsed() throws IOException {
             try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
                 relay.buffered.addAndGet(600 << 10);   // as if others held it
-                raw.expect("1 self").send(concat(text("7 " + "x".repeat(1000)), text("1 a"))).expect("1 a");
+                raw.expect("1 self").send(concat(text("7 a".repeat(300)), text("7 b".repeat(300)), text("7 c".repeat(300)), text("1 d")));
+                raw.expect("1 d");
                 eventually(() -> relay.buffered.get() == 600 << 10, "nothing more is held");
             }
         }
