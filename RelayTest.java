@@ -6957,7 +6957,7 @@ class RelayTest {
         @Test
         @Timeout(300)
         void ofRoomsOfAllSizes() throws IOException {
-            System.out.printf("%nRelay on %s, %d processors, %s %s, JDK %s of %s%n%s%n%n", proc("cpuinfo", "model name|Model").orElse("an unknown CPU"),
+            System.out.printf("%nRelay on %s, processors: %d, %s %s, JDK %s of %s%n%s%n%n", proc("cpuinfo", "model name|Model").orElse("an unknown CPU"),
                     count, System.getProperty("os.name"), System.getProperty("os.version"), Runtime.version(), System.getProperty("java.vendor"),
                     String.join(" ", server));
             System.out.printf("%-33s  deliveries/s  CPU us each  per CPU s  p50 us  p99 us  server  generator  check%n", "scenario");
@@ -6965,9 +6965,9 @@ class RelayTest {
                 for (Scenario scenario : SCENARIOS) measure(relay, scenario);
             }
             measureIdle();
-            System.out.printf("%nServer and generator, in %% of a processor, share the machine; if neither is near 100, other programs had it, and only CPU%n"
-                    + "counts. Loopback: no TLS, nothing is lost on the way. Who saturates keeps 4 messages of 400 bytes under way, and latency%n"
-                    + "is that of the queue; at a rate it counts from when a message was due. Resident: with garbage of joining.%n%n");
+            System.out.printf("%nServer and generator: %% of a processor; below 100 for both, they waited for one another or for other programs. They share%n"
+                    + "the machine; no network, no TLS. Saturated: 4 messages of 400 bytes under way from each sender, whose queue is the latency;%n"
+                    + "at a rate, latency counts from when a message was due. Resident memory: with garbage of joining.%n%n");
             assertEquals(List.of(), faults);
         }
 
