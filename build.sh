@@ -8,7 +8,8 @@ help() {
     cat <<'TEXT'
 ./build.sh run [ARGS]   start the relay, as `java Relay.java ARGS` does, with whatever JDK 21+ there is
 ./build.sh test [NAME]  run the tests, or one group of them (needs Maven, which fetches JUnit once)
-./build.sh bench        measure what a frame of the game costs, in a Chromium of this machine
+./build.sh bench        measure what the relay delivers on this machine and what that costs, in a minute
+./build.sh bench NAME   FrameCost: what a frame of the game costs; BytesInAFight: what four players send and get
 ./build.sh echo PORT    start a bare WebSocket echo endpoint, for the Autobahn test suite
 ./build.sh jar          make build/relay.jar, which starts faster and needs only a JRE
 ./build.sh jdk          print the folder of the JDK that all of these use
@@ -99,7 +100,7 @@ test() {
 
 bench() {
     compile_tests
-    junit --scan-classpath build/test-classes --include-tag bench --details none
+    junit --select-class "RelayTest\$${1:-Load}" --include-tag bench --details none
 }
 
 echo_() {
