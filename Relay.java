@@ -215,8 +215,8 @@ public class Relay implements AutoCloseable {
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
     private ServerSocket listener;                                                // null until started
-    private Thread acceptor;                                                      // the same
     private DatagramSocket stun;                                                  // the same, and without STUN
+    private final List<Thread> listening = new ArrayList<>(2);                    // to these two
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -227,9 +227,9 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        acceptor = Thread.ofPlatform().name("relay-accept").start(this::accept);
+        listening.add(Thread.ofPlatform().name("relay-accept").start(this::accept));
+        if (stun != null) listening.add(Thread.ofPlatform().name("relay-stun").daemon().start(this::serveStun));
         Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
-        if (stun != null) Thread.ofPlatform().name("relay-stun").daemon().start(this::serveStun);
         return this;
     }
 
@@ -312,11 +312,11 @@ public class Relay implements AutoCloseable {
     /** Ends it: 1001 to every client, some seconds to take it, then the sockets are closed. From any thread. */
     @Override
     public void close() {
-        if (acceptor == null || closing) return;
+        if (listening.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
         if (stun != null) stun.close();
-        awaitUntil(() -> !acceptor.isAlive(), 500);   // only then has the system let go of the port
+        awaitUntil(() -> listening.stream().noneMatch(Thread::isAlive), 500);   // or the ports would still be taken
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.farewellTime);
         connections.forEach(Connection::close);

@@ -3789,6 +3789,22 @@ class RelayTest {
             }
         }
 
+        /** The system lets go of a port only when no thread waits in there any more, however busy the machine is. */
+        @Test
+        void nobodyWaitsForEitherPortAnyMore() throws IOException {
+            var over = new AtomicBoolean();
+            for (int i = 0; i < 4; i++) Thread.ofPlatform().daemon().start(() -> { while (!over.get()) Thread.onSpinWait(); });
+            try {
+                for (int round = 0; round < 200; round++) {
+                    relay().close();
+                    assertEquals(List.of(), Thread.getAllStackTraces().keySet().stream().map(Thread::getName)
+                            .filter(name -> name.matches("relay-(accept|stun)")).toList(), "round " + round);
+                }
+            } finally {
+                over.set(true);
+            }
+        }
+
         @Test
         void itMayBeToldTwiceOrBeforeItHasStartedOrWhenItCouldNot() throws IOException {
             new Relay(options(options -> {})).close();
