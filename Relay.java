@@ -206,6 +206,8 @@ public class Relay implements AutoCloseable {
     private final Options options;
     private final Folder folder;                                                  // null: no files
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+    private final LinkedHashSet<Connection> visitors = new LinkedHashSet<>();     // those who are no clients, in line;
+    private final Lock visitorsLock = new Lock();                                 // guards it
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
     private final Metrics metrics = new Metrics();
     final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
@@ -279,11 +281,12 @@ public class Relay implements AutoCloseable {
             try {
                 Socket socket = listener.accept();
                 int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
-                if (connections.size() - clients >= options.maxVisitors) {
+                if (connections.size() - clients >= 2 * options.maxVisitors) {   // half of them are going already
                     socket.close();
                 } else {
                     var connection = new Connection(socket);
                     connections.add(connection);
+                    lineUp(connection);
                     Thread.startVirtualThread(() -> serve(connection));
                 }
             } catch (IOException | OutOfMemoryError e) {
@@ -291,6 +294,25 @@ public class Relay implements AutoCloseable {
                 log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
                 pause(100);
             }
+        }
+    }
+
+    /**
+     * To the end of the line of visitors. If that is too long, the first one goes, having had the most time: so those
+     * who come and ask for nothing, however many, can't keep others out.
+     */
+    private void lineUp(Connection visitor) {
+        Connection first = null;
+        try (var locked = visitorsLock.hold()) {
+            visitors.addLast(visitor);
+            if (visitors.size() > options.maxVisitors) first = visitors.removeFirst();
+        }
+        if (first != null) first.close();
+    }
+
+    private void leaveLine(Connection visitor) {
+        try (var locked = visitorsLock.hold()) {
+            visitors.remove(visitor);
         }
     }
 
@@ -305,6 +327,7 @@ public class Relay implements AutoCloseable {
             connection.close();
             connection.hold(-connection.inputHeld);
             connections.remove(connection);
+            leaveLine(connection);
             forgive(connection);
         }
     }
@@ -500,7 +523,9 @@ public class Relay implements AutoCloseable {
             try {
                 input.require(1);
                 begun = true;
-                return Request.read(input);
+                Request request = Request.read(input);
+                lineUp(this);
+                return request;
             } catch (SocketTimeoutException late) {
                 if (!begun) throw late;
                 throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
@@ -686,6 +711,7 @@ public class Relay implements AutoCloseable {
         if (closing) connection.shutDown();
         try {
             if (metrics.clients.incrementAndGet() <= options.maxClients) {
+                leaveLine(connection);
                 converse(socket, request.target, address);
             } else {
                 socket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
@@ -694,6 +720,7 @@ public class Relay implements AutoCloseable {
             }
         } finally {
             metrics.clients.decrementAndGet();
+            lineUp(connection);   // again: to close takes a while
         }
         metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
         socket.awaitEmpty();
