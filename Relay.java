@@ -194,6 +194,7 @@ public class Relay implements AutoCloseable {
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
     private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
+    private static final int PATIENCE = 100;             // ms; a write that takes longer waits for who should read it
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -211,7 +212,10 @@ public class Relay implements AutoCloseable {
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
     private final Metrics metrics = new Metrics();
     final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
-    private final AtomicReference<Connection> victim = new AtomicReference<>();   // cut off for that, not gone yet
+    private final Lock budgetLock = new Lock();                                   // held only for moments
+    private final Condition belowBudget = budgetLock.newCondition();
+    private final Set<Connection> victims = ConcurrentHashMap.newKeySet();        // cut off for that, not gone yet
+    private volatile long nextTrial = now();                                      // not before: it looks at all
     private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();  // for a write of several frames
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
@@ -361,20 +365,33 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Books bytes taken, or given back if negative. Past the budget, the connection that holds the most is cut off
-     * without a word, one at a time: until it has let go, the sum says nothing new. From any thread; never waits.
+     * Books bytes taken, or given back if negative. Past the budget, those who are most to blame are cut off without a
+     * word, so many that a quarter is free again; until they have let go, the sum says nothing new. If nobody is to
+     * blame, what waits is on its way out. Meanwhile nobody reads. From any thread; never waits for a client.
      */
     private void book(int bytes) {
-        if (buffered.addAndGet(bytes) <= options.budget || bytes < 0 || victim.get() != null) return;
-        Connection most = connections.stream().max(Comparator.comparingLong(Connection::held)).orElse(null);
-        if (most == null || !victim.compareAndSet(null, most)) return;
-        most.abort("all buffers together are full, and this client's hold the most");
-        if (!connections.contains(most)) forgive(most);   // it has ended by itself in between
+        long over = buffered.addAndGet(bytes) - options.budget;
+        if (over <= 0 && over > bytes) try (var locked = budgetLock.hold()) { belowBudget.signalAll(); }
+        if (over <= 0 || bytes < 0 || !victims.isEmpty() || now() < nextTrial || !budgetLock.tryLock()) return;
+        try (var locked = budgetLock) {
+            if (!victims.isEmpty() || now() < nextTrial) return;
+            nextTrial = now() + 10;
+            record Blame(Connection connection, long weight) {}
+            var blames = connections.stream().map(connection -> new Blame(connection, connection.blame()))
+                    .filter(blame -> blame.weight > 0)
+                    .sorted(Comparator.comparingLong(Blame::weight).reversed()).map(Blame::connection).iterator();
+            over += options.budget / 4;   // or it would be full again at once
+            for (Connection next; over > 0 && blames.hasNext(); over -= next.held()) victims.add(next = blames.next());
+        }
+        for (Connection victim : victims) {
+            victim.abort("all buffers together are full, and this client's hold the most");
+            if (!connections.contains(victim)) forgive(victim);   // it has ended by itself in between
+        }
     }
 
-    /** If that was the victim and still too much is held, another must go: perhaps nobody books for a while. */
+    /** If that was the last victim and still too much is held, others must go: perhaps nobody books for a while. */
     private void forgive(Connection gone) {
-        if (victim.compareAndSet(gone, null)) book(0);
+        if (victims.remove(gone) && victims.isEmpty()) book(0);
     }
 
     /** Milliseconds on a clock that only goes forward. */
@@ -491,11 +508,16 @@ public class Relay implements AutoCloseable {
             writingSince = NEVER;
         }
 
-        /** Waits while all buffers together are over the budget: those who hold the most are being cut off. */
+        /** Waits while all buffers together are over the budget: they drain, or those to blame are being cut off. */
         private void awaitBudget() {
             while (buffered.get() > options.budget && !socket.isClosed()) {
                 lastHeard = now();
-                pause(10);
+                book(0);   // by now, somebody may be to blame
+                try (var locked = budgetLock.hold()) {
+                    if (buffered.get() > options.budget) belowBudget.await(100, TimeUnit.MILLISECONDS);
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();   // as in sendPatiently
+                }
             }
         }
 
@@ -513,7 +535,20 @@ public class Relay implements AutoCloseable {
             return true;
         }
 
-        /** What the budget knows of: bytes of what comes in, and of the outbox. */
+        /**
+         * What waits because of it, in bytes times ms: of a message that it has not finished, and of what it does not
+         * take. No more than its share is no blame; half of the budget may be lent, which is nobody's fault.
+         */
+        private long blame() {
+            if (webSocket == null) return 0;
+            long now = now(), since = writingSince;
+            long unread = since == NEVER || now - since < PATIENCE ? 0 : webSocket.held;
+            FrameReader reader = webSocket.reader;
+            if (reader.held + unread < options.budget / 2 / connections.size()) return 0;
+            return reader.held * (now - reader.heldSince) + unread * (now - since);
+        }
+
+        /** What will be free when it is gone. */
         private long held() { return inputHeld + (webSocket == null ? 0 : webSocket.held); }
 
         /** Reads a request within the time allowed for it. Own thread. */
@@ -1023,7 +1058,8 @@ public class Relay implements AutoCloseable {
         private int messageOpcode;          // of the message under way; CONTINUATION if there is none
         private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input,
         private int length;                 // and how much that is
-        private int held;                   // bytes of memory booked for it
+        private volatile int held;          // bytes of memory booked for it; read by any thread,
+        private volatile long heldSince;    // as is the time of the first of them
 
         FrameReader(Input input, int maxMessage, IntConsumer hold) {
             this.input = input;
@@ -1122,6 +1158,7 @@ public class Relay implements AutoCloseable {
         /** After the first piece, memory grows with what has come: to claim a megabyte costs the client half of one. */
         private void grow() {
             int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
+            if (held == 0) heldSince = now();
             hold.accept(capacity - held);
             held = capacity;   // also if there is no memory for it
             message = Arrays.copyOf(message, capacity);
