@@ -3678,34 +3678,385 @@ class RelayTest {
         }
 
         @Test
-        void connectionsThatAskNothingAreTurnedAwayBeyondALimitAndClientsPlayOn() throws IOException {
+        void aVisitorTooManyIsLetInAndTheOneThatHasLastBeenHeardOfLongestAgoGoes() throws IOException {
+            var visitors = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
                 options.maxClients = 2;
                 options.maxVisitors = 3;
-            }); var room = new Clients(relay, 2); var a = new Raw(relay.port()); var b = new Raw(relay.port()); var c = new Raw(relay.port())) {
-                for (int i = 0; i < 5; i++) {
-                    try (var more = new Raw(relay.port())) {
-                        more.expectEnd();
-                    }
+            }); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 3; i++) visitors.add(new Raw(relay.port()));
+                for (int i = 0; i < 20; i++) {
+                    var asking = visitors.remove();   // the first of the line becomes its last
+                    assertEquals(200, health(asking));
+                    visitors.add(asking);
+                    visitors.add(new Raw(relay.port()));
+                    visitors.remove().expectEnd();
                 }
+                for (Raw visitor : visitors) assertEquals(200, health(visitor));
                 room.get(1).send(text("* hello"));
                 room.get(2).expect("1 hello");
-                assertEquals(200, health(a));
-                assertEquals(200, health(b));
-                c.socket.close();
-                eventually(() -> {
-                    try (var next = new Raw(relay.port())) {
-                        return health(next) == 200;
-                    } catch (IOException turnedAway) {
-                        return false;
-                    }
-                }, "there is room for another visitor");
                 room.expectNothingElse(1, 2);
+            } finally {
+                for (Raw visitor : visitors) visitor.close();
+            }
+        }
+
+        @Test
+        void clientsWhoDoNotCloseWhenTheyAreToldToAreVisitorsAgain() throws IOException {
+            var told = new ArrayDeque<Raw>();
+            try (var relay = relay(options -> options.maxVisitors = 3)) {
+                for (int i = 0; i < 20; i++) {
+                    var raw = Raw.open(relay, ROOM + i).expect("1 self").send(hex("82 ff 4000000000000000"));
+                    assertEquals(1009, raw.receive().code());
+                    told.add(raw);
+                }
+                for (int i = 0; i < 17; i++) told.remove().expectEnd();
+            } finally {
+                for (Raw raw : told) raw.close();
             }
         }
 
         static int health(Raw raw) throws IOException {
             return Answer.read(raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"), "GET").status();
+        }
+    }
+
+    /** Many strangers at once, each at its worst: what they do to the relay of 64 MB that they share with others, nothing. */
+    @Nested
+    class HostileLoad {
+        /** The well-behaved: 36,000 deliveries a second. */
+        static final Scenario GAMES = new Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
+
+        /** Of the storm's rates. Two processors have to do for it, the relay and us: with 1, they are all busy. */
+        static final double STRENGTH = 0.5;
+
+        /** A relay of 64 MB with the default limits. */
+        static Program smallRelay(String... more) throws IOException {
+            var java = List.of(Program.JAVA, "-Xmx64m", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1", "--no-stun", "--metrics");
+            return new Program(Program.ROOT, Map.of(), Stream.concat(java.stream(), Stream.of(more)).toList());
+        }
+
+        /** What such a process holds. Memory in kB; objects: how many there are of each of Relay's classes, and of virtual threads. */
+        record Holding(long resident, long descriptors, long threads, long heap, Map<String, Long> objects) {
+            static Holding of(Program relay) {
+                long pid = relay.process.pid();
+                return new Holding(status(relay, "VmRSS"), Path.of("/proc", pid + "", "fd").toFile().list().length, status(relay, "Threads"), 0, Map.of());
+            }
+
+            /** With all garbage collected first. */
+            static Holding afterCollection(Program relay) throws IOException {
+                jcmd(relay, "GC.run");
+                var objects = new TreeMap<String, Long>();
+                long heap = 0;
+                for (String line : jcmd(relay, "GC.class_histogram")) {
+                    String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
+                    if (words[0].equals("Total")) heap = Long.parseLong(words[2]) / 1024;
+                    else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread")) objects.put(words[3], Long.parseLong(words[1]));
+                }
+                Holding now = of(relay);
+                return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
+            }
+
+            private static List<String> jcmd(Program relay, String command) throws IOException {
+                var process = new ProcessBuilder(Program.JAVA.replaceFirst("java$", "jcmd"), relay.process.pid() + "", command).start();
+                return process.inputReader().lines().toList();
+            }
+
+            private static long status(Program relay, String name) {
+                return Long.parseLong(Load.proc(relay.process.pid() + "/status", name).orElseThrow().replace(" kB", ""));
+            }
+        }
+
+        /** Everything that strangers may do to a server, all at once and over and over, each kind of it at a pace. */
+        static final class Storm {
+            interface Deed {
+                void run(int stranger, Pace pace) throws IOException, InterruptedException;
+            }
+
+            /** Lets so many a second pass, of all who come here. */
+            static final class Pace {
+                final LongAdder passed = new LongAdder();
+                private final long interval;
+                private final AtomicLong next = new AtomicLong(System.nanoTime());
+
+                Pace(double perSecond) {
+                    interval = (long) (1e9 / perSecond);
+                }
+
+                void await() throws InterruptedException {
+                    long mine = next.updateAndGet(last -> Math.max(last + interval, System.nanoTime()));
+                    Thread.sleep(Duration.ofNanos(Math.max(mine - System.nanoTime(), 0)));
+                    passed.increment();
+                }
+            }
+
+            private static final byte[] SHOUT = text("* " + Limits.FILL), PONG = frame(true, 10, new byte[0]);
+            private static final byte[] CLAIM = hex("82 ff 4000000000000000 00000000");   // 2^62 bytes
+            private static final byte[] PINGS = times(100, frame(true, 9, new byte[125]));
+            private static final byte[] FRAGMENTS = times(4096, frame(false, 0, new byte[1]));
+            private static final String LONGEST = Raw.upgrade("/health", "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
+
+            private final int port;
+            private final double strength;
+            private final Map<String, Pace> paces = new LinkedHashMap<>();
+
+            /** @param strength a factor for all that is done so many times a second */
+            Storm(int port, double strength) {
+                this.port = port;
+                this.strength = strength;
+                many("bytes of half-open handshakes", 500, 500, this::trickle);
+                many("signs of life of who never reads", 200, 200, this::neverRead);
+                many("shouts of 64 KiB at ten of those", 20, 80, this::shout);
+                many("claims of 2^62 bytes", 1_000, 300, this::claim);
+                many("4,096 fragments of a byte", 200, 500, this::fragment);
+                many("floods of a hundred pings", 20, 500, this::ping);
+                many("connects and disconnects", 50, 500, this::connect);
+                many("heads of 8 KiB", 50, 200, this::ask);
+                many("random bytes", 50, 200, this::babble);
+                many("mutated frames", 50, 200, this::mutate);
+                many("rooms joined and left", 50, 100, this::visit);
+            }
+
+            private void many(String name, int count, int perSecond, Deed deed) {
+                if (!name.matches(".*(" + System.getenv().getOrDefault("ONLY", "") + ").*")) return;
+                var pace = new Pace(strength * perSecond);
+                paces.put(name, pace);
+                for (int i = 0; i < count; i++) {
+                    int number = i;
+                    Thread.startVirtualThread(() -> {
+                        while (true)
+                            try {
+                                deed.run(number, pace);
+                            } catch (IOException cutOff) {
+                                LockSupport.parkNanos(10_000_000);   // it comes again
+                            } catch (InterruptedException never) {
+                                return;
+                            }
+                    });
+                }
+            }
+
+            private static byte[] times(int count, byte[] frame) {
+                return concat(Collections.nCopies(count, frame).toArray(byte[][]::new));
+            }
+
+            private Raw open(String room) throws IOException {
+                Raw raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/" + room));
+                raw.head();
+                return raw;
+            }
+
+            private void trickle(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = new Raw(port)) {
+                    for (byte b : bytes(Raw.upgrade("/ws-relay"))) {
+                        pace.await();
+                        raw.send(new byte[] {b});
+                    }
+                }
+            }
+
+            private void neverRead(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/deaf" + stranger % 20))) {
+                    for (; ; raw.send(PONG)) pace.await();   // until it has been closed
+                }
+            }
+
+            private void shout(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = open("deaf" + stranger)) {
+                    for (; ; raw.send(SHOUT)) pace.await();
+                }
+            }
+
+            private void claim(int stranger, Pace pace) throws IOException, InterruptedException {
+                pace.await();
+                try (var raw = open("claim" + stranger % 100).send(CLAIM)) {
+                    for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay is tired of waiting for an answer to its close
+                }
+            }
+
+            /** A megabyte in fragments, some much faster than others. */
+            private void fragment(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = open("fragments" + stranger)) {
+                    for (int left = 0; ; left--) {
+                        if (left == 0) {
+                            raw.send(concat(frame(false, 1, bytes("1 m ")), frame(true, 0, new byte[0]), frame(false, 1, bytes("1 m "))));
+                            left = 255;
+                        }
+                        if (left % (1 + 100 / (stranger + 1)) == 0) pace.await();
+                        raw.send(FRAGMENTS);
+                    }
+                }
+            }
+
+            /** Half of them read their pongs. */
+            private void ping(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = open("pings" + stranger)) {
+                    for (; ; raw.send(PINGS)) {
+                        pace.await();
+                        if (stranger % 2 == 0) raw.in.skipNBytes(raw.in.available());
+                    }
+                }
+            }
+
+            /** Half of them in disorder. */
+            private void connect(int stranger, Pace pace) throws IOException, InterruptedException {
+                pace.await();
+                try (var raw = new Raw(port)) {
+                    if (stranger % 2 == 0) raw.socket.setSoLinger(true, 0);
+                }
+            }
+
+            /** Half of them too long by a byte. */
+            private void ask(int stranger, Pace pace) throws IOException, InterruptedException {
+                try (var raw = new Raw(port)) {
+                    while (true) {
+                        pace.await();
+                        raw.send(stranger % 2 == 0 ? LONGEST : LONGEST.replace("X: ", "X: x")).head();
+                        raw.in.skipNBytes(raw.in.available());
+                    }
+                }
+            }
+
+            private void babble(int stranger, Pace pace) throws IOException, InterruptedException {
+                pace.await();
+                try (var raw = stranger % 2 == 0 ? new Raw(port) : open("babble")) {
+                    raw.send(Fuzz.randomBytes(ThreadLocalRandom.current(), 2_000)).in.readAllBytes();
+                }
+            }
+
+            private void mutate(int stranger, Pace pace) throws IOException, InterruptedException {
+                pace.await();
+                var random = ThreadLocalRandom.current();
+                try (var raw = open("mutants" + stranger % 5)) {
+                    raw.send(Fuzz.spoil(Fuzz.Script.random(random, "* m ").stream(), random)).socket.shutdownOutput();
+                    raw.in.readAllBytes();
+                }
+            }
+
+            /** One of a hundred rooms; half of them leave in disorder. */
+            private void visit(int stranger, Pace pace) throws IOException, InterruptedException {
+                pace.await();
+                try (var raw = open("visited" + ThreadLocalRandom.current().nextInt(100))) {
+                    raw.receive();
+                    if (stranger % 2 == 0) raw.send(RelayTest.close(1000, "")).in.readAllBytes();
+                }
+            }
+
+            /** On 127.0.0.1, until told to end; then it says how often all of it was done. @param args port and strength */
+            public static void main(String[] args) throws InterruptedException {
+                var storm = new Storm(Integer.parseInt(args[0]), Double.parseDouble(args[1]));
+                Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println(storm)));
+                System.out.println("it is on");
+                Thread.sleep(Long.MAX_VALUE);
+            }
+
+            @Override
+            public String toString() {
+                return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey()).collect(Collectors.joining(", "));
+            }
+        }
+
+        /** Well-behaved clients who come one after the other and leave as soon as they are in: how long each took, in ms. */
+        static final class Newcomers implements AutoCloseable {
+            final List<Long> waits = new ArrayList<>();
+            final List<String> turnedAway = new ArrayList<>();
+            private final Thread thread;
+
+            Newcomers(int port) {
+                thread = Thread.ofPlatform().start(() -> {
+                    for (int number = 0; !Thread.currentThread().isInterrupted(); LockSupport.parkNanos(20_000_000), number++) {
+                        long start = System.nanoTime();
+                        try (var raw = new Raw(port)) {
+                            raw.send(Raw.upgrade("/ws-relay/newcomer" + number)).head();
+                            raw.expect("1 self");
+                            waits.add((System.nanoTime() - start) / 1_000_000);
+                        } catch (IOException e) {
+                            turnedAway.add(e.toString());
+                        }
+                    }
+                });
+            }
+
+            @Override
+            public void close() {
+                thread.interrupt();
+                eventually(() -> !thread.isAlive(), "the last one is in");
+                Collections.sort(waits);
+            }
+
+            @Override
+            public String toString() {
+                return waits.size() + ", " + (waits.isEmpty() ? "-" : waits.getLast()) + ", " + turnedAway.size();
+            }
+        }
+
+        /** Strangers in a process of their own, which gets the time that neither the relay nor those who play need. */
+        static Program storm(Program relay, double strength) throws IOException {
+            var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp", System.getProperty("java.class.path"),
+                    Storm.class.getName(), relay.url().getPort() + "", strength + "");
+            return new Program(Program.ROOT, Map.of(), command);
+        }
+
+        /** How long a thread that could go on had to wait for a processor at worst, in ms: of that the relay is innocent. */
+        static final class Noise implements AutoCloseable {
+            private volatile long worst;
+            private final Thread thread = Thread.ofPlatform().start(() -> {
+                for (long start = System.nanoTime(); !Thread.currentThread().isInterrupted(); start = System.nanoTime()) {
+                    LockSupport.parkNanos(1_000_000);
+                    worst = Math.max(worst, (System.nanoTime() - start) / 1_000_000 - 1);
+                }
+            });
+
+            @Override
+            public void close() {
+                thread.interrupt();
+            }
+        }
+
+        @Test
+        void whoPlaysNoticesNothingOfAStormOfStrangersAndItLeavesNothingBehind() throws Exception {
+            try (var relay = smallRelay(); var games = new Crowd(GAMES).open(relay.url().getPort())) {
+                games.send(Duration.ofSeconds(3));
+                var before = Holding.afterCollection(relay);
+                var newcomers = new Newcomers(relay.url().getPort());
+                var noise = new Noise();
+                try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
+                    storm.expectLine("it is on");
+                    games.send(Duration.ofSeconds(12));
+                    storm.signal("TERM");
+                    storm.expectExit(143);
+                }
+                games.settle();
+                assertEquals("ok", games.check());
+                long innocent = 4 * noise.worst;   // from the sender's thread to the receiver's, a message waits four times
+                assertTrue(games.worst() < 1_000 + innocent, () -> games.worst() + " ms late");
+                assertTrue(newcomers.waits.getLast() < 2_000 + innocent, newcomers::toString);
+                assertTrue(newcomers.turnedAway.size() <= newcomers.waits.size() / 20, newcomers::toString);
+
+                assertEquals(List.of(), relay.err);
+                assertEquals(List.of(), relay.out.stream().filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
+                assertTrue(relay.out.stream().anyMatch(line -> line.endsWith("1006 all buffers together are full, and this client's hold the most")),
+                        "the budget was not needed");
+                eventually(() -> Holding.of(relay).descriptors <= before.descriptors, "all connections are closed");
+                var after = Holding.afterCollection(relay);
+                assertEquals(before.objects, after.objects);
+                assertTrue(after.threads <= before.threads + 10 && after.heap <= before.heap + (4 << 10)
+                        && after.resident <= before.resident + (96 << 10), () -> before + " became " + after);
+            }
+        }
+
+        @Test
+        void whoIsAboutToGetAMessageOrHasSentHalfOfOneIsNotToBlameForFullBuffers() throws IOException {
+            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 100)) {
+                byte[] slow = text("* " + "x".repeat(400));
+                room.get(2).send(Arrays.copyOf(slow, 20));
+                for (int i = 0; i < 20; i++) {
+                    room.get(1).send(text("* " + Limits.FILL));   // 6 MiB, but in nobody's way
+                    for (int id = 2; id <= 100; id++) expectLong(room.get(id), "1 " + Limits.FILL);
+                }
+                room.get(2).send(Arrays.copyOfRange(slow, 20, slow.length));
+                for (int id = 3; id <= 100; id++) room.get(id).expect("2 " + "x".repeat(400));
+            }
         }
     }
 
@@ -6727,7 +7078,7 @@ class RelayTest {
         private final ArrayDeque<Client> ready = new ArrayDeque<>();   // perhaps they may send
         private final Map<String, Integer> faults = new TreeMap<>();
         private final int[] latencies = new int[1_000_000];            // how many took so many µs, or more for the last
-        private long delivered;
+        private long delivered, worst;                                 // worst: the greatest latency in ns
         private long due;                                              // when the next message is, by System.nanoTime
         private int turn;                                              // whose it is
         private boolean soon;                                          // it is due so soon that we must not sleep
@@ -6750,7 +7101,7 @@ class RelayTest {
         /** Sends for so long; what arrives in this time is counted, and nothing from before. */
         void send(Duration time) throws IOException {
             Arrays.fill(latencies, 0);
-            delivered = 0;
+            delivered = worst = 0;
             long start = due = System.nanoTime();
             if (scenario.perSecond > 0) Thread.ofPlatform().daemon().start(() -> wake(start, start + time.toNanos()));
             run(time, () -> false, scenario.perSecond > 0 ? this::sendWhatIsDue : this::sendWhatMayGo);
@@ -6782,6 +7133,11 @@ class RelayTest {
             int us = 0;
             for (long rest = (long) (share * delivered) - latencies[0]; rest >= 0 && us < latencies.length - 1; rest -= latencies[us]) us++;
             return us;
+        }
+
+        /** The ms in which all of what was counted arrived. */
+        long worst() {
+            return worst / 1_000_000;
         }
 
         private void run(Duration atMost, BooleanSupplier done, Runnable send) throws IOException {
@@ -6973,6 +7329,7 @@ class RelayTest {
             private void arrived(int number, long now) {
                 int slot = number % missing.length;
                 latencies[(int) Math.min((now - dueAt[slot]) / 1_000, latencies.length - 1)]++;
+                worst = Math.max(worst, now - dueAt[slot]);
                 delivered++;
                 if (--missing[slot] == 0 && scenario.perSecond == 0) ready.add(this);
             }
@@ -7144,6 +7501,59 @@ class RelayTest {
             Usage since(Usage earlier) {
                 return new Usage(time - earlier.time, server - earlier.server, generator - earlier.generator);
             }
+        }
+    }
+
+    /** Does anything grow in a storm that does not end? `./build.sh bench Soak` prints what the relay holds, once a minute. */
+    @Nested
+    @Tag("bench")
+    class Soak {
+        private static final double STRENGTH = 0.3;   // so that the machine has a processor left for others
+        private static final int MINUTES = Integer.parseInt(System.getenv().getOrDefault("MINUTES", "20"));
+
+        @Test
+        @Timeout(value = 1, unit = TimeUnit.DAYS)
+        void whatTheRelayHoldsStaysWhereItIsForAsLongAsTheStormLasts() throws Exception {
+            var resident = new ArrayList<Long>();
+            try (var relay = HostileLoad.smallRelay("--quiet"); var games = new Crowd(HostileLoad.GAMES).open(relay.url().getPort())) {
+                int port = relay.url().getPort();
+                System.out.printf("%n%-12s  resident kB  descriptors  threads  worst ms  newcomers, their longest wait in ms, turned away%n", "minute");
+                games.send(Duration.ofSeconds(10));
+                var before = HostileLoad.Holding.afterCollection(relay);
+                print("before", before, games, "");
+                try (var storm = HostileLoad.storm(relay, STRENGTH)) {
+                    for (int minute = 1; minute <= MINUTES; minute++) {
+                        var newcomers = new HostileLoad.Newcomers(port);
+                        try (newcomers) {
+                            games.send(Duration.ofMinutes(1));
+                        }
+                        var now = HostileLoad.Holding.of(relay);
+                        print(minute + "", now, games, newcomers.toString());
+                        resident.add(now.resident());
+                    }
+                    storm.signal("TERM");
+                    storm.expectExit(143);
+                    System.out.println(String.join("\n", storm.out));
+                }
+                for (int minute = 1; minute <= 2; minute++) {
+                    games.send(Duration.ofMinutes(1));
+                    print("after " + minute, HostileLoad.Holding.of(relay), games, "");
+                }
+                games.settle();
+                var after = HostileLoad.Holding.afterCollection(relay);
+                print("GC", after, games, "");
+                System.out.printf("live objects: %d kB before, %d kB after%n%n", before.heap(), after.heap());
+                assertEquals("ok", games.check());
+                assertEquals(List.of(), relay.err);
+                assertEquals(before.objects(), after.objects());
+                long early = resident.get(resident.size() / 2), late = Collections.max(resident.subList(resident.size() / 2, resident.size()));
+                assertTrue(late < early + (8 << 10), () -> "from " + early + " kB it grew to " + late);
+                assertTrue(after.resident() < late, "memory does not come back");
+            }
+        }
+
+        private static void print(String when, HostileLoad.Holding now, Crowd games, String newcomers) {
+            System.out.printf("%-12s  %11d  %11d  %7d  %8d  %s%n", when, now.resident(), now.descriptors(), now.threads(), games.worst(), newcomers);
         }
     }
 
