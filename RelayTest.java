@@ -3796,7 +3796,7 @@ class RelayTest {
             var over = new AtomicBoolean();
             for (int i = 0; i < 4; i++) Thread.ofPlatform().daemon().start(() -> { while (!over.get()) Thread.onSpinWait(); });
             try {
-                for (int round = 0; round < 200; round++) {
+                for (int round = 0; round < 100; round++) {
                     relay().close();
                     assertEquals(List.of(), Thread.getAllStackTraces().keySet().stream().map(Thread::getName)
                             .filter(name -> name.matches("relay-(accept|stun)")).toList(), "round " + round);
