@@ -2781,6 +2781,26 @@ class RelayTest {
             }
         }
 
+        /** Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect any more. */
+        @Test
+        void aNewerJarCanBeCopiedWhileItRuns() throws Exception {
+            var cp = Pattern.compile("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$").matcher(Files.readString(Path.of("README.md")));
+            assertTrue(cp.find());
+            Path other = Files.writeString(Files.createDirectory(folder.resolve("newer")).resolve("relay.jar"), "not even a jar");
+            try (var program = start()) {
+                program.url();
+                try (var copy = new Program(folder, Map.of(), List.of((cp.group(1) + other + " " + folder).split(" ")))) {
+                    copy.expectExit(0);
+                }
+                assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
+                try (var one = program.open("/ws-relay/a")) {
+                    one.send(text("nonsense")).expectClose(1008);
+                    program.signal("TERM");
+                    assertEquals(List.of(), program.expectExit(0).err);
+                }
+            }
+        }
+
         /** What the smallest JRE has, and any Debian package of one. */
         @Test
         void nothingButTheModuleJavaBaseIsNeeded() throws Exception {
