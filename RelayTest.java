@@ -1983,7 +1983,7 @@ class RelayTest {
         }
 
         void signal(String name) throws Exception {
-            assertEquals(0, new ProcessBuilder("kill", "-" + name, process.pid() + "").start().waitFor());
+            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());   // the shell's own
         }
 
         /** Waits until it has ended and all it has printed is here. */
