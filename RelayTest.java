@@ -1984,7 +1984,7 @@ class RelayTest {
         }
 
         void signal(String name) throws Exception {
-            assertEquals(0, new ProcessBuilder("kill", "-" + name, process.pid() + "").start().waitFor());
+            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());   // the shell's own
         }
 
         /** Waits until it has ended and all it has printed is here. */
@@ -2695,6 +2695,122 @@ class RelayTest {
                     String complaint = program.expectExit(1).complaint();
                     assertTrue(complaint.matches(".*needs Java 21 or newer.*apt install.*"), complaint);
                 }
+        }
+    }
+
+    /** The README's service file for systemd. */
+    @Nested
+    class Service {
+        @TempDir
+        Path folder;
+        private String unit;
+
+        @BeforeEach
+        void read() throws IOException {
+            unit = Pattern.compile("```ini\n(\\[Unit\\]\n[^`]*)```").matcher(Files.readString(Path.of("README.md"))).results()
+                    .map(block -> block.group(1)).reduce((one, other) -> fail("there are two")).orElseThrow();
+        }
+
+        /** What the unit says of this key, which is there once. */
+        private String value(String key) {
+            var values = Pattern.compile("(?m)^" + key + "=(.*)").matcher(unit).results().map(line -> line.group(1)).toList();
+            assertEquals(1, values.size(), key);
+            return values.getFirst();
+        }
+
+        /** What systemd-analyze says, and with which exit code, of the unit with its paths replaced by some that are there. */
+        private String analyze(int exitCode, String... args) throws Exception {
+            require("systemd-analyze", "systemd");
+            Path file = folder.resolve("relay.service");
+            Files.writeString(file, unit.replace("/usr/bin/java", Program.JAVA).replace(value("WorkingDirectory"), folder.toString()));
+            try (var program = new Program(folder, Map.of(), Stream.of(Stream.of("systemd-analyze"), Stream.of(args), Stream.of(file.toString()))
+                    .flatMap(words -> words).toList())) {
+                program.expectExit(exitCode);
+                return String.join("\n", program.out) + String.join("\n", program.err);
+            }
+        }
+
+        @Test
+        void systemdUnderstandsEachLineOfIt() throws Exception {
+            String[] verify = {"verify", "--man=no", "--recursive-errors=no"};
+            assertEquals("", analyze(0, verify));
+            unit = unit.replace("ProtectHome=", "ProtectHouse=");   // what it does not know, it tells
+            assertTrue(analyze(1, verify).contains("ProtectHouse"));
+        }
+
+        /** In tenths, from 0 to 100; versions of systemd differ by a few. A service without any protection has 96. */
+        @Test
+        void systemdRatesItAsWellProtected() throws Exception {
+            String[] rate = {"security", "--offline=true", "--no-pager", "--threshold=15"};
+            analyze(0, rate);
+            unit = unit.replace("RestrictNamespaces=yes\n", "");
+            analyze(1, rate);
+        }
+
+        @Test
+        void itLeavesDescriptorsForAllWhoMayConnectAndTimeForTheGoodbye() {
+            var options = new Relay.Options();
+            int most = options.maxClients + options.maxVisitors, limit = Integer.parseInt(value("LimitNOFILE"));
+            assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.farewellTime + 2_000);
+        }
+
+        /** Its very command, in a folder with the jar and the game, on another port. */
+        private Program start(String... moreFlags) throws IOException {
+            assertEquals(0, java.util.spi.ToolProvider.findFirst("jar").orElseThrow().run(System.out, System.err,
+                    "--create", "--file", folder.resolve("relay.jar").toString(), "--main-class", "Relay", "-C", Program.CLASSES, "."));
+            Files.writeString(Files.createDirectory(folder.resolve("spacewar")).resolve("index.html"), "<title>there</title>");
+            var command = new ArrayList<>(List.of(value("ExecStart").split(" ")));
+            assertEquals(List.of("/usr/bin/java", "8080"), List.of(command.removeFirst(), command.removeLast()));
+            command.addFirst(Program.JAVA);
+            command.addAll(1, List.of(moreFlags));
+            command.addAll(List.of("--host", "127.0.0.1", "0"));
+            return new Program(folder, Map.of(), command);
+        }
+
+        @Test
+        void itsCommandServesTheGameLetsPlayersMeetAndEndsWellWhenToldTo() throws Exception {
+            try (var program = start(); var one = program.open("/ws-relay/a"); var two = new Raw(program.url().getPort())) {
+                assertEquals("<title>there</title>", Program.page(program.url()));
+                assertEquals(200, Answer.get(two, "/health").status);
+                two.send(Raw.upgrade("/ws-relay/a")).head();
+                two.expect("2 self").expect("1 join").send(text("1 hello"));
+                one.expect("2 join").expect("2 hello");
+                program.signal("TERM");
+                assertEquals(1001, one.receive().code());
+                assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
+            }
+        }
+
+        /** Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect any more. */
+        @Test
+        void aNewerJarCanBeCopiedWhileItRuns() throws Exception {
+            var cp = Pattern.compile("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$").matcher(Files.readString(Path.of("README.md")));
+            assertTrue(cp.find());
+            Path other = Files.writeString(Files.createDirectory(folder.resolve("newer")).resolve("relay.jar"), "not even a jar");
+            try (var program = start()) {
+                program.url();
+                try (var copy = new Program(folder, Map.of(), List.of((cp.group(1) + other + " " + folder).split(" ")))) {
+                    copy.expectExit(0);
+                }
+                assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
+                try (var one = program.open("/ws-relay/a")) {
+                    one.send(text("nonsense")).expectClose(1008);
+                    program.signal("TERM");
+                    assertEquals(List.of(), program.expectExit(0).err);
+                }
+            }
+        }
+
+        /** What the smallest JRE has, and any Debian package of one. */
+        @Test
+        void nothingButTheModuleJavaBaseIsNeeded() throws Exception {
+            try (var program = start("--limit-modules", "java.base"); var one = program.open("/ws-relay/a")) {
+                one.send(text("1 note")).expect("1 note");
+                assertEquals("<title>there</title>", Program.page(program.url()));
+                program.signal("TERM");
+                assertEquals(List.of(), program.expectExit(0).err);
+            }
         }
     }
 
