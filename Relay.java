@@ -634,6 +634,7 @@ public class Relay implements AutoCloseable {
         Response response;
         try {
             request = connection.readRequest();
+            if (request.isForRelay()) checkOrigin(request.headers.get("origin"), request.header("host"));
             request.requireBodyless();
             if (request.isForRelay()) {
                 upgrade(connection, request);
@@ -677,7 +678,7 @@ public class Relay implements AutoCloseable {
 
     /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
     private void upgrade(Connection connection, Request request) throws IOException, HttpException {
-        String accept = acceptHandshake(request, options.origins);
+        String accept = acceptHandshake(request);
         String address = connection.address(request);
         request.headers.clear();   // the client may stay for days, and its request is remembered below
         var socket = connection.webSocket = new WebSocket(connection);
@@ -913,7 +914,7 @@ public class Relay implements AutoCloseable {
     }
 
     /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, if all about the request is right. */
-    private static String acceptHandshake(Request request, List<String> origins) throws HttpException {
+    private static String acceptHandshake(Request request) throws HttpException {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
@@ -927,7 +928,6 @@ public class Relay implements AutoCloseable {
         if (!key.matches("[A-Za-z0-9+/]{22}=="))
             throw new HttpException(400,
                     "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
-        checkOrigin(request.headers.get("origin"), request.header("host"), origins);
         try {
             var sha1 = MessageDigest.getInstance("SHA-1");
             return Base64.getEncoder().encodeToString(sha1.digest(ascii(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
@@ -938,13 +938,15 @@ public class Relay implements AutoCloseable {
 
     /**
      * RFC 6455 §10.2. A browser tells where its page came from; pages from elsewhere are not let in unless allowed.
-     * Other programs could say what they like, so that one which says nothing is let in.
+     * Other programs could say what they like, so that one which says nothing is let in. A browser tells a page nothing
+     * of a handshake that has failed; hence any other request is refused in the same way, and its page may read why.
      */
-    private static void checkOrigin(String origin, String host, List<String> allowed) throws HttpException {
+    private void checkOrigin(String origin, String host) throws HttpException {
+        var allowed = options.origins;
         if (origin == null || allowed.contains("*") || allowed.contains(plainOrigin(origin))
                 || plainOrigin(origin).matches("[a-z][a-z0-9+.-]*://\\Q" + plainOrigin(host) + "\\E")) return;
         throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
-                + "; the option --origin " + printable(origin) + " would allow it");
+                + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
     }
 
     /** In lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */

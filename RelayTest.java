@@ -1913,6 +1913,35 @@ class RelayTest {
             assertEquals(expected, connect(origin, "a.example", options.split(" ")).status);
         }
 
+        /** A script learns nothing of a handshake that has failed, but it may ask in other ways, and read the answer. */
+        @ParameterizedTest
+        @ValueSource(strings = {"GET", "POST"})
+        void whateverAnotherPageAsksOfTheRelayItIsToldTheSameAndMayReadIt(String method) throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                raw.send(method + " /ws-relay/a HTTP/1.1\r\nHost: a.example\r\nOrigin: http://b.example\r\nContent-Length: 0\r\n\r\n");
+                var answer = Answer.read(raw, method).expect(403);
+                assertEquals("*", answer.header("access-control-allow-origin"));
+                assertTrue(answer.text().contains("--origin http://b.example"), answer.text());
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void thePageOfAnotherGameReadsWhyItIsRefused() throws IOException {
+            try (var relay = relay(); var files = new FilesOnly(); var page = InChromium.chromium.open("http://localhost:" + files.port() + "/spacewar/ws-relay.js")) {
+                String host = "localhost:" + relay.port(), origin = "http://localhost:" + files.port();
+                page.until("location.host !== '' && document.readyState === 'complete'");
+                page.evaluate("""
+                        import('/spacewar/ws-relay.js').then(({ WebSocketRelay }) => {
+                          const relay = new WebSocketRelay('ws://%s/game');
+                          relay.onstatus = (status, { code, reason }) => { globalThis.heard = `${status} ${code} ${reason}`; };
+                        })""".formatted(host));
+                String sentence = "origin %s is not allowed for host %s; the option --origin %s would allow it".formatted(origin, host, origin);
+                page.until("heard === " + Json.write("closed 1006 " + sentence));
+                assertTrue(page.complaints.stream().anyMatch(complaint -> complaint.contains(sentence)), page.complaints::toString);
+            }
+        }
+
         @Test
         void filesAreServedWhateverTheOrigin() throws IOException {
             try (var relay = relay()) {
