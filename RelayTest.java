@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, the JDK's own
- * WebSocket client, Python's websockets, Chromium. `./build.sh test` runs all of them,
+ * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, WebSocket
+ * clients of the JDK, Python, node and Go, Chromium. `./build.sh test` runs all of them,
  * `./build.sh test Rooms` one group; `./build.sh echo PORT` starts the bare echo endpoint below.
  */
 
@@ -4014,8 +4014,9 @@ class RelayTest {
 
         /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`. */
         static final String JAVASCRIPT = """
+            let socket;
             function join(address) {
-              const socket = new WebSocket(address);
+              socket = new WebSocket(address);
               const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
               socket.binaryType = 'arraybuffer';
               socket.onmessage = ({ data }) => tell(typeof data === 'string'
@@ -4127,6 +4128,7 @@ class RelayTest {
             Files.writeString(source, GO);
             var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE", folder.resolve("cache").toString());
             try (var program = new Program(folder, environment, List.of("go", "build", "-o", built.toString(), source.toString()))) {
+                program.process.waitFor(250, TimeUnit.SECONDS);   // Go from 1.20 on compiles its own library, too, the first time
                 program.expectExit(0);
             }
             return built;
@@ -4139,7 +4141,13 @@ class RelayTest {
             InPage(Relay relay) {
                 page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
                 page.onBinding("tell", this::hearLine);
-                page.evaluate(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`), 0");
+                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
+            }
+
+            @Override
+            InPage expect(String... expected) throws InterruptedException {
+                super.expect(expected);
+                return this;
             }
 
             @Override
@@ -4153,7 +4161,11 @@ class RelayTest {
             }
 
             private InPage tell(String line) {
-                page.evaluate("say(" + Json.write(line) + "), 0");
+                return inPage("say(" + Json.write(line) + ")");
+            }
+
+            InPage inPage(String statements) {
+                page.evaluate(statements + "; 0");
                 return this;
             }
 
@@ -4224,6 +4236,7 @@ class RelayTest {
         private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString).collect(Collectors.joining());
 
         /** It joins, speaks and listens, hears who comes and who leaves, and reads why it was closed. */
+        @Timeout(300)   // for Go
         @ParameterizedTest(name = "{0}")
         @EnumSource
         @ExtendWith(InChromium.class)
@@ -4246,6 +4259,7 @@ class RelayTest {
         }
 
         /** One of each kind, as far as it is here. */
+        @Timeout(300)
         @Test
         @ExtendWith(InChromium.class)
         void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
@@ -4274,6 +4288,69 @@ class RelayTest {
                 for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit", "close 1001 the relay is shutting down");
             } finally {
                 for (Guest guest : guests) guest.close();
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void aPageReadsWhyItWasClosedThoughItIsStillSending() throws Exception {
+            var refusals = Map.of("socket.send(new Uint8Array(50 << 20))", "close 1009 at most 1048576 bytes, got \\d+",
+                    "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))", "close 1008 .* got 'nonsense'");
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                for (var refusal : refusals.entrySet())
+                    try (var guest = new InPage(relay)) {
+                        guest.expect("text \\d self", "text 1 join").inPage(refusal.getKey()).expect(refusal.getValue());
+                    }
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void aPageReadsThatTheRelayIsFull() throws Exception {
+            try (var relay = relay(options -> options.maxClients = 1); var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
+                guest.expect("close 1013 the relay is full: it takes 1 clients");
+            }
+        }
+
+        /** It is busy from the message `1 now` on for a second. */
+        @ParameterizedTest(name = "it has fallen behind: {0}")
+        @ValueSource(booleans = {true, false})
+        @ExtendWith(InChromium.class)
+        void aPageThatWasBusyReadsAllThatWaitsForItAndWhyItWasClosed(boolean behind) throws Exception {
+            String busy = "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;); })";
+            String large = "x".repeat(100_000);
+            try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20); var friend = new Jdk(relay).expect("text 1 self");
+                    var guest = new InPage(relay)) {
+                guest.expect("text 2 self", "text 1 join").inPage(busy);
+                friend.expect("text 2 join").say("text", "* now");
+                for (int i = 0; i < (behind ? 100 : 30); i++) friend.say("text", "* large " + large);
+                friend.say("text", "1 done").expect("text 1 done");
+                if (!behind) relay.close();
+                guest.expect("text 1 now");
+                if (behind) guest.expectAfterAny("text 1 large x*", "close 1008 too slow: over 262144 bytes behind");
+                else for (int i = 0; i < 30; i++) guest.expect("text 1 large " + large);
+                if (!behind) guest.expectAfterAny("text 1 quit", "close 1001 the relay is shutting down");
+            }
+        }
+
+        /** It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its request. */
+        @Test
+        void curlListens() throws Exception {
+            require("curl", "curl");
+            String version;
+            try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
+                version = String.join(" ", program.expectExit(0).out);
+            }
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                String there = "://127.0.0.1:" + relay.port() + ROOM;
+                var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
+                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
+                try (var curl = new Program(Program.ROOT, Map.of(), Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
+                    friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
+                    curl.expectLine(".*2 self.*1 join.*1 hello");
+                    relay.close();
+                    curl.exitCode();
+                }
             }
         }
 
