@@ -16,7 +16,7 @@
  *
  * `onstatus` tells 'connecting', 'open' (in the room) or 'closed', this with the close code (1006
  * if the browser knows none), the relay's reason, and `retryIn`, ms until the next try. Why a relay
- * refuses pages from here, comes with the second try, and is an error in the console. Ids are
+ * refuses pages of this origin comes with the second try, and as an error in the console. Ids are
  * positive integers and hold for one connection. When it is lost they are all void: `id` is null,
  * `peers` is empty, and after `onstatus`, `onquit` is called for each peer that was there. The
  * relay is tried again until it answers, and `onself` tells the new id.
