@@ -260,7 +260,7 @@ public class Relay implements AutoCloseable {
     }
 
     int port() { return listener.getLocalPort(); }
-    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }
+    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }   // -1, too, once that is closed
 
     /** The lines for whoever started the relay: first the address to open, then what else to know. */
     private List<String> welcome() throws SocketException {
@@ -643,6 +643,7 @@ public class Relay implements AutoCloseable {
         Response response;
         try {
             request = connection.readRequest();
+            if (request.isForRelay()) checkOrigin(request.headers.get("origin"), request.header("host"));
             request.requireBodyless();
             if (request.isForRelay()) {
                 upgrade(connection, request);
@@ -678,7 +679,7 @@ public class Relay implements AutoCloseable {
     /** An RTCConfiguration for the page: our STUN, on the host by which it found us; we know no other name of ours. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
-        boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        boolean usable = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
         String servers = usable ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
         return Response.text(200, "{\"iceServers\":[" + servers + "]}")
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
@@ -686,7 +687,7 @@ public class Relay implements AutoCloseable {
 
     /** Makes a WebSocket of the connection. */
     private void upgrade(Connection connection, Request request) throws HttpException {
-        String accept = acceptHandshake(request, options.origins);
+        String accept = acceptHandshake(request);
         var socket = new WebSocket(connection, request.target, connection.address(request));
         socket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with the room's first words
@@ -918,7 +919,7 @@ public class Relay implements AutoCloseable {
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
     /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, if all about the request is right. */
-    private static String acceptHandshake(Request request, List<String> origins) throws HttpException {
+    private static String acceptHandshake(Request request) throws HttpException {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
@@ -932,7 +933,6 @@ public class Relay implements AutoCloseable {
         if (!KEY.test(key))
             throw new HttpException(400,
                     "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
-        checkOrigin(request.headers.get("origin"), request.header("host"), origins);
         try {
             var sha1 = MessageDigest.getInstance("SHA-1");
             return Base64.getEncoder().encodeToString(sha1.digest(ascii(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
@@ -943,13 +943,15 @@ public class Relay implements AutoCloseable {
 
     /**
      * RFC 6455 §10.2. A browser tells where its page came from; pages from elsewhere are not let in unless allowed.
-     * Other programs could say what they like, so that one which says nothing is let in.
+     * Other programs could say what they like, so that one which says nothing is let in. A browser tells a page nothing
+     * of a handshake that has failed; hence any other request is refused in the same way, and its page may read why.
      */
-    private static void checkOrigin(String origin, String host, List<String> allowed) throws HttpException {
+    private void checkOrigin(String origin, String host) throws HttpException {
+        var allowed = options.origins;
         if (origin == null || allowed.contains("*") || allowed.contains(plainOrigin(origin))
                 || plainOrigin(origin).matches("[a-z][a-z0-9+.-]*://\\Q" + plainOrigin(host) + "\\E")) return;
         throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
-                + "; the option --origin " + printable(origin) + " would allow it");
+                + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
     }
 
     /** In lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, the JDK's own
- * WebSocket client, Python's websockets, Chromium. `./build.sh test` runs all of them,
+ * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, WebSocket
+ * clients of the JDK, Python, node and Go, Chromium. `./build.sh test` runs all of them,
  * `./build.sh test Rooms` one group; `./build.sh echo PORT` starts the bare echo endpoint below.
  */
 
@@ -14,6 +14,7 @@ import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
 import java.nio.channels.*;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
 import java.time.Duration;
@@ -30,6 +31,7 @@ import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
+import org.opentest4j.TestAbortedException;
 
 @Timeout(60)
 class RelayTest {
@@ -1912,6 +1914,35 @@ class RelayTest {
             assertEquals(expected, connect(origin, "a.example", options.split(" ")).status);
         }
 
+        /** A script learns nothing of a handshake that has failed, but it may ask in other ways, and read the answer. */
+        @ParameterizedTest
+        @ValueSource(strings = {"GET", "POST"})
+        void whateverAnotherPageAsksOfTheRelayItIsToldTheSameAndMayReadIt(String method) throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                raw.send(method + " /ws-relay/a HTTP/1.1\r\nHost: a.example\r\nOrigin: http://b.example\r\nContent-Length: 0\r\n\r\n");
+                var answer = Answer.read(raw, method).expect(403);
+                assertEquals("*", answer.header("access-control-allow-origin"));
+                assertTrue(answer.text().contains("--origin http://b.example"), answer.text());
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void thePageOfAnotherGameReadsWhyItIsRefused() throws IOException {
+            try (var relay = relay(); var files = new FilesOnly(); var page = InChromium.chromium.open("http://localhost:" + files.port() + "/spacewar/ws-relay.js")) {
+                String host = "localhost:" + relay.port(), origin = "http://localhost:" + files.port();
+                page.until("location.host !== '' && document.readyState === 'complete'");
+                page.evaluate("""
+                        import('/spacewar/ws-relay.js').then(({ WebSocketRelay }) => {
+                          const relay = new WebSocketRelay('ws://%s/game');
+                          relay.onstatus = (status, { code, reason }) => { globalThis.heard = `${status} ${code} ${reason}`; };
+                        })""".formatted(host));
+                String sentence = "origin %s is not allowed for host %s; the option --origin %s would allow it".formatted(origin, host, origin);
+                page.until("heard === " + Json.write("closed 1006 " + sentence));
+                assertTrue(page.complaints.stream().anyMatch(complaint -> complaint.contains(sentence)), page.complaints::toString);
+            }
+        }
+
         @Test
         void filesAreServedWhateverTheOrigin() throws IOException {
             try (var relay = relay()) {
@@ -1933,12 +1964,17 @@ class RelayTest {
         private final List<Thread> readers;
 
         Program(Path folder, Map<String, String> environment, List<String> command) throws IOException {
+            this(folder, environment, command, line -> {});
+        }
+
+        /** @param listener is told each line that it prints, after it is in `out` */
+        Program(Path folder, Map<String, String> environment, List<String> command, Consumer<String> listener) throws IOException {
             var builder = new ProcessBuilder(command).directory(folder.toFile());
             builder.environment().keySet().removeAll(Set.of("HOME",   // as in a service; and what java would speak of
                     "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
             builder.environment().putAll(environment);
             process = builder.start();
-            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().forEach(out::add)),
+            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().peek(out::add).forEach(listener)),
                     Thread.startVirtualThread(() -> process.errorReader().lines().forEach(err::add)));
         }
 
@@ -3937,10 +3973,70 @@ class RelayTest {
     @Nested
     @SuppressWarnings("try")   // the relay is closed within
     class Peers {
-        /** The JDK's own client; what it hears is queued as text. */
-        static final class Jdk implements WebSocket.Listener, AutoCloseable {
-            private final HttpClient http = HttpClient.newHttpClient();
+        /** One of them, in a room. What it hears is queued: a kind of message and the message, or `close 1001 why`. */
+        abstract static class Guest implements AutoCloseable {
             private final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+
+            /** Sends a message of the kind text or binary, whose characters stand for bytes then. */
+            abstract Guest say(String kind, String message) throws IOException;
+
+            abstract Guest leave(int code, String reason) throws IOException;
+
+            @Override
+            public abstract void close();
+
+            /** What comes next must be this, or match it. */
+            Guest expect(String... expected) throws InterruptedException {
+                for (String one : expected) compare(one, next());
+                return this;
+            }
+
+            /** The same, after what is of no interest. */
+            void expectAfterAny(String skipped, String expected) throws InterruptedException {
+                String next = next();
+                while (next.matches(skipped)) next = next();
+                compare(expected, next);
+            }
+
+            private void compare(String expected, String next) {
+                assertTrue(next.equals(expected) || next.matches(expected), () -> "not " + shortly(expected) + " but " + shortly(next) + about());
+            }
+
+            private String next() throws InterruptedException {
+                return String.valueOf(heard.poll(20, TimeUnit.SECONDS));
+            }
+
+            /** What else it has to say about itself. */
+            String about() {
+                return "";
+            }
+
+            void hear(String what) {
+                heard.add(what);
+            }
+
+            /** As a line: `text 68656c6c6f`, `close 1001 why`. */
+            void hearLine(String line) {
+                String kind = line.replaceFirst(" .*", ""), rest = line.substring(Math.min(line.length(), kind.length() + 1));
+                hear(kind.equals("close") ? line.strip() : kind + " " + new String(hex(rest), charset(kind)));
+            }
+
+            static String inHex(String kind, String message) {
+                return HexFormat.of().formatHex(message.getBytes(charset(kind)));
+            }
+
+            private static Charset charset(String kind) {
+                return kind.equals("text") ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1;
+            }
+
+            private static String shortly(String text) {
+                return text.substring(0, Math.min(100, text.length())) + " (" + text.length() + " characters)";
+            }
+        }
+
+        /** The JDK's own client, java.net.http.WebSocket. */
+        static final class Jdk extends Guest implements WebSocket.Listener {
+            private final HttpClient http = HttpClient.newHttpClient();
             private final StringBuilder partial = new StringBuilder();
             final WebSocket socket;
 
@@ -3948,21 +4044,23 @@ class RelayTest {
                 socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM), this).join();
             }
 
-            /** What comes next must be this, or match it. */
-            Jdk expect(String regex) throws InterruptedException {
-                String next = next();
-                assertTrue(next.equals(regex) || next.matches(regex), () -> "not " + regex + " but " + next);
+            @Override
+            Jdk say(String kind, String message) {
+                if (kind.equals("text")) socket.sendText(message, true).join();
+                else socket.sendBinary(ByteBuffer.wrap(message.getBytes(StandardCharsets.ISO_8859_1)), true).join();
                 return this;
             }
 
-            String next() throws InterruptedException {
-                return String.valueOf(heard.poll(10, TimeUnit.SECONDS));
+            @Override
+            Jdk leave(int code, String reason) {
+                socket.sendClose(code, reason).join();
+                return this;
             }
 
             private CompletionStage<?> hear(WebSocket socket, String kind, CharSequence data, boolean last) {
                 partial.append(data);
                 if (last) {
-                    heard.add(kind + partial);
+                    hear(kind + partial);
                     partial.setLength(0);
                 }
                 socket.request(1);
@@ -3980,18 +4078,13 @@ class RelayTest {
             }
 
             @Override
-            public CompletionStage<?> onPing(WebSocket socket, ByteBuffer data) {
-                return hear(socket, "ping", "", true);
-            }
-
-            @Override
             public CompletionStage<?> onPong(WebSocket socket, ByteBuffer data) {
                 return hear(socket, "pong ", StandardCharsets.ISO_8859_1.decode(data), true);
             }
 
             @Override
             public CompletionStage<?> onClose(WebSocket socket, int code, String reason) {
-                heard.add("close " + code + " " + reason);
+                hear(("close " + code + " " + reason).strip());
                 return null;
             }
 
@@ -4002,31 +4095,390 @@ class RelayTest {
             }
         }
 
+        /** A program that is told in lines what to do, and tells in lines what it hears; messages are in hex there. */
+        static final class Script extends Guest {
+            private final Program program;
+
+            Script(Map<String, String> environment, String... command) throws IOException {
+                program = new Program(Program.ROOT, environment, List.of(command), this::hearLine);
+            }
+
+            @Override
+            Script say(String kind, String message) throws IOException {
+                return tell(kind + " " + inHex(kind, message));
+            }
+
+            @Override
+            Script leave(int code, String reason) throws IOException {
+                return tell("close " + code + " " + reason);
+            }
+
+            private Script tell(String line) throws IOException {
+                program.process.outputWriter().append(line).append('\n').flush();
+                return this;
+            }
+
+            @Override
+            String about() {
+                return " of " + program.err;
+            }
+
+            @Override
+            public void close() {
+                program.close();
+            }
+        }
+
+        /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`. */
+        static final String JAVASCRIPT = """
+            let socket;
+            function join(address) {
+              socket = new WebSocket(address);
+              const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
+              socket.binaryType = 'arraybuffer';
+              socket.onmessage = ({ data }) => tell(typeof data === 'string'
+                ? `text ${hex(new TextEncoder().encode(data))}` : `binary ${hex(new Uint8Array(data))}`);
+              socket.onclose = ({ code, reason }) => tell(`close ${code} ${reason}`);
+              return line => {
+                const [kind, data, reason] = line.split(' ');
+                if (kind === 'close') return socket.close(Number(data), reason);
+                const bytes = Uint8Array.from(data.match(/../g), pair => parseInt(pair, 16));
+                socket.send(kind === 'text' ? new TextDecoder().decode(bytes) : bytes);
+              };
+            }
+            """;
+
+        private static final String NODE = JAVASCRIPT + """
+            function tell(line) { console.log(line); }
+            require('readline').createInterface({ input: process.stdin }).on('line', join(process.argv[1]));
+            """;
+
+        private static final String PYTHON = """
+            import asyncio, sys, websockets
+
+            async def main(address):
+                async with websockets.connect(address) as socket:
+                    saying = asyncio.create_task(say(socket))
+                    try:
+                        async for message in socket:
+                            if isinstance(message, str):
+                                print('text', message.encode().hex())
+                            else:
+                                print('binary', message.hex())
+                    except websockets.ConnectionClosed:
+                        pass
+                    print('close', socket.close_code, socket.close_reason)
+
+            async def say(socket):
+                while line := await asyncio.to_thread(sys.stdin.readline):
+                    kind, data, *reason = line.split()
+                    if kind == 'close':
+                        await socket.close(int(data), reason[0])
+                    else:
+                        data = bytes.fromhex(data)
+                        await socket.send(data.decode() if kind == 'text' else data)
+
+            asyncio.run(main(sys.argv[1]))
+            """;
+
+        private static final String GO = """
+            package main
+
+            import (
+                "bufio"
+                "encoding/hex"
+                "fmt"
+                "os"
+                "strconv"
+                "strings"
+
+                "github.com/gorilla/websocket"
+            )
+
+            var kinds = map[string]int{"text": websocket.TextMessage, "binary": websocket.BinaryMessage}
+
+            func main() {
+                socket, _, err := websocket.DefaultDialer.Dial(os.Args[1], nil)
+                if err != nil {
+                    panic(err)
+                }
+                go say(socket)
+                for {
+                    kind, message, err := socket.ReadMessage()
+                    if end, closed := err.(*websocket.CloseError); closed {
+                        fmt.Println("close", end.Code, end.Text)
+                        return
+                    } else if err != nil {
+                        panic(err)
+                    } else if kind == websocket.TextMessage {
+                        fmt.Println("text", hex.EncodeToString(message))
+                    } else {
+                        fmt.Println("binary", hex.EncodeToString(message))
+                    }
+                }
+            }
+
+            func say(socket *websocket.Conn) {
+                for input := bufio.NewReader(os.Stdin); ; {
+                    line, err := input.ReadString('\\n')
+                    if err != nil {
+                        return
+                    }
+                    words := strings.Fields(line)
+                    if words[0] == "close" {
+                        code, _ := strconv.Atoi(words[1])
+                        socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, words[2]))
+                    } else {
+                        message, _ := hex.DecodeString(words[1])
+                        socket.WriteMessage(kinds[words[0]], message)
+                    }
+                }
+            }
+            """;
+
+        /** The program in Go, built once; from Debian's packages alone, without modules, which would be fetched. */
+        private static Path go() throws Exception {
+            require("go", "golang-go");
+            require(Files.exists(Path.of("/usr/share/gocode/src/github.com/gorilla/websocket")),
+                    "gorilla/websocket is missing: apt install golang-github-gorilla-websocket-dev");
+            Path folder = Files.createDirectories(Program.ROOT.resolve("build/go")), source = folder.resolve("guest.go"), built = folder.resolve("guest");
+            Files.writeString(source, GO);
+            var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE", folder.resolve("cache").toString());
+            try (var program = new Program(folder, environment, List.of("go", "build", "-o", built.toString(), source.toString()))) {
+                program.process.waitFor(250, TimeUnit.SECONDS);   // Go from 1.20 on compiles its own library, too, the first time
+                program.expectExit(0);
+            }
+            return built;
+        }
+
+        /** Chromium, in a page of the relay's, since no other may connect. */
+        static final class InPage extends Guest {
+            private final Chromium.Page page;
+
+            InPage(Relay relay) {
+                page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
+                page.onBinding("tell", this::hearLine);
+                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
+            }
+
+            @Override
+            InPage expect(String... expected) throws InterruptedException {
+                super.expect(expected);
+                return this;
+            }
+
+            @Override
+            InPage say(String kind, String message) {
+                return tell(kind + " " + inHex(kind, message));
+            }
+
+            @Override
+            InPage leave(int code, String reason) {
+                return tell("close " + code + " " + reason);
+            }
+
+            private InPage tell(String line) {
+                return inPage("say(" + Json.write(line) + ")");
+            }
+
+            InPage inPage(String statements) {
+                page.evaluate(statements + "; 0");
+                return this;
+            }
+
+            @Override
+            String about() {
+                return " of " + page.complaints;
+            }
+
+            @Override
+            public void close() {
+                page.close();
+            }
+        }
+
+        enum Kind {
+            THE_JDKS {
+                @Override
+                Guest open(Relay relay) {
+                    return new Jdk(relay);
+                }
+            },
+            CHROMIUMS {
+                @Override
+                Guest open(Relay relay) {
+                    return new InPage(relay);
+                }
+            },
+            PYTHONS_WEBSOCKETS {
+                @Override
+                Guest open(Relay relay) throws IOException {
+                    require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+                    return new Script(Map.of("PYTHONUNBUFFERED", "1"), "/usr/bin/python3", "-c", PYTHON, address(relay));
+                }
+            },
+            NODES_OWN {
+                @Override
+                Guest open(Relay relay) throws Exception {
+                    require("node", "nodejs");
+                    try (var program = new Program(Program.ROOT, Map.of(), List.of("node", "--experimental-websocket", "-e", "0"))) {
+                        Assumptions.assumeTrue(program.exitCode() == 0, "this node has no WebSocket; those from 20.10 on have one");
+                    }
+                    return new Script(Map.of(), "node", "--experimental-websocket", "-e", NODE, address(relay));
+                }
+            },
+            NODES_WS {
+                @Override
+                Guest open(Relay relay) throws IOException {
+                    require("node", "nodejs");
+                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing: build.sh fetches it with npm");
+                    return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE, address(relay));
+                }
+            },
+            GOS_GORILLA {
+                @Override
+                Guest open(Relay relay) throws Exception {
+                    return new Script(Map.of(), go().toString(), address(relay));
+                }
+            };
+
+            abstract Guest open(Relay relay) throws Exception;
+
+            private static String address(Relay relay) {
+                return "ws://127.0.0.1:" + relay.port() + ROOM;
+            }
+        }
+
+        /** Every byte, or the character of that number. */
+        private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString).collect(Collectors.joining());
+
+        /** It joins, speaks and listens, hears who comes and who leaves, and reads why it was closed. */
+        @Timeout(300)   // for Go
+        @ParameterizedTest(name = "{0}")
+        @EnumSource
+        @ExtendWith(InChromium.class)
+        void aLifeInARoom(Kind kind) throws Exception {
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self"); var guest = kind.open(relay)) {
+                guest.expect("text 2 self", "text 1 join");
+                friend.expect("text 2 join");
+                for (String data : List.of("hello", EVERY, EVERY.repeat(500), "\uD83D\uDE80"))
+                    for (String word : data.codePointAt(0) < 256 ? List.of("text", "binary") : List.of("text")) {
+                        guest.say(word, "1 say " + data);
+                        friend.expect(word + " 2 say " + data).say(word, "* say " + data);
+                        guest.expect(word + " 1 say " + data);
+                    }
+                try (var rude = kind.open(relay).expect("text 3 self", "text 1 join", "text 2 join").say("text", "nonsense")) {
+                    rude.expect("close 1008 .*<msgtype>.* got 'nonsense'");
+                }
+                guest.expect("text 3 join", "text 3 quit").leave(4321, "enough").expect("close 4321 enough");
+                friend.expect("text 3 join", "text 3 quit", "text 2 quit");
+            }
+        }
+
+        /** One of each kind, as far as it is here. */
+        @Timeout(300)
         @Test
-        void theJdksClientPlays() throws Exception {
-            String large = "é".repeat(500_000), all = "\0\u0001\u007f\u0080\u00ff";
-            try (var relay = relay(); var one = new Jdk(relay).expect("text 1 self"); var two = new Jdk(relay).expect("text 2 self").expect("text 1 join")) {
-                one.expect("text 2 join").socket.sendText("2 hello wörld \uD83D\uDE80", true).join();
-                two.expect("text 1 hello wörld \uD83D\uDE80").socket.sendText("* large " + large, true).join();
-                one.expect("text 2 large " + large).socket.sendBinary(ByteBuffer.wrap(("* b " + all).getBytes(StandardCharsets.ISO_8859_1)), true).join();
-                two.expect("binary 1 b " + all);
-                for (String part : List.of("2 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
-                two.expect("text 1 in fragments").socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
-                two.expect("pong sign of life").socket.sendClose(4321, "enough").join();
-                two.expect("close 4321 enough");
-                one.expect("text 2 quit").socket.sendText("nonsense", true).join();
-                one.expect("close 1008 .*<msgtype>.* got 'nonsense'");
+        @ExtendWith(InChromium.class)
+        void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
+            var guests = new ArrayList<Guest>();
+            try (var relay = relay(options -> options.pingAfter = 1_000)) {
+                for (Kind kind : Kind.values()) {
+                    try {
+                        guests.add(kind.open(relay));
+                    } catch (TestAbortedException missing) {
+                        continue;   // as the test above tells
+                    }
+                    int newest = guests.size();
+                    guests.get(newest - 1).expect("text " + newest + " self");
+                    for (int id = 1; id < newest; id++) {
+                        guests.get(newest - 1).expect("text " + id + " join");
+                        guests.get(id - 1).expect("text " + newest + " join");
+                    }
+                }
+                String mute = "text " + (guests.size() + 1);
+                try (var raw = Raw.open(relay, ROOM)) {
+                    // It came later than all the others, and is cut off for its silence. They must have answered a ping by then.
+                    for (Guest guest : guests) guest.expect(mute + " join", mute + " quit");
+                }
+                for (int id = 1; id <= guests.size(); id++) guests.get(id - 1).say("text", id + " still here").expect("text " + id + " still here");
+                relay.close();
+                for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit", "close 1001 the relay is shutting down");
+            } finally {
+                for (Guest guest : guests) guest.close();
             }
         }
 
         @Test
-        void theJdksClientStaysWhileItIsSilentAndHearsThatTheRelayShutsDown() throws Exception {
-            try (var relay = relay(options -> options.pingAfter = 300); var one = new Jdk(relay).expect("text 1 self")) {
-                for (int i = 0; i < 4; i++) one.expect("ping");
-                relay.close();
-                String next = one.next();
-                while (next.equals("ping")) next = one.next();
-                assertTrue(next.matches("close 1001 .*shutting down"), next);
+        @ExtendWith(InChromium.class)
+        void aPageReadsWhyItWasClosedThoughItIsStillSending() throws Exception {
+            var refusals = Map.of("socket.send(new Uint8Array(50 << 20))", "close 1009 at most 1048576 bytes, got \\d+",
+                    "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))", "close 1008 .* got 'nonsense'");
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                for (var refusal : refusals.entrySet())
+                    try (var guest = new InPage(relay)) {
+                        guest.expect("text \\d self", "text 1 join").inPage(refusal.getKey()).expect(refusal.getValue());
+                    }
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void aPageReadsThatTheRelayIsFull() throws Exception {
+            try (var relay = relay(options -> options.maxClients = 1); var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
+                guest.expect("close 1013 the relay is full: it takes 1 clients");
+            }
+        }
+
+        /** It is busy from the message `1 now` on for a second. */
+        @ParameterizedTest(name = "it has fallen behind: {0}")
+        @ValueSource(booleans = {true, false})
+        @ExtendWith(InChromium.class)
+        void aPageThatWasBusyReadsAllThatWaitsForItAndWhyItWasClosed(boolean behind) throws Exception {
+            String busy = "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;); })";
+            String large = "x".repeat(100_000);
+            try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20); var friend = new Jdk(relay).expect("text 1 self");
+                    var guest = new InPage(relay)) {
+                guest.expect("text 2 self", "text 1 join").inPage(busy);
+                friend.expect("text 2 join").say("text", "* now");
+                for (int i = 0; i < (behind ? 100 : 30); i++) friend.say("text", "* large " + large);
+                friend.say("text", "1 done").expect("text 1 done");
+                if (!behind) relay.close();
+                guest.expect("text 1 now");
+                if (behind) guest.expectAfterAny("text 1 large x*", "close 1008 too slow: over 262144 bytes behind");
+                else for (int i = 0; i < 30; i++) guest.expect("text 1 large " + large);
+                if (!behind) guest.expectAfterAny("text 1 quit", "close 1001 the relay is shutting down");
+            }
+        }
+
+        /** It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its request. */
+        @Test
+        void curlListens() throws Exception {
+            require("curl", "curl");
+            String version;
+            try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
+                version = String.join(" ", program.expectExit(0).out);
+            }
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                String there = "://127.0.0.1:" + relay.port() + ROOM;
+                var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
+                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
+                try (var curl = new Program(Program.ROOT, Map.of(), Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
+                    friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
+                    curl.expectLine(".*2 self.*1 join.*1 hello");
+                    relay.close();
+                    curl.exitCode();
+                }
+            }
+        }
+
+        @Test
+        void theJdksClientSpeaksInFragmentsAndPings() throws Exception {
+            try (var relay = relay(); var one = new Jdk(relay)) {
+                one.expect("text 1 self");
+                for (String part : List.of("1 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
+                one.expect("text 1 in fragments");
+                one.socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
+                one.expect("pong sign of life");
             }
         }
 
@@ -4311,6 +4763,7 @@ class RelayTest {
             final Queue<String> complaints = new ConcurrentLinkedQueue<>();   // the console's errors and warnings, uncaught exceptions
             private final Object context, target;
             private final Map<String, ?> session;
+            private final Map<Object, Consumer<String>> bindings = new ConcurrentHashMap<>();
             private int touched;   // fingers on it
 
             private Page(Object context, Object target, Map<String, ?> session) {
@@ -4365,6 +4818,7 @@ class RelayTest {
             }
 
             private void take(String event, Map<?, ?> parameters) {
+                if (event.equals("Runtime.bindingCalled")) bindings.get(parameters.get("name")).accept((String) parameters.get("payload"));
                 var said = switch (event) {
                     case "Log.entryAdded" -> (Map<?, ?>) parameters.get("entry");
                     case "Runtime.exceptionThrown" -> (Map<?, ?>) parameters.get("exceptionDetails");
@@ -4377,6 +4831,13 @@ class RelayTest {
 
             Map<?, ?> call(String method, Map<String, ?> parameters) {
                 return Chromium.this.call(session, method, parameters);
+            }
+
+            /** From now on its scripts have a function of that name, by which they tell something to a listener. */
+            Page onBinding(String name, Consumer<String> listener) {
+                bindings.put(name, listener);
+                call("Runtime.addBinding", Map.of("name", name));
+                return this;
             }
 
             /** The value of an expression of JavaScript; if that is a promise, what comes of it. */
