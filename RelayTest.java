@@ -2673,6 +2673,24 @@ class RelayTest {
                 assertEquals("{\"iceTransportPolicy\":\"relay\"}", ice(relay, folder + "/ice.json", "a"));
             }
         }
+
+        @Test
+        void thePortOfOneThatIsClosedAlreadyIsNotTold(@TempDir Path game) throws IOException {
+            for (int round = 0; round < 30; round++) {
+                try (var relay = relay(options -> options.folder = game); var raw = new Raw(relay.port())) {
+                    var closing = new Thread(relay::close);
+                    try {
+                        for (int i = 0; ; i++) {
+                            if (i == 20) closing.start();
+                            String answer = Answer.get(raw, "/" + game.getFileName() + "/ice.json").text();
+                            assertFalse(answer.contains("-1"), answer);
+                        }
+                    } catch (IOException closed) {
+                        // no answer is a good answer
+                    }
+                }
+            }
+        }
     }
 
     /** build.sh, as far as it can be tried in a copy and without Maven. */
