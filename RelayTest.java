@@ -2363,6 +2363,183 @@ class RelayTest {
         }
     }
 
+    /** The README's configurations for more than one relay, with the very addresses, in a network of the tests' own. */
+    @Nested
+    @SuppressWarnings("try")   // the proxy is needed, not spoken of
+    class SeveralRelays {
+        private static final Duration SOON = Duration.ofSeconds(10);
+        @TempDir
+        Path folder;
+        private Network network;
+        private final Program[] relays = new Program[3];
+
+        @BeforeEach
+        void start() throws IOException {
+            network = Network.lan();
+            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")) network.run("ip address add " + address + "/32 dev lo");
+            for (int i = 0; i < relays.length; i++) relay(i);
+            for (Program relay : relays) relay.url();
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            for (Program relay : relays) relay.close();
+            network.close();
+        }
+
+        private Program relay(int index) throws IOException {
+            return relays[index] = network.relay("--host", "10.0.0." + (index + 1), "--no-stun", "8080");
+        }
+
+        /** Without TLS, of which the classes above speak; it costs the tests a second. */
+        private Program caddy(String... replacements) throws Exception {
+            require("caddy", "caddy");
+            var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements)).toArray(String[]::new);
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", 4, all));
+            return Proxy.caddy(network.enter(), folder);
+        }
+
+        private Program haproxy() throws Exception {
+            require("haproxy", "haproxy");
+            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", 2, "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80"));
+            return Proxy.haproxy(network.enter(), folder);
+        }
+
+        /** One more member of each of so many rooms. They come back as ws-relay.js does, a browser's 200 of which would wait for each other. */
+        private Program members(int rooms) throws IOException {
+            var constants = Pattern.compile("^const (QUICK|SLOWEST|STEADY) = ([0-9_]+);", Pattern.MULTILINE)
+                    .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results().map(constant -> constant.group(2)).toList();
+            assertEquals(3, constants.size());
+            var command = Stream.of(network.enter(), List.of("/usr/bin/python3", "-c", MEMBERS, rooms + ""), constants).flatMap(List::stream).toList();
+            return new Program(folder, Map.of(), command);
+        }
+
+        private static final String MEMBERS = """
+            import asyncio, random, sys, time, websockets
+
+            ROOMS, QUICK, SLOWEST, STEADY = map(int, sys.argv[1:])
+
+            async def member(room):
+                attempts = 0
+                while True:
+                    began, entered = time.monotonic(), False
+                    try:
+                        async with websockets.connect(f'ws://10.0.0.9/ws-relay/spacewar?game={room}', ping_interval=None) as socket:
+                            async for message in socket:
+                                entered = True
+                    except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                        pass
+                    lasted = (time.monotonic() - began) * 1000
+                    if entered and lasted > STEADY:
+                        attempts = 0
+                    wait = min(SLOWEST, QUICK * 2 ** attempts) * (0.5 + random.random() / 2)
+                    attempts += 1
+                    await asyncio.sleep(max(0, wait if entered else wait - lasted) / 1000)
+
+            async def main():
+                await asyncio.gather(*map(member, range(ROOMS)))
+
+            asyncio.run(main())
+            """;
+
+        /** Who is in which room by a relay's log. */
+        private static Map<String, Set<String>> rooms(Program relay) {
+            var rooms = new HashMap<String, Set<String>>();
+            if (!relay.process.isAlive()) return rooms;
+            for (String line : relay.out) {
+                String[] words = line.split(" ");
+                if (words.length < 5) continue;
+                if (words[1].equals("join")) rooms.computeIfAbsent(words[2], room -> new HashSet<>()).add(words[3]);
+                if (words[1].equals("quit") && rooms.get(words[2]).remove(words[3]) && rooms.get(words[2]).isEmpty()) rooms.remove(words[2]);
+            }
+            return rooms;
+        }
+
+        /** The rooms that each relay has. */
+        private List<Set<String>> homes() {
+            return Stream.of(relays).map(relay -> rooms(relay).keySet()).toList();
+        }
+
+        /** Soon there are so many rooms, each on one relay with so many members. */
+        private void expectTogether(int rooms, int members) {
+            try {
+                eventually(() -> {
+                    var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream()).map(Set::size).toList();
+                    return all.equals(Collections.nCopies(rooms, members));
+                }, "all are together", SOON);
+            } catch (AssertionError e) {
+                fail(Stream.of(relays).map(relay -> rooms(relay).values().stream().collect(Collectors.groupingBy(Set::size, Collectors.counting())))
+                        .toList() + " rooms of so many", e);
+            }
+        }
+
+        private void kill(Program relay) throws Exception {
+            relay.signal("KILL");
+            relay.exitCode();
+        }
+
+        @Test
+        void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
+            try (var caddy = caddy(); var one = members(200); var two = members(200); var three = members(200)) {
+                expectTogether(200, 3);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                long before = System.nanoTime();
+                kill(relays[0]);
+                expectTogether(200, 3);
+                long met = System.nanoTime();
+                relay(0).url();
+                try (var newcomers = members(200)) {
+                    expectTogether(200, 4);
+                    assertEquals(Map.of(), rooms(relays[0]));
+                    long reload = System.nanoTime();
+                    Proxy.reloadCaddy(folder);
+                    eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "the rooms are back");
+                    expectTogether(200, 4);
+                    System.out.printf("  Caddy, 200 rooms: %s, together %d ms after one was killed, %d ms after the reload%n",
+                            homes.stream().map(Set::size).toList(), (met - before) / 1_000_000, (System.nanoTime() - reload) / 1_000_000);
+                }
+                assertEquals(homes, homes());
+            }
+        }
+
+        @Test
+        void withCaddyARelayThatReturnsByItselfSplitsItsRooms() throws Exception {
+            try (var caddy = caddy("fail_duration 24h", "fail_duration 1s"); var old = members(20)) {
+                expectTogether(20, 1);
+                int moved = rooms(relays[0]).size();
+                kill(relays[0]);
+                expectTogether(20, 1);
+                relay(0).url();
+                long returned = System.nanoTime();
+                eventually(() -> System.nanoTime() - returned > 1_500_000_000L, "the failure is forgotten");
+                try (var newcomers = members(20)) {
+                    eventually(() -> rooms(relays[0]).size() == moved, "newcomers to the rooms that it had come to it");
+                    assertEquals(20 + moved, homes().stream().mapToInt(Set::size).sum());
+                }
+            }
+        }
+
+        @Test
+        void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
+            try (var haproxy = haproxy(); var one = members(200); var two = members(200); var three = members(200)) {
+                expectTogether(200, 3);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                long before = System.nanoTime();
+                kill(relays[0]);
+                expectTogether(200, 3);
+                long met = System.nanoTime();
+                relay(0).url();
+                long returned = System.nanoTime();
+                eventually(() -> homes().equals(homes), "the rooms are back");
+                expectTogether(200, 3);
+                System.out.printf("  HAProxy, 200 rooms: %s, together %d ms after one was killed, %d ms after it returned%n",
+                        homes.stream().map(Set::size).toList(), (met - before) / 1_000_000, (System.nanoTime() - returned) / 1_000_000);
+            }
+        }
+    }
+
     // --- the program -------------------------------------------------------------------------
 
     /** A program in a process of its own, and the lines it prints. It ends with the block that it was started in. */
