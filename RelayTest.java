@@ -17,6 +17,8 @@ import java.nio.channels.*;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -25,6 +27,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.Pattern;
 import java.util.stream.*;
+import javax.net.ssl.*;
 import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.*;
 import org.junit.jupiter.api.function.Executable;
@@ -166,7 +169,11 @@ class RelayTest {
         final DataInputStream in;
 
         Raw(int port) throws IOException {
-            socket = new Socket(InetAddress.getLoopbackAddress(), port);
+            this(new Socket(InetAddress.getLoopbackAddress(), port));
+        }
+
+        Raw(Socket socket) throws IOException {
+            this.socket = socket;
             socket.setTcpNoDelay(true);
             socket.setSoTimeout(10_000);
             in = new DataInputStream(new BufferedInputStream(socket.getInputStream()));
@@ -1947,6 +1954,629 @@ class RelayTest {
         void filesAreServedWhateverTheOrigin() throws IOException {
             try (var relay = relay()) {
                 assertEquals(200, Answer.get(relay, "/health", "Origin: http://evil.example").status);
+            }
+        }
+    }
+
+    // --- behind a proxy --------------------------------------------------------------------------
+
+    /**
+     * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are other
+     * ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
+     */
+    static final class Proxy implements AutoCloseable {
+        final Program program;
+        final int port;
+        private final SSLSocketFactory tls;
+
+        /** What starts it on a port. */
+        private interface Start {
+            Program on(int port) throws Exception;
+        }
+
+        /** @param certificate of whom to trust; it may come into being with the proxy */
+        private Proxy(Path certificate, Start start) throws Exception {
+            Program program;
+            int port;
+            do {   // until none else has taken the port meanwhile
+                port = freePort();
+                program = start.on(port);
+            } while (!listens(program, port) && String.join("\n", program.err).contains("in use"));
+            this.program = program;
+            this.port = port;
+            eventually(() -> Files.exists(certificate) || !this.program.process.isAlive(), "a certificate");
+            assertTrue(this.program.process.isAlive(), () -> String.join("\n", this.program.err));
+            tls = trusting(certificate);
+            eventually(() -> {
+                try (var raw = from("127.0.0.1")) {
+                    ((SSLSocket) raw.socket).startHandshake();
+                    return true;
+                } catch (IOException noCertificateYet) {
+                    return false;
+                }
+            }, "a handshake");
+        }
+
+        private static int freePort() throws IOException {
+            try (var socket = new ServerSocket(0)) {
+                return socket.getLocalPort();
+            }
+        }
+
+        /** Waits until it takes connections or has ended. */
+        private static boolean listens(Program program, int port) throws InterruptedException {
+            eventually(() -> {
+                try (var socket = new Socket(InetAddress.getLoopbackAddress(), port)) {
+                    return socket.isConnected();
+                } catch (IOException notYet) {
+                    return !program.process.isAlive();
+                }
+            }, "that it listens");
+            if (!program.process.isAlive()) program.exitCode();
+            return program.process.isAlive();
+        }
+
+        private static SSLSocketFactory trusting(Path certificate) throws Exception {
+            var keys = KeyStore.getInstance(KeyStore.getDefaultType());
+            keys.load(null, null);
+            try (var in = Files.newInputStream(certificate)) {
+                keys.setCertificateEntry("it", CertificateFactory.getInstance("X.509").generateCertificate(in));
+            }
+            var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+            trust.init(keys);
+            var context = SSLContext.getInstance("TLS");
+            context.init(null, trust.getTrustManagers(), null);
+            return context.getSocketFactory();
+        }
+
+        /** The README's nth configuration in that language, with what is to be replaced, each of which must be in it. */
+        static String fromReadme(String language, int number, String... replacements) throws IOException {
+            var blocks = Pattern.compile("^```" + language + "\n(.*?)^```", Pattern.MULTILINE | Pattern.DOTALL)
+                    .matcher(Files.readString(Path.of("README.md"))).results().toList();
+            String text = blocks.get(number - 1).group(1);
+            for (int i = 0; i < replacements.length; i += 2) {
+                assertTrue(text.contains(replacements[i]), text + " lacks " + replacements[i]);
+                text = text.replace(replacements[i], replacements[i + 1]);
+            }
+            return text;
+        }
+
+        /** The nth Caddyfile of the README. Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
+        static Proxy caddy(Path folder, int number, int relay, String... replacements) throws Exception {
+            require("caddy", "caddy");
+            Path file = folder.resolve("Caddyfile");
+            return new Proxy(folder.resolve("caddy/pki/authorities/local/root.crt"), port -> {
+                var all = Stream.concat(Stream.of("game.example.com {", "https://localhost:" + port + " {\n\ttls internal", "127.0.0.1:8080",
+                        "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new);
+                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1") + fromReadme("caddyfile", number, all));
+                return caddy(List.of(), folder);
+            });
+        }
+
+        /** What keeps Caddy from fixed ports, and from the system's certificates. */
+        static String caddyOptions(Path folder, String more) {
+            return """
+                    {
+                    	admin unix/%s/admin
+                    	auto_https disable_redirects
+                    	skip_install_trust
+                    	%s
+                    	servers {
+                    		protocols h1 h2
+                    	}
+                    }
+                    """.formatted(folder, more);
+        }
+
+        static Program caddy(List<String> before, Path folder) throws IOException {
+            var command = Stream.concat(before.stream(), Stream.of("caddy", "run", "--config", folder + "/Caddyfile")).toList();
+            return new Program(folder, Map.of("XDG_DATA_HOME", folder.toString(), "XDG_CONFIG_HOME", folder.toString()), command);
+        }
+
+        /** As `systemctl reload caddy` does it. */
+        static void reloadCaddy(Path folder) throws Exception {
+            var command = List.of("caddy", "reload", "--force", "--config", folder + "/Caddyfile", "--address", "unix/" + folder + "/admin");
+            try (var reload = new Program(folder, Map.of(), command)) {
+                reload.expectExit(0);
+            }
+        }
+
+        static Proxy nginx(Path folder, int relay, String... replacements) throws Exception {
+            require("nginx", "nginx");
+            selfSigned(folder);
+            return new Proxy(folder.resolve("game.crt"), port -> {
+                String site = fromReadme("nginx", 1, Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
+                        "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt", "/etc/ssl/private/game.key",
+                        folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new));
+                Files.writeString(folder.resolve("nginx.conf"), """
+                        daemon off;
+                        pid nginx.pid;
+                        error_log stderr;
+                        events {}
+                        http {
+                            access_log off;
+                            client_body_temp_path body;
+                            proxy_temp_path proxy;
+                            fastcgi_temp_path fastcgi;
+                            uwsgi_temp_path uwsgi;
+                            scgi_temp_path scgi;
+                        %s
+                        }
+                        """.formatted(site));
+                return new Program(folder, Map.of("PATH", PATH), List.of(found("nginx"), "-p", folder.toString(), "-c", "nginx.conf", "-e", "stderr"));
+            });
+        }
+
+        static Proxy haproxy(Path folder, int relay, String... replacements) throws Exception {
+            require("haproxy", "haproxy");
+            selfSigned(folder);
+            return new Proxy(folder.resolve("game.crt"), port -> {
+                Files.writeString(folder.resolve("haproxy.cfg"), fromReadme("haproxy", 1, Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port,
+                        "/etc/haproxy/game.pem", folder + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay),
+                        Stream.of(replacements)).toArray(String[]::new)));
+                return haproxy(List.of(), folder);
+            });
+        }
+
+        static Program haproxy(List<String> before, Path folder) throws IOException {
+            return new Program(folder, Map.of(), Stream.concat(before.stream(), Stream.of(found("haproxy"), "-db", "-f", folder + "/haproxy.cfg")).toList());
+        }
+
+        private static String found(String program) {
+            return Stream.of(PATH.split(File.pathSeparator)).map(folder -> Path.of(folder, program)).filter(Files::exists).findFirst().orElseThrow().toString();
+        }
+
+        /** A certificate for `localhost`, its key, and both in one file. */
+        static void selfSigned(Path folder) throws Exception {
+            Path store = folder.resolve("game.p12");
+            if (Files.exists(store)) return;
+            try (var keytool = new Program(folder, Map.of(), List.of(Path.of(Program.JAVA).resolveSibling("keytool").toString(), "-genkeypair", "-alias",
+                    "game", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-keystore", store.toString(), "-storepass", "secret"))) {
+                keytool.expectExit(0);
+            }
+            var keys = KeyStore.getInstance(store.toFile(), "secret".toCharArray());
+            String certificate = pem("CERTIFICATE", keys.getCertificate("game").getEncoded());
+            String key = pem("PRIVATE KEY", keys.getKey("game", "secret".toCharArray()).getEncoded());
+            Files.writeString(folder.resolve("game.crt"), certificate);
+            Files.writeString(folder.resolve("game.key"), key);
+            Files.writeString(folder.resolve("game.pem"), certificate + key);
+        }
+
+        private static String pem(String what, byte[] bytes) {
+            String lines = Base64.getMimeEncoder(64, bytes("\n")).encodeToString(bytes);
+            return "-----BEGIN " + what + "-----\n" + lines + "\n-----END " + what + "-----\n";
+        }
+
+        /** Its host, as a page knows it. */
+        String host() {
+            return "localhost:" + port;
+        }
+
+        /** A connection to it through TLS. @param source where it comes from, an address in 127.0.0.0/8 */
+        Raw from(String source) throws IOException {
+            var plain = new Socket(InetAddress.getLoopbackAddress(), port, InetAddress.getByName(source), 0);
+            var secure = (SSLSocket) tls.createSocket(plain, "localhost", port, true);
+            var parameters = secure.getSSLParameters();
+            parameters.setServerNames(List.of(new SNIHostName("localhost")));   // which is not told by itself, lacking a dot
+            parameters.setEndpointIdentificationAlgorithm("HTTPS");             // the certificate must be for this name
+            secure.setSSLParameters(parameters);
+            return new Raw(secure);
+        }
+
+        /** A client in a room, or who was refused. @param headers more of them, each with its CRLF */
+        Answer upgrade(Raw raw, String room, String... headers) throws IOException {
+            return Answer.read(raw.send(Raw.upgrade(room, headers).replace("Host: localhost", "Host: " + host())), "GET");
+        }
+
+        Raw open(String room) throws IOException {
+            var raw = from("127.0.0.1");
+            assertEquals(101, upgrade(raw, room).status);
+            return raw;
+        }
+
+        Answer get(String target) throws IOException {
+            try (var raw = from("127.0.0.1")) {
+                return Answer.read(raw.send(Answer.request("GET", target).replace("Host: localhost", "Host: " + host())), "GET");
+            }
+        }
+
+        /** A page, in a browser that does not mind who has signed. */
+        Chromium.Page page(String path) {
+            return trusting(InChromium.chromium.blank()).go("https://" + host() + path);
+        }
+
+        static Chromium.Page trusting(Chromium.Page page) {
+            page.call("Security.setIgnoreCertificateErrors", Map.of("ignore", true));
+            return page;
+        }
+
+        @Override
+        public void close() {
+            program.close();
+        }
+
+        // What all proxies must do:
+
+        /** A page and a client of another kind meet over TLS. */
+        void expectThatAllMeet() throws IOException {
+            try (var raw = open("/ws-relay/spacewar").expect("1 self"); var page = page("/spacewar")) {
+                raw.expect("2 join");
+                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                assertEquals("https://" + host() + "/spacewar/", page.evaluate("location.href"));
+                assertEquals(List.of(), page.complaints.stream().filter(complaint -> !complaint.contains("/favicon.ico")).toList());
+                hear(raw, "2 pilot .*");
+            }
+        }
+
+        /** The next frame that matches, whatever a page has said before. */
+        static Received hear(Raw raw, String regex) throws IOException {
+            Received next = raw.receive();
+            while (!(next.opcode() == 8 ? "close " + next.code() : next.text()).matches(regex)) next = raw.receive();
+            return next;
+        }
+
+        /** Pages from here may connect, others are told what would allow it. */
+        void expectTheOriginRule() throws IOException {
+            try (var here = from("127.0.0.1"); var elsewhere = from("127.0.0.1"); var otherPort = from("127.0.0.1")) {
+                assertEquals(101, upgrade(here, "/ws-relay/a", "Origin: https://" + host() + "\r\n").status);
+                for (var other : Map.of(elsewhere, "https://evil.example", otherPort, "https://localhost").entrySet()) {
+                    var refusal = upgrade(other.getKey(), "/ws-relay/a", "Origin: " + other.getValue() + "\r\n").expect(403);
+                    assertTrue(refusal.text().contains("--origin " + other.getValue()) && refusal.text().contains(host()), refusal::text);
+                }
+            }
+        }
+
+        /** The log has the client's address, whatever the client says it is. */
+        void expectAddressesInTheLogOf(Program relay) throws IOException {
+            try (var one = from("127.0.0.5"); var two = from("127.0.0.6"); var three = from("127.0.0.7")) {
+                assertEquals(101, upgrade(one, "/ws-relay/one").status);
+                assertEquals(101, upgrade(two, "/ws-relay/two", "X-Forwarded-For: 203.0.113.7\r\n").status);
+                assertEquals(101, upgrade(three, "/ws-relay/three", "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.8\r\n",
+                        "Forwarded: for=203.0.113.7\r\n").status);
+                relay.expectLine(".* join /ws-relay/one 1 127\\.0\\.0\\.5");
+                relay.expectLine(".* join /ws-relay/two 1 127\\.0\\.0\\.6");
+                relay.expectLine(".* join /ws-relay/three 1 127\\.0\\.0\\.7");
+                assertTrue(relay.out.stream().noneMatch(line -> line.contains("203.0.113")), relay.out::toString);
+            }
+        }
+    }
+
+    /** The README's Caddyfiles, run by Debian's Caddy. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class BehindCaddy {
+        @TempDir
+        Path folder;
+
+        /** As the README says, without STUN. */
+        private static Program relay(String port) throws IOException {
+            return Program.relay(Program.ROOT, "--host", "127.0.0.1", "--no-stun", port);
+        }
+
+        @Test
+        void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+                caddy.expectThatAllMeet();
+                caddy.expectTheOriginRule();
+                caddy.expectAddressesInTheLogOf(relay);
+            }
+        }
+
+        @Test
+        void thePageLearnsOfStunByTheNameThatItKnows() throws Exception {
+            int stun;
+            try (var free = new DatagramSocket(0)) {
+                stun = free.getLocalPort();
+            }
+            try (var relay = Program.relay(Program.ROOT, "--host", "127.0.0.1", "--stun", stun + "", "0");
+                    var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+                assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n", caddy.get("/spacewar/ice.json").text());
+            }
+        }
+
+        @Test
+        void aReloadClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort());
+                    var raw = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
+                raw.expect("2 join");
+                Proxy.reloadCaddy(folder);
+                Proxy.hear(raw, "close 1001");
+                long before = System.nanoTime();
+                try (var again = caddy.open("/ws-relay/spacewar")) {
+                    for (int id : new int[] {1, 2}) again.receive();
+                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                    System.out.printf("  reload of Caddy: the page is back after %d ms%n", (System.nanoTime() - before) / 1_000_000);
+                    relay.expectLine(".* quit /ws-relay/spacewar [12] 127\\.0\\.0\\.1 100[12].*");
+                }
+            }
+        }
+
+        @Test
+        void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
+            int port;
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
+                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                relay.signal("TERM");
+                relay.expectExit(0);
+                page.until("document.querySelector('#link').textContent === 'offline · practice'");
+                assertEquals(502, caddy.get("/spacewar/").status);
+                try (var next = relay(port + "")) {
+                    next.expectLine(".* join /ws-relay/spacewar 1 127\\.0\\.0\\.1");
+                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                }
+            }
+        }
+
+        @Test
+        void itMayServeTheFilesItself() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 2, relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
+                caddy.expectThatAllMeet();
+                var script = caddy.get("/spacewar/spacewar.js");
+                assertTrue(script.status == 200 && script.header("Server").equals("Caddy") && script.header("Content-Type").contains("javascript"),
+                        script::toString);
+                assertEquals(List.of("no-cache", ""), List.of(script.header("Cache-Control"), script.header("Content-Security-Policy")));
+                assertEquals("{\"iceServers\":[]}\n", caddy.get("/spacewar/ice.json").text());
+                for (String target : List.of("/health", "/ws-relayed", "/spacewar/none")) assertEquals(404, caddy.get(target).status, target);
+            }
+        }
+
+        @Test
+        void theGameMayBeBelowAPath() throws Exception {
+            String link = "import('/games/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')";
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 3, relay.url().getPort());
+                    var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self"); var page = caddy.page("/games/spacewar?game=2")) {
+                raw.expect("2 join");
+                page.until(link);
+                assertEquals("https://" + caddy.host() + "/games/spacewar/?game=2", page.evaluate("location.href"));
+                assertEquals("{\"iceServers\":[]}\n", caddy.get("/games/spacewar/ice.json").text());
+                try (var watch = caddy.page("/games/spacewar/watch.html?room=%2Fgames%2Fspacewar%3Fgame%3D2")) {
+                    watch.shows("connected as 3");
+                }
+                assertEquals(404, caddy.get("/games/none").status);
+            }
+        }
+    }
+
+    /** The README's configurations of nginx and HAProxy, run by Debian's. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class BehindNginxAndHAProxy {
+        @TempDir
+        static Path folder;
+
+        @Test
+        void nginxDoesAllThat() throws Exception {
+            try (var relay = BehindCaddy.relay("0"); var nginx = Proxy.nginx(folder, relay.url().getPort())) {
+                nginx.expectThatAllMeet();
+                nginx.expectTheOriginRule();
+                nginx.expectAddressesInTheLogOf(relay);
+            }
+        }
+
+        @Test
+        void haproxyDoesAllThat() throws Exception {
+            for (String alpn : List.of("", "alpn h2,http/1.1 "))   // Debian 13's offers HTTP/2 by itself, also for WebSockets
+                try (var relay = BehindCaddy.relay("0"); var haproxy = Proxy.haproxy(folder, relay.url().getPort(), "ssl crt", "ssl " + alpn + "crt")) {
+                    haproxy.expectThatAllMeet();
+                    haproxy.expectTheOriginRule();
+                    haproxy.expectAddressesInTheLogOf(relay);
+                }
+        }
+
+        @Test
+        void pingsKeepNginxFromCuttingOffTheSilent() throws Exception {
+            expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version", "proxy_read_timeout 1s;\n        proxy_http_version"));
+        }
+
+        @Test
+        void pingsKeepHaproxyFromCuttingOffTheSilent() throws Exception {
+            expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s", "server 1s"));
+        }
+
+        private interface Started {
+            Proxy before(int relay) throws Exception;
+        }
+
+        /** With a limit of 1 s: who is pinged each 0.3 s outlives two of them, and who is not hears the end. */
+        private static void expectPingsToMatter(Started proxy) throws Exception {
+            for (int pingAfter : new int[] {300, 20_000})
+                try (var relay = RelayTest.relay(options -> options.pingAfter = pingAfter); var started = proxy.before(relay.port());
+                        var raw = started.open("/ws-relay/a").expect("1 self")) {
+                    long silentUntil = System.nanoTime() + 2_000_000_000L;
+                    if (pingAfter > 1_000) {
+                        assertThrows(EOFException.class, raw::receive);
+                        continue;
+                    }
+                    while (System.nanoTime() < silentUntil) {
+                        Received ping = raw.receive();
+                        assertEquals(9, ping.opcode());
+                        raw.send(frame(true, 10, ping.payload()));
+                    }
+                }
+        }
+    }
+
+    /** The README's configurations for more than one relay, with the very addresses, in a network of the tests' own. */
+    @Nested
+    @SuppressWarnings("try")   // the proxy is needed, not spoken of
+    class SeveralRelays {
+        private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);   // LONG: for machines that are busy
+        @TempDir
+        Path folder;
+        private Network network;
+        private final Program[] relays = new Program[3];
+
+        @BeforeEach
+        void start() throws IOException {
+            network = Network.lan();
+            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")) network.run("ip address add " + address + "/32 dev lo");
+            for (int i = 0; i < relays.length; i++) relay(i);
+            for (Program relay : relays) relay.url();
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            for (Program relay : relays) relay.close();
+            network.close();
+        }
+
+        private Program relay(int index) throws IOException {
+            return relays[index] = network.relay("--host", "10.0.0." + (index + 1), "--no-stun", "8080");
+        }
+
+        /** Without TLS, of which the classes above speak; it costs the tests a second. */
+        private Program caddy(String... replacements) throws Exception {
+            require("caddy", "caddy");
+            var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements)).toArray(String[]::new);
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", 4, all));
+            return Proxy.caddy(network.enter(), folder);
+        }
+
+        private Program haproxy() throws Exception {
+            require("haproxy", "haproxy");
+            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", 2, "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80",
+                    "inter 1s", "inter 200ms"));
+            return Proxy.haproxy(network.enter(), folder);
+        }
+
+        /** So many members of each of so many rooms. They come back as ws-relay.js does, a browser's 200 of which would wait for each other. */
+        private Program members(int rooms, int each) throws IOException {
+            require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+            var constants = Pattern.compile("^const (QUICK|SLOWEST|STEADY) = ([0-9_]+);", Pattern.MULTILINE)
+                    .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results().map(constant -> constant.group(2)).toList();
+            assertEquals(3, constants.size());
+            var command = Stream.of(network.enter(), List.of("/usr/bin/python3", "-c", MEMBERS, rooms + "", each + ""), constants).flatMap(List::stream).toList();
+            return new Program(folder, Map.of(), command);
+        }
+
+        private static final String MEMBERS = """
+            import asyncio, random, sys, time, websockets
+
+            ROOMS, EACH, QUICK, SLOWEST, STEADY = map(int, sys.argv[1:])
+
+            async def member(room, gate):
+                attempts = 0
+                while True:
+                    began, entered = time.monotonic(), False
+                    try:
+                        async with gate:
+                            socket = await websockets.connect(f'ws://10.0.0.9/ws-relay/spacewar?game={room}', ping_interval=None)
+                        async for message in socket:
+                            entered = True
+                    except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                        pass
+                    lasted = (time.monotonic() - began) * 1000
+                    if entered and lasted > STEADY:
+                        attempts = 0
+                    wait = min(SLOWEST, QUICK * 2 ** attempts) * (0.5 + random.random() / 2)
+                    attempts += 1
+                    await asyncio.sleep(max(0, wait if entered else wait - lasted) / 1000)
+
+            async def main():
+                gate = asyncio.Semaphore(20)   # all at once would keep each of them waiting
+                await asyncio.gather(*(member(room, gate) for room in range(ROOMS) for _ in range(EACH)))
+
+            asyncio.run(main())
+            """;
+
+        /** Who is in which room by a relay's log. */
+        private static Map<String, Set<String>> rooms(Program relay) {
+            var rooms = new HashMap<String, Set<String>>();
+            if (!relay.process.isAlive()) return rooms;
+            for (String line : relay.out) {
+                String[] words = line.split(" ");
+                if (words.length < 5) continue;
+                if (words[1].equals("join")) rooms.computeIfAbsent(words[2], room -> new HashSet<>()).add(words[3]);
+                if (words[1].equals("quit") && rooms.get(words[2]).remove(words[3]) && rooms.get(words[2]).isEmpty()) rooms.remove(words[2]);
+            }
+            return rooms;
+        }
+
+        /** The rooms that each relay has. */
+        private List<Set<String>> homes() {
+            return Stream.of(relays).map(relay -> rooms(relay).keySet()).toList();
+        }
+
+        /** There will be so many rooms, each on one relay with so many members. */
+        private void expectTogether(int rooms, int members, Duration atMost) {
+            try {
+                eventually(() -> {
+                    LockSupport.parkNanos(20_000_000);   // reading all again and again would cost more than what is tested
+                    var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream()).map(Set::size).toList();
+                    return all.equals(Collections.nCopies(rooms, members));
+                }, "all are together", atMost);
+            } catch (AssertionError e) {
+                fail(Stream.of(relays).map(relay -> rooms(relay).values().stream().collect(Collectors.groupingBy(Set::size, Collectors.counting())))
+                        .toList() + " rooms of so many", e);
+            }
+        }
+
+        private void kill(Program relay) throws Exception {
+            relay.signal("KILL");
+            relay.exitCode();
+        }
+
+        @Test
+        void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
+            try (var caddy = caddy(); var old = members(200, 3)) {
+                expectTogether(200, 3, LONG);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream()).noneMatch(line -> line.contains(" 10.0.0.9")), "a proxy elsewhere is not believed");
+                long before = System.nanoTime();
+                kill(relays[0]);
+                expectTogether(200, 3, SOON);
+                long met = System.nanoTime();
+                relay(0).url();
+                try (var newcomers = members(200, 1)) {
+                    expectTogether(200, 4, LONG);
+                    assertEquals(Map.of(), rooms(relays[0]));
+                    long reload = System.nanoTime();
+                    Proxy.reloadCaddy(folder);
+                    eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "the rooms are back", LONG);
+                    expectTogether(200, 4, LONG);
+                    System.out.printf("  Caddy, 200 rooms: %s, together %d ms after one was killed, %d ms after the reload%n",
+                            homes.stream().map(Set::size).toList(), (met - before) / 1_000_000, (System.nanoTime() - reload) / 1_000_000);
+                }
+                assertEquals(homes, homes());
+            }
+        }
+
+        @Test
+        void withCaddyARelayThatReturnsByItselfSplitsItsRooms() throws Exception {
+            try (var caddy = caddy("fail_duration 24h", "fail_duration 1s"); var old = members(20, 1)) {
+                expectTogether(20, 1, LONG);
+                int moved = rooms(relays[0]).size();
+                kill(relays[0]);
+                expectTogether(20, 1, SOON);
+                relay(0).url();
+                long returned = System.nanoTime();
+                eventually(() -> System.nanoTime() - returned > 1_500_000_000L, "the failure is forgotten");
+                try (var newcomers = members(20, 1)) {
+                    eventually(() -> rooms(relays[0]).size() == moved, "newcomers to the rooms that it had come to it");
+                    assertEquals(20 + moved, homes().stream().mapToInt(Set::size).sum());
+                }
+            }
+        }
+
+        /** Also if another one dies meanwhile. */
+        @Test
+        void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
+            try (var haproxy = haproxy(); var old = members(60, 3)) {
+                expectTogether(60, 3, LONG);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 60 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                kill(relays[0]);
+                expectTogether(60, 3, SOON);
+                kill(relays[1]);
+                expectTogether(60, 3, SOON);
+                assertEquals(60, rooms(relays[2]).size());
+                relay(0).url();
+                eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "its rooms are back", LONG);
+                expectTogether(60, 3, LONG);
+                relay(1).url();
+                eventually(() -> homes().equals(homes), "the rooms are back", LONG);
+                expectTogether(60, 3, LONG);
             }
         }
     }
