@@ -9,7 +9,7 @@
  * everyone else; they receive "1 hello". That is all.
  *
  *   1. Command line   main, the options and the limits
- *   2. The relay      listening, a virtual thread per connection, the sweeper, shutdown, the log
+ *   2. The relay      listening, the threads of a connection, the sweeper, shutdown, the log
  *   3. Connection     a socket, its deadlines, the bytes that have come and are not read yet
  *   4. HTTP           a request in, a response out, files, the opening handshake
  *   5. Frames in      bytes to messages: RFC 6455, masks, fragments, UTF-8
@@ -39,6 +39,7 @@ import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.*;
 import java.util.function.*;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
 
@@ -189,7 +190,7 @@ public class Relay implements AutoCloseable {
     private static final int MAX_STUN = 1_500;           // a STUN request: browsers send 20 bytes
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
-    private static final int LEAST_INPUT = 512;          // what one read may bring: an idle client holds no more,
+    private static final int LEAST_INPUT = 256;          // what one read may bring: an idle client holds no more,
     private static final int MOST_INPUT = 64 << 10;      // a busy one up to this; what is longer gets its own memory
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
     private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
@@ -199,10 +200,11 @@ public class Relay implements AutoCloseable {
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
-    // One thread accepts connections and gives each a virtual thread, which does everything for it in plain blocking
-    // code: HTTP first, then perhaps WebSocket. WebSockets have no timeouts, which would cost a timer per read. Instead
-    // a sweeper looks at every connection about once a second; if one is past a deadline, it closes the socket, and
-    // whatever waits on that fails with an IOException. This is no error anywhere: it means that the peer is gone.
+    // One thread accepts connections and gives each a virtual thread, which speaks HTTP in plain blocking code. A
+    // WebSocket then gets another: it waits most of the time, and to do that on top of the handshake's stack would take
+    // 1 KB more. WebSockets have no timeouts, which would cost a timer per read. Instead a sweeper looks at every
+    // connection about once a second; if one is past a deadline, it closes the socket, and whatever waits on that fails
+    // with an IOException. This is no error anywhere: it means that the peer is gone.
 
     private final Options options;
     private final Folder folder;                                                  // null: no files
@@ -264,7 +266,7 @@ public class Relay implements AutoCloseable {
     }
 
     int port() { return listener.getLocalPort(); }
-    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }
+    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }   // -1, too, once that is closed
 
     /** The lines for whoever started the relay: first the address to open, then what else to know. */
     private List<String> welcome() throws SocketException {
@@ -320,19 +322,18 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** All that happens to one connection, on its own virtual thread. */
+    /** Speaks HTTP, on the connection's first thread, and starts the second if that makes a WebSocket of it. */
     private void serve(Connection connection) {
+        boolean upgraded = false;
         try {
             while (answer(connection)) connection.breathe();
-            connection.linger();
+            if (connection.webSocket == null) connection.linger();
+            else Thread.startVirtualThread(connection.webSocket);
+            upgraded = connection.webSocket != null;
         } catch (IOException gone) {
             // by its own will or the sweeper's; there is nobody to tell
         } finally {
-            connection.close();
-            connection.hold(-connection.inputHeld);
-            connections.remove(connection);
-            leaveLine(connection);
-            forgive(connection);
+            if (!upgraded) connection.end();
         }
     }
 
@@ -458,7 +459,6 @@ public class Relay implements AutoCloseable {
         private final Socket socket;
         private final OutputStream out;
         private final Input input = new Input(this, this::lend);
-        private Runnable beforeRead = () -> {};       // does what its thread has put off; its own thread's
         private long headDue = NEVER;                 // when the request head must be here; its own thread's
         private int turns;                            // to breathe; its own thread's
         private boolean pinged;                       // since it was last heard of; the sweeper's
@@ -480,7 +480,7 @@ public class Relay implements AutoCloseable {
         /** Reads like any InputStream, once the others have had their turn and the budget has room. Own thread. */
         @Override
         public int read(byte[] into, int offset, int length) throws IOException {
-            beforeRead.run();
+            if (webSocket != null) webSocket.handler.flush();
             breathe();
             awaitBudget();   // what is not read takes no memory
             if (headDue != NEVER) awaitHead();
@@ -608,6 +608,15 @@ public class Relay implements AutoCloseable {
             while (in.read(ignored) >= 0) Thread.yield();
         }
 
+        /** Nothing of it remains. Own thread. */
+        void end() {
+            close();
+            hold(-inputHeld);
+            connections.remove(this);
+            leaveLine(this);
+            forgive(this);
+        }
+
         /** Ends it without a word; the reason goes into the log. From any thread; never waits. */
         void abort(String reason) {
             if (webSocket != null) webSocket.noteEnd(1006, reason);
@@ -622,7 +631,7 @@ public class Relay implements AutoCloseable {
         String address(Request request) {
             String told = request.header("x-forwarded-for");
             told = told.substring(told.lastIndexOf(',') + 1).strip();
-            boolean proxied = socket.getInetAddress().isLoopbackAddress() && told.matches("[0-9a-fA-F:.]{2,45}");
+            boolean proxied = socket.getInetAddress().isLoopbackAddress() && ADDRESS.test(told);
             return proxied ? told : socket.getInetAddress().getHostAddress();
         }
     }
@@ -655,11 +664,11 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Moves what is left to the front, into twice the memory if the last read filled half, or half if a little. */
+        /** Moves what is left to the front, into twice the memory if the last read filled it, half if by an eighth. */
         private void makeRoom() {
-            int size = received >= bytes.length / 2 ? 2 * bytes.length
-                    : received < bytes.length / 8 ? bytes.length / 2 : bytes.length;
-            size = Math.clamp(size, LEAST_INPUT, MOST_INPUT);
+            int size = bytes.length;
+            if (end == bytes.length) size = Math.min(2 * size, MOST_INPUT);
+            else if (received < size / 8) size = Math.max(size / 2, LEAST_INPUT);
             byte[] room = size != bytes.length && lend.test(size - bytes.length) ? new byte[size] : bytes;
             System.arraycopy(bytes, start, room, 0, end -= start);
             start = 0;
@@ -694,6 +703,7 @@ public class Relay implements AutoCloseable {
         Response response;
         try {
             request = connection.readRequest();
+            if (request.isForRelay()) checkOrigin(request.headers.get("origin"), request.header("host"));
             request.requireBodyless();
             if (request.isForRelay()) {
                 upgrade(connection, request);
@@ -729,36 +739,20 @@ public class Relay implements AutoCloseable {
     /** An RTCConfiguration for the page: our STUN, on the host by which it found us; we know no other name of ours. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
-        boolean usable = stun != null && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        boolean usable = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
         String servers = usable ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
         return Response.text(200, "{\"iceServers\":[" + servers + "]}")
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
     }
 
-    /** Makes a WebSocket of the connection; returns when that has ended and all it had to say is written. */
-    private void upgrade(Connection connection, Request request) throws IOException, HttpException {
-        String accept = acceptHandshake(request, options.origins);
-        String address = connection.address(request);
-        request.headers.clear();   // the client may stay for days, and its request is remembered below
-        var socket = connection.webSocket = new WebSocket(connection);
+    /** Makes a WebSocket of the connection. */
+    private void upgrade(Connection connection, Request request) throws HttpException {
+        String accept = acceptHandshake(request);
+        var socket = new WebSocket(connection, request.target, connection.address(request));
         socket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with the room's first words
+        connection.webSocket = socket;
         if (closing) connection.shutDown();
-        try {
-            if (metrics.clients.incrementAndGet() <= options.maxClients) {
-                leaveLine(connection);
-                converse(socket, request.target, address);
-            } else {
-                socket.close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-                socket.drain();   // on this thread, having no other
-                log("refuse", request.target, "-", address, socket.end());
-            }
-        } finally {
-            metrics.clients.decrementAndGet();
-            lineUp(connection);   // again: to close takes a while
-        }
-        metrics.closes.computeIfAbsent(socket.end().code, code -> new LongAdder()).increment();
-        socket.awaitEmpty();
     }
 
     /** A way out of any depth of HTTP: this answer, with a sentence for whoever reads it. */
@@ -776,18 +770,22 @@ public class Relay implements AutoCloseable {
     /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
     record Request(String method, String target, String version, Map<String, String> headers) {
         static final Request NONE = new Request("", "-", "", Map.of());      // stands for one that could not be read
-        private static final String TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";   // RFC 9110 §5.6.2
+        private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
+                VERSION = form("HTTP/[0-9]\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
+                HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), LENGTH = form("[0-9]{1,18}"), ZERO = form("0*");
 
         /** Reads one head, RFC 9112 §3 and §5. @throws EOFException if the stream ends before the head does */
         static Request read(Input input) throws IOException, HttpException {
             String line = readLine(input, MAX_HEAD, 414);
             if (line.isEmpty()) line = readLine(input, MAX_HEAD, 414);   // one empty line is ignored, RFC 9112 §2.2
             String[] words = line.split(" ", -1);
-            if (words.length != 3 || !words[0].matches(TOKEN) || !words[2].matches("HTTP/[0-9]\\.[0-9]"))
+            if (words.length != 3 || !TOKEN.test(words[0]) || !VERSION.test(words[2]))
                 throw new HttpException(400, "expected 'GET /path HTTP/1.1', got '" + printable(line) + "'");
             if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
-            String target = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // to a proxy, RFC 9112 §3.2.2
-            if (!target.matches("/[!-~&&[^#]]*|\\*"))
+            String target = words[1];
+            if (!target.startsWith("/"))   // it is meant for a proxy, RFC 9112 §3.2.2
+                target = target.replaceFirst("^(?i)https?://[^/?]*/?", "/");
+            if (!TARGET.test(target))
                 throw new HttpException(400, "expected a path of visible ASCII, got '" + printable(target) + "'");
 
             var headers = new LinkedHashMap<String, String>();
@@ -795,7 +793,7 @@ public class Relay implements AutoCloseable {
             while (!(line = readLine(input, room, 431)).isEmpty()) {
                 room -= line.length() + 2;
                 String[] header = line.split(":", 2);
-                if (header.length < 2 || !header[0].matches(TOKEN))   // a folded line, too: it begins with a space
+                if (header.length < 2 || !TOKEN.test(header[0]))   // a folded line, too: it begins with a space
                     throw new HttpException(400, "expected 'Name: value', got '" + printable(line) + "'");
                 if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
@@ -822,9 +820,9 @@ public class Relay implements AutoCloseable {
         private void check() throws HttpException {
             String host = headers.get("host"), length = headers.get("content-length");
             if (host == null && !version.equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
-            if (host != null && !host.matches("[0-9A-Za-z._~%\\[\\]:-]*"))
+            if (host != null && !HOST.test(host))
                 throw new HttpException(400, "expected one Host, got '" + printable(host) + "'");
-            if (length != null && !length.matches("[0-9]{1,18}"))
+            if (length != null && !LENGTH.test(length))
                 throw new HttpException(400, "expected one number as Content-Length, got '" + printable(length) + "'");
             if (length != null && headers.containsKey("transfer-encoding"))
                 throw new HttpException(400, "Content-Length and Transfer-Encoding exclude each other");
@@ -840,7 +838,7 @@ public class Relay implements AutoCloseable {
         }
 
         private boolean hasBody() {
-            return headers.containsKey("transfer-encoding") || !header("content-length").matches("0*");
+            return headers.containsKey("transfer-encoding") || !ZERO.test(header("content-length"));
         }
 
         /** Whether another request may follow: not if a body might be taken for one. */
@@ -848,12 +846,13 @@ public class Relay implements AutoCloseable {
         String header(String name) { return headers.getOrDefault(name, ""); }   // a header's value, "" if there is none
 
         boolean hasToken(String name, String token) {
-            return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
+            for (String word : header(name).split(",")) if (word.strip().equalsIgnoreCase(token)) return true;
+            return false;
         }
 
-        String path() { return target.replaceFirst("\\?.*", ""); }
+        String path() { return target.contains("?") ? target.substring(0, target.indexOf('?')) : target; }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
-        boolean isForRelay() { return path().matches("/ws-relay(/.*)?"); }
+        boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
     }
 
     /** An answer: a text or, if that is null, a file. */
@@ -974,8 +973,13 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
+
+    /** Tells whether a string is like this. To compile these for each request would double the cost of a handshake. */
+    private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
+
     /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, if all about the request is right. */
-    private static String acceptHandshake(Request request, List<String> origins) throws HttpException {
+    private static String acceptHandshake(Request request) throws HttpException {
         String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
         if (!request.version.equals("HTTP/1.1") || !request.method.equals("GET")
                 || !request.hasToken("upgrade", "websocket") || !request.hasToken("connection", "upgrade"))
@@ -986,10 +990,9 @@ public class Relay implements AutoCloseable {
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
-        if (!key.matches("[A-Za-z0-9+/]{22}=="))
+        if (!KEY.test(key))
             throw new HttpException(400,
                     "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
-        checkOrigin(request.headers.get("origin"), request.header("host"), origins);
         try {
             var sha1 = MessageDigest.getInstance("SHA-1");
             return Base64.getEncoder().encodeToString(sha1.digest(ascii(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
@@ -1000,13 +1003,15 @@ public class Relay implements AutoCloseable {
 
     /**
      * RFC 6455 §10.2. A browser tells where its page came from; pages from elsewhere are not let in unless allowed.
-     * Other programs could say what they like, so that one which says nothing is let in.
+     * Other programs could say what they like, so that one which says nothing is let in. A browser tells a page nothing
+     * of a handshake that has failed; hence any other request is refused in the same way, and its page may read why.
      */
-    private static void checkOrigin(String origin, String host, List<String> allowed) throws HttpException {
+    private void checkOrigin(String origin, String host) throws HttpException {
+        var allowed = options.origins;
         if (origin == null || allowed.contains("*") || allowed.contains(plainOrigin(origin))
                 || plainOrigin(origin).matches("[a-z][a-z0-9+.-]*://\\Q" + plainOrigin(host) + "\\E")) return;
         throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
-                + "; the option --origin " + printable(origin) + " would allow it");
+                + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
     }
 
     /** In lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
@@ -1069,7 +1074,6 @@ public class Relay implements AutoCloseable {
 
         /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is wrong */
         Frame next() throws IOException, CloseException {
-            if (messageOpcode == CONTINUATION) release();   // the message in there has been dealt with
             while (true) {
                 readHeader();
                 if (opcode == CLOSE) checkClose();
@@ -1171,6 +1175,11 @@ public class Relay implements AutoCloseable {
             return whole;
         }
 
+        /** The last message has been dealt with: its memory is freed, unless another one is under way in there. */
+        void done() {
+            if (messageOpcode == CONTINUATION) release();
+        }
+
         /** Frees the memory of the message under way, or of the last one. */
         void release() {
             if (held > 0) hold.accept(-held);
@@ -1270,18 +1279,24 @@ public class Relay implements AutoCloseable {
         public void close() { unlock(); }
     }
 
-    /** What to do with a message, which is good until this returns. */
+    /** What to do with the messages of a WebSocket. All on that one's own thread. */
     interface Handler {
+        /** @param message good until this returns */
         void take(Frame message) throws CloseException;
 
         /** All that has come is taken, and more may be long in coming: nothing may be put off any longer. */
         default void flush() {}
+
+        /** It has ended. */
+        default void leave() {}
     }
 
-    final class WebSocket {
+    final class WebSocket implements Runnable {
         private final Connection connection;
+        final String target, address;              // what the client asked for; where it is
         private final FrameReader reader;
         private final AtomicReference<CloseException> end = new AtomicReference<>();   // how; the first to say counts
+        private Handler handler = message -> {};   // its own thread's
         private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
@@ -1289,44 +1304,68 @@ public class Relay implements AutoCloseable {
         private boolean closed;                    // it takes no more: what is sent is lost
         private volatile int held;                 // bytes that wait or are being written; read by any thread
 
-        WebSocket(Connection connection) {
+        WebSocket(Connection connection, String target, String address) {
             this.connection = connection;
+            this.target = target;
+            this.address = address;
             this.reader = new FrameReader(connection.input, options.maxMessage, connection::hold);
         }
 
-        /** Gives every message to the handler until the WebSocket ends. Own thread. */
-        void run(Handler handler) {
-            connection.beforeRead = handler::flush;
-            Thread.startVirtualThread(this::drain);
+        /** Its life from the handshake to the end of the connection, on its own thread. */
+        @Override
+        public void run() {
             try {
-                receive(handler);
-            } catch (CloseException e) {
-                close(e.code, e.getMessage());
-            } catch (IOException lost) {
-                noteEnd(1006, "connection lost");
-                connection.expireSoon();
-                shut();   // perhaps it has closed its half only, and still reads
+                converse();
+                awaitEmpty();
+                connection.linger();
+            } catch (IOException gone) {
+                // there is nobody to tell
             } finally {
-                reader.release();
-                noteEnd(1011, "a bug or no memory");   // if nothing else has
+                connection.end();
             }
         }
 
-        private void receive(Handler handler) throws IOException, CloseException {
+        private void converse() {
             try {
+                if (metrics.clients.incrementAndGet() <= options.maxClients) {
+                    leaveLine(connection);
+                    handler = enter(this);
+                } else {
+                    turnAway();
+                }
+                Thread.startVirtualThread(this::drain);
                 while (true) {
+                    connection.input.require(1);   // here an idle client waits, on a short stack
                     Frame frame = reader.next();
-                    if (end() != null) return;   // we have closed: whatever still comes is too late
+                    if (end() != null) return;     // we have closed: whatever still comes is too late
                     switch (frame.opcode) {
                         case PING -> sendPatiently(this, encode(PONG, NOTHING, frame.bytes, frame.start, frame.end));
                         case PONG -> { /* to have come is all it is for */ }
                         case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
                         default -> handler.take(frame);
                     }
+                    reader.done();
                 }
+            } catch (CloseException e) {
+                handler.flush();   // first, since after a close nothing is sent
+                close(e.code, e.getMessage());
+            } catch (IOException lost) {
+                noteEnd(1006, "connection lost");
+                connection.expireSoon();
+                shut();   // perhaps it has closed its half only, and still reads
             } finally {
-                handler.flush();   // before a close, after which nothing is sent
+                metrics.clients.decrementAndGet();
+                lineUp(connection);   // again: to close takes a while
+                reader.release();
+                noteEnd(1011, "a bug or no memory");   // if nothing else has
+                handler.leave();
+                metrics.closes.computeIfAbsent(end().code, code -> new LongAdder()).increment();
             }
+        }
+
+        private void turnAway() {
+            close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+            log("refuse", target, "-", address, end());
         }
 
         /** Sends without waiting: a client that is too far behind is closed. From any thread. */
@@ -1500,18 +1539,12 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** A client's life in the room of that name, on its own thread. (A test puts an echo in its place.) */
-    void converse(WebSocket socket, String name, String address) {
-        Client joined = null;
-        while (joined == null) joined = rooms.computeIfAbsent(name, Room::new).join(socket);
-        Client client = joined;
-        log("join", name, client.id, address);
-        try {
-            socket.run(client);
-        } finally {
-            client.room.leave(client);
-            log("quit", name, client.id, address, socket.end());
-        }
+    /** Lets a client into the room it asked for. Its own thread. (A test puts an echo in its place.) */
+    Handler enter(WebSocket socket) {
+        Client client = null;
+        while (client == null) client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
+        log("join", socket.target, client.id, socket.address);
+        return client;
     }
 
     /** A WebSocket in a room, and what is on its way from there to others. All but the final fields: own thread. */
@@ -1520,8 +1553,8 @@ public class Relay implements AutoCloseable {
         final byte[] prefix;   // the id, as it begins each message from it
         final Room room;
         final WebSocket socket;
-        private final List<byte[]> batch = new ArrayList<>(4);   // frames that are put off, all for
-        private int batchTarget;                                 // this target
+        private final List<byte[]> batch = new ArrayList<>();   // frames that are put off, all for
+        private int batchTarget;                                // this target
 
         Client(int id, Room room, WebSocket socket) {
             this.id = id;
@@ -1549,6 +1582,16 @@ public class Relay implements AutoCloseable {
             if (target != batchTarget) flush();
             batchTarget = target;
             batch.add(encode(message.opcode, prefix, bytes, space, message.end));
+        }
+
+        @Override
+        public void leave() {
+            try {
+                flush();
+            } finally {
+                room.leave(this);
+                log("quit", room.name, id, socket.address, socket.end());
+            }
         }
 
         @Override

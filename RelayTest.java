@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, the JDK's own
- * WebSocket client, Python's websockets, Chromium. `./build.sh test` runs all of them,
+ * What Relay and its game promise, as tests. Peers are real ones: raw sockets with bytes in hex, WebSocket
+ * clients of the JDK, Python, node and Go, Chromium. `./build.sh test` runs all of them,
  * `./build.sh test Rooms` one group; `./build.sh echo PORT` starts the bare echo endpoint below.
  */
 
@@ -14,8 +14,11 @@ import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
 import java.nio.channels.*;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -24,12 +27,14 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.Pattern;
 import java.util.stream.*;
+import javax.net.ssl.*;
 import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.*;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
+import org.opentest4j.TestAbortedException;
 
 @Timeout(60)
 class RelayTest {
@@ -62,9 +67,9 @@ class RelayTest {
         }
 
         @Override
-        void converse(WebSocket socket, String name, String address) {
-            socket.run(message -> socket.sendPatiently(socket,
-                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end())));
+        Handler enter(WebSocket socket) {
+            return message -> socket.sendPatiently(socket,
+                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end()));
         }
     }
 
@@ -164,7 +169,11 @@ class RelayTest {
         final DataInputStream in;
 
         Raw(int port) throws IOException {
-            socket = new Socket(InetAddress.getLoopbackAddress(), port);
+            this(new Socket(InetAddress.getLoopbackAddress(), port));
+        }
+
+        Raw(Socket socket) throws IOException {
+            this.socket = socket;
             socket.setTcpNoDelay(true);
             socket.setSoTimeout(10_000);
             in = new DataInputStream(new BufferedInputStream(socket.getInputStream()));
@@ -683,13 +692,14 @@ class RelayTest {
         }
 
         @Test
-        void giveTheirMemoryBackBeforeTheNextOneIsWaitedFor() throws Exception {
+        void giveTheirMemoryBackWhenTheyAreDealtWith() throws Exception {
             var held = new Held();
             var reader = reader(new ByteArrayInputStream(stream("82/5000:2a*1048576 89:")), 1 << 20, held);
             assertEquals(1 << 20, reader.next().end());
             assertTrue(held.peak >= 1 << 20 && held.peak <= (1 << 20) + (16 << 10), held.peak + " bytes for 1 MiB");
-            assertEquals(9, reader.next().opcode());
+            reader.done();
             assertEquals(0, held.now);
+            assertEquals(9, reader.next().opcode());
         }
 
         @ParameterizedTest(name = "{0} bytes: {1}")
@@ -1129,9 +1139,9 @@ class RelayTest {
                 options.farewellTime = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
-                void converse(WebSocket socket, String name, String address) {
+                Handler enter(WebSocket socket) {
                     all.add(socket);
-                    super.converse(socket, name, address);
+                    return super.enter(socket);
                 }
             }.start(); var strangers = Executors.newFixedThreadPool(20)) {
                 greet(relay, "/ws-relay/good");
@@ -1911,10 +1921,662 @@ class RelayTest {
             assertEquals(expected, connect(origin, "a.example", options.split(" ")).status);
         }
 
+        /** A script learns nothing of a handshake that has failed, but it may ask in other ways, and read the answer. */
+        @ParameterizedTest
+        @ValueSource(strings = {"GET", "POST"})
+        void whateverAnotherPageAsksOfTheRelayItIsToldTheSameAndMayReadIt(String method) throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                raw.send(method + " /ws-relay/a HTTP/1.1\r\nHost: a.example\r\nOrigin: http://b.example\r\nContent-Length: 0\r\n\r\n");
+                var answer = Answer.read(raw, method).expect(403);
+                assertEquals("*", answer.header("access-control-allow-origin"));
+                assertTrue(answer.text().contains("--origin http://b.example"), answer.text());
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void thePageOfAnotherGameReadsWhyItIsRefused() throws IOException {
+            try (var relay = relay(); var files = new FilesOnly(); var page = InChromium.chromium.open("http://localhost:" + files.port() + "/spacewar/ws-relay.js")) {
+                String host = "localhost:" + relay.port(), origin = "http://localhost:" + files.port();
+                page.until("location.host !== '' && document.readyState === 'complete'");
+                page.evaluate("""
+                        import('/spacewar/ws-relay.js').then(({ WebSocketRelay }) => {
+                          const relay = new WebSocketRelay('ws://%s/game');
+                          relay.onstatus = (status, { code, reason }) => { globalThis.heard = `${status} ${code} ${reason}`; };
+                        })""".formatted(host));
+                String sentence = "origin %s is not allowed for host %s; the option --origin %s would allow it".formatted(origin, host, origin);
+                page.until("heard === " + Json.write("closed 1006 " + sentence));
+                assertTrue(page.complaints.stream().anyMatch(complaint -> complaint.contains(sentence)), page.complaints::toString);
+            }
+        }
+
         @Test
         void filesAreServedWhateverTheOrigin() throws IOException {
             try (var relay = relay()) {
                 assertEquals(200, Answer.get(relay, "/health", "Origin: http://evil.example").status);
+            }
+        }
+    }
+
+    // --- behind a proxy --------------------------------------------------------------------------
+
+    /**
+     * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are other
+     * ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
+     */
+    static final class Proxy implements AutoCloseable {
+        final Program program;
+        final int port;
+        private final SSLSocketFactory tls;
+
+        /** What starts it on a port. */
+        private interface Start {
+            Program on(int port) throws Exception;
+        }
+
+        /** @param certificate of whom to trust; it may come into being with the proxy */
+        private Proxy(Path certificate, Start start) throws Exception {
+            Program program;
+            int port;
+            do {   // until none else has taken the port meanwhile
+                port = freePort();
+                program = start.on(port);
+            } while (!listens(program, port) && String.join("\n", program.err).contains("in use"));
+            this.program = program;
+            this.port = port;
+            eventually(() -> Files.exists(certificate) || !this.program.process.isAlive(), "a certificate");
+            assertTrue(this.program.process.isAlive(), () -> String.join("\n", this.program.err));
+            tls = trusting(certificate);
+            eventually(() -> {
+                try (var raw = from("127.0.0.1")) {
+                    ((SSLSocket) raw.socket).startHandshake();
+                    return true;
+                } catch (IOException noCertificateYet) {
+                    return false;
+                }
+            }, "a handshake");
+        }
+
+        private static int freePort() throws IOException {
+            try (var socket = new ServerSocket(0)) {
+                return socket.getLocalPort();
+            }
+        }
+
+        /** Waits until it takes connections or has ended. */
+        private static boolean listens(Program program, int port) throws InterruptedException {
+            eventually(() -> {
+                try (var socket = new Socket(InetAddress.getLoopbackAddress(), port)) {
+                    return socket.isConnected();
+                } catch (IOException notYet) {
+                    return !program.process.isAlive();
+                }
+            }, "that it listens");
+            if (!program.process.isAlive()) program.exitCode();
+            return program.process.isAlive();
+        }
+
+        private static SSLSocketFactory trusting(Path certificate) throws Exception {
+            var keys = KeyStore.getInstance(KeyStore.getDefaultType());
+            keys.load(null, null);
+            try (var in = Files.newInputStream(certificate)) {
+                keys.setCertificateEntry("it", CertificateFactory.getInstance("X.509").generateCertificate(in));
+            }
+            var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+            trust.init(keys);
+            var context = SSLContext.getInstance("TLS");
+            context.init(null, trust.getTrustManagers(), null);
+            return context.getSocketFactory();
+        }
+
+        /** The README's nth configuration in that language, with what is to be replaced, each of which must be in it. */
+        static String fromReadme(String language, int number, String... replacements) throws IOException {
+            var blocks = Pattern.compile("^```" + language + "\n(.*?)^```", Pattern.MULTILINE | Pattern.DOTALL)
+                    .matcher(Files.readString(Path.of("README.md"))).results().toList();
+            String text = blocks.get(number - 1).group(1);
+            for (int i = 0; i < replacements.length; i += 2) {
+                assertTrue(text.contains(replacements[i]), text + " lacks " + replacements[i]);
+                text = text.replace(replacements[i], replacements[i + 1]);
+            }
+            return text;
+        }
+
+        /** The nth Caddyfile of the README. Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
+        static Proxy caddy(Path folder, int number, int relay, String... replacements) throws Exception {
+            require("caddy", "caddy");
+            Path file = folder.resolve("Caddyfile");
+            return new Proxy(folder.resolve("caddy/pki/authorities/local/root.crt"), port -> {
+                var all = Stream.concat(Stream.of("game.example.com {", "https://localhost:" + port + " {\n\ttls internal", "127.0.0.1:8080",
+                        "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new);
+                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1") + fromReadme("caddyfile", number, all));
+                return caddy(List.of(), folder);
+            });
+        }
+
+        /** What keeps Caddy from fixed ports, and from the system's certificates. */
+        static String caddyOptions(Path folder, String more) {
+            return """
+                    {
+                    	admin unix/%s/admin
+                    	auto_https disable_redirects
+                    	skip_install_trust
+                    	%s
+                    	servers {
+                    		protocols h1 h2
+                    	}
+                    }
+                    """.formatted(folder, more);
+        }
+
+        static Program caddy(List<String> before, Path folder) throws IOException {
+            var command = Stream.concat(before.stream(), Stream.of("caddy", "run", "--config", folder + "/Caddyfile")).toList();
+            return new Program(folder, Map.of("XDG_DATA_HOME", folder.toString(), "XDG_CONFIG_HOME", folder.toString()), command);
+        }
+
+        /** As `systemctl reload caddy` does it. */
+        static void reloadCaddy(Path folder) throws Exception {
+            var command = List.of("caddy", "reload", "--force", "--config", folder + "/Caddyfile", "--address", "unix/" + folder + "/admin");
+            try (var reload = new Program(folder, Map.of(), command)) {
+                reload.expectExit(0);
+            }
+        }
+
+        static Proxy nginx(Path folder, int relay, String... replacements) throws Exception {
+            require("nginx", "nginx");
+            selfSigned(folder);
+            return new Proxy(folder.resolve("game.crt"), port -> {
+                String site = fromReadme("nginx", 1, Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
+                        "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt", "/etc/ssl/private/game.key",
+                        folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new));
+                Files.writeString(folder.resolve("nginx.conf"), """
+                        daemon off;
+                        pid nginx.pid;
+                        error_log stderr;
+                        events {}
+                        http {
+                            access_log off;
+                            client_body_temp_path body;
+                            proxy_temp_path proxy;
+                            fastcgi_temp_path fastcgi;
+                            uwsgi_temp_path uwsgi;
+                            scgi_temp_path scgi;
+                        %s
+                        }
+                        """.formatted(site));
+                return new Program(folder, Map.of("PATH", PATH), List.of(found("nginx"), "-p", folder.toString(), "-c", "nginx.conf", "-e", "stderr"));
+            });
+        }
+
+        static Proxy haproxy(Path folder, int relay, String... replacements) throws Exception {
+            require("haproxy", "haproxy");
+            selfSigned(folder);
+            return new Proxy(folder.resolve("game.crt"), port -> {
+                Files.writeString(folder.resolve("haproxy.cfg"), fromReadme("haproxy", 1, Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port,
+                        "/etc/haproxy/game.pem", folder + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay),
+                        Stream.of(replacements)).toArray(String[]::new)));
+                return haproxy(List.of(), folder);
+            });
+        }
+
+        static Program haproxy(List<String> before, Path folder) throws IOException {
+            return new Program(folder, Map.of(), Stream.concat(before.stream(), Stream.of(found("haproxy"), "-db", "-f", folder + "/haproxy.cfg")).toList());
+        }
+
+        private static String found(String program) {
+            return Stream.of(PATH.split(File.pathSeparator)).map(folder -> Path.of(folder, program)).filter(Files::exists).findFirst().orElseThrow().toString();
+        }
+
+        /** A certificate for `localhost`, its key, and both in one file. */
+        static void selfSigned(Path folder) throws Exception {
+            Path store = folder.resolve("game.p12");
+            if (Files.exists(store)) return;
+            try (var keytool = new Program(folder, Map.of(), List.of(Path.of(Program.JAVA).resolveSibling("keytool").toString(), "-genkeypair", "-alias",
+                    "game", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-keystore", store.toString(), "-storepass", "secret"))) {
+                keytool.expectExit(0);
+            }
+            var keys = KeyStore.getInstance(store.toFile(), "secret".toCharArray());
+            String certificate = pem("CERTIFICATE", keys.getCertificate("game").getEncoded());
+            String key = pem("PRIVATE KEY", keys.getKey("game", "secret".toCharArray()).getEncoded());
+            Files.writeString(folder.resolve("game.crt"), certificate);
+            Files.writeString(folder.resolve("game.key"), key);
+            Files.writeString(folder.resolve("game.pem"), certificate + key);
+        }
+
+        private static String pem(String what, byte[] bytes) {
+            String lines = Base64.getMimeEncoder(64, bytes("\n")).encodeToString(bytes);
+            return "-----BEGIN " + what + "-----\n" + lines + "\n-----END " + what + "-----\n";
+        }
+
+        /** Its host, as a page knows it. */
+        String host() {
+            return "localhost:" + port;
+        }
+
+        /** A connection to it through TLS. @param source where it comes from, an address in 127.0.0.0/8 */
+        Raw from(String source) throws IOException {
+            var plain = new Socket(InetAddress.getLoopbackAddress(), port, InetAddress.getByName(source), 0);
+            var secure = (SSLSocket) tls.createSocket(plain, "localhost", port, true);
+            var parameters = secure.getSSLParameters();
+            parameters.setServerNames(List.of(new SNIHostName("localhost")));   // which is not told by itself, lacking a dot
+            parameters.setEndpointIdentificationAlgorithm("HTTPS");             // the certificate must be for this name
+            secure.setSSLParameters(parameters);
+            return new Raw(secure);
+        }
+
+        /** A client in a room, or who was refused. @param headers more of them, each with its CRLF */
+        Answer upgrade(Raw raw, String room, String... headers) throws IOException {
+            return Answer.read(raw.send(Raw.upgrade(room, headers).replace("Host: localhost", "Host: " + host())), "GET");
+        }
+
+        Raw open(String room) throws IOException {
+            var raw = from("127.0.0.1");
+            assertEquals(101, upgrade(raw, room).status);
+            return raw;
+        }
+
+        Answer get(String target) throws IOException {
+            try (var raw = from("127.0.0.1")) {
+                return Answer.read(raw.send(Answer.request("GET", target).replace("Host: localhost", "Host: " + host())), "GET");
+            }
+        }
+
+        /** A page, in a browser that does not mind who has signed. */
+        Chromium.Page page(String path) {
+            return trusting(InChromium.chromium.blank()).go("https://" + host() + path);
+        }
+
+        static Chromium.Page trusting(Chromium.Page page) {
+            page.call("Security.setIgnoreCertificateErrors", Map.of("ignore", true));
+            return page;
+        }
+
+        @Override
+        public void close() {
+            program.close();
+        }
+
+        // What all proxies must do:
+
+        /** A page and a client of another kind meet over TLS. */
+        void expectThatAllMeet() throws IOException {
+            try (var raw = open("/ws-relay/spacewar").expect("1 self"); var page = page("/spacewar")) {
+                raw.expect("2 join");
+                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                assertEquals("https://" + host() + "/spacewar/", page.evaluate("location.href"));
+                assertEquals(List.of(), page.complaints.stream().filter(complaint -> !complaint.contains("/favicon.ico")).toList());
+                hear(raw, "2 pilot .*");
+            }
+        }
+
+        /** The next frame that matches, whatever a page has said before. */
+        static Received hear(Raw raw, String regex) throws IOException {
+            Received next = raw.receive();
+            while (!(next.opcode() == 8 ? "close " + next.code() : next.text()).matches(regex)) next = raw.receive();
+            return next;
+        }
+
+        /** Pages from here may connect, others are told what would allow it. */
+        void expectTheOriginRule() throws IOException {
+            try (var here = from("127.0.0.1"); var elsewhere = from("127.0.0.1"); var otherPort = from("127.0.0.1")) {
+                assertEquals(101, upgrade(here, "/ws-relay/a", "Origin: https://" + host() + "\r\n").status);
+                for (var other : Map.of(elsewhere, "https://evil.example", otherPort, "https://localhost").entrySet()) {
+                    var refusal = upgrade(other.getKey(), "/ws-relay/a", "Origin: " + other.getValue() + "\r\n").expect(403);
+                    assertTrue(refusal.text().contains("--origin " + other.getValue()) && refusal.text().contains(host()), refusal::text);
+                }
+            }
+        }
+
+        /** The log has the client's address, whatever the client says it is. */
+        void expectAddressesInTheLogOf(Program relay) throws IOException {
+            try (var one = from("127.0.0.5"); var two = from("127.0.0.6"); var three = from("127.0.0.7")) {
+                assertEquals(101, upgrade(one, "/ws-relay/one").status);
+                assertEquals(101, upgrade(two, "/ws-relay/two", "X-Forwarded-For: 203.0.113.7\r\n").status);
+                assertEquals(101, upgrade(three, "/ws-relay/three", "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.8\r\n",
+                        "Forwarded: for=203.0.113.7\r\n").status);
+                relay.expectLine(".* join /ws-relay/one 1 127\\.0\\.0\\.5");
+                relay.expectLine(".* join /ws-relay/two 1 127\\.0\\.0\\.6");
+                relay.expectLine(".* join /ws-relay/three 1 127\\.0\\.0\\.7");
+                assertTrue(relay.out.stream().noneMatch(line -> line.contains("203.0.113")), relay.out::toString);
+            }
+        }
+    }
+
+    /** The README's Caddyfiles, run by Debian's Caddy. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class BehindCaddy {
+        @TempDir
+        Path folder;
+
+        /** As the README says, without STUN. */
+        private static Program relay(String port) throws IOException {
+            return Program.relay(Program.ROOT, "--host", "127.0.0.1", "--no-stun", port);
+        }
+
+        @Test
+        void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+                caddy.expectThatAllMeet();
+                caddy.expectTheOriginRule();
+                caddy.expectAddressesInTheLogOf(relay);
+            }
+        }
+
+        @Test
+        void thePageLearnsOfStunByTheNameThatItKnows() throws Exception {
+            int stun;
+            try (var free = new DatagramSocket(0)) {
+                stun = free.getLocalPort();
+            }
+            try (var relay = Program.relay(Program.ROOT, "--host", "127.0.0.1", "--stun", stun + "", "0");
+                    var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+                assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n", caddy.get("/spacewar/ice.json").text());
+            }
+        }
+
+        @Test
+        void aReloadClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort());
+                    var raw = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
+                raw.expect("2 join");
+                Proxy.reloadCaddy(folder);
+                Proxy.hear(raw, "close 1001");
+                long before = System.nanoTime();
+                try (var again = caddy.open("/ws-relay/spacewar")) {
+                    for (int id : new int[] {1, 2}) again.receive();
+                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                    System.out.printf("  reload of Caddy: the page is back after %d ms%n", (System.nanoTime() - before) / 1_000_000);
+                    relay.expectLine(".* quit /ws-relay/spacewar [12] 127\\.0\\.0\\.1 100[12].*");
+                }
+            }
+        }
+
+        @Test
+        void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
+            int port;
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
+                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                relay.signal("TERM");
+                relay.expectExit(0);
+                page.until("document.querySelector('#link').textContent === 'offline · practice'");
+                assertEquals(502, caddy.get("/spacewar/").status);
+                try (var next = relay(port + "")) {
+                    next.expectLine(".* join /ws-relay/spacewar 1 127\\.0\\.0\\.1");
+                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                }
+            }
+        }
+
+        @Test
+        void itMayServeTheFilesItself() throws Exception {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 2, relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
+                caddy.expectThatAllMeet();
+                var script = caddy.get("/spacewar/spacewar.js");
+                assertTrue(script.status == 200 && script.header("Server").equals("Caddy") && script.header("Content-Type").contains("javascript"),
+                        script::toString);
+                assertEquals(List.of("no-cache", ""), List.of(script.header("Cache-Control"), script.header("Content-Security-Policy")));
+                assertEquals("{\"iceServers\":[]}\n", caddy.get("/spacewar/ice.json").text());
+                for (String target : List.of("/health", "/ws-relayed", "/spacewar/none")) assertEquals(404, caddy.get(target).status, target);
+            }
+        }
+
+        @Test
+        void theGameMayBeBelowAPath() throws Exception {
+            String link = "import('/games/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')";
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 3, relay.url().getPort());
+                    var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self"); var page = caddy.page("/games/spacewar?game=2")) {
+                raw.expect("2 join");
+                page.until(link);
+                assertEquals("https://" + caddy.host() + "/games/spacewar/?game=2", page.evaluate("location.href"));
+                assertEquals("{\"iceServers\":[]}\n", caddy.get("/games/spacewar/ice.json").text());
+                try (var watch = caddy.page("/games/spacewar/watch.html?room=%2Fgames%2Fspacewar%3Fgame%3D2")) {
+                    watch.shows("connected as 3");
+                }
+                assertEquals(404, caddy.get("/games/none").status);
+            }
+        }
+    }
+
+    /** The README's configurations of nginx and HAProxy, run by Debian's. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class BehindNginxAndHAProxy {
+        @TempDir
+        static Path folder;
+
+        @Test
+        void nginxDoesAllThat() throws Exception {
+            try (var relay = BehindCaddy.relay("0"); var nginx = Proxy.nginx(folder, relay.url().getPort())) {
+                nginx.expectThatAllMeet();
+                nginx.expectTheOriginRule();
+                nginx.expectAddressesInTheLogOf(relay);
+            }
+        }
+
+        @Test
+        void haproxyDoesAllThat() throws Exception {
+            for (String alpn : List.of("", "alpn h2,http/1.1 "))   // Debian 13's offers HTTP/2 by itself, also for WebSockets
+                try (var relay = BehindCaddy.relay("0"); var haproxy = Proxy.haproxy(folder, relay.url().getPort(), "ssl crt", "ssl " + alpn + "crt")) {
+                    haproxy.expectThatAllMeet();
+                    haproxy.expectTheOriginRule();
+                    haproxy.expectAddressesInTheLogOf(relay);
+                }
+        }
+
+        @Test
+        void pingsKeepNginxFromCuttingOffTheSilent() throws Exception {
+            expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version", "proxy_read_timeout 1s;\n        proxy_http_version"));
+        }
+
+        @Test
+        void pingsKeepHaproxyFromCuttingOffTheSilent() throws Exception {
+            expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s", "server 1s"));
+        }
+
+        private interface Started {
+            Proxy before(int relay) throws Exception;
+        }
+
+        /** With a limit of 1 s: who is pinged each 0.3 s outlives two of them, and who is not hears the end. */
+        private static void expectPingsToMatter(Started proxy) throws Exception {
+            for (int pingAfter : new int[] {300, 20_000})
+                try (var relay = RelayTest.relay(options -> options.pingAfter = pingAfter); var started = proxy.before(relay.port());
+                        var raw = started.open("/ws-relay/a").expect("1 self")) {
+                    long silentUntil = System.nanoTime() + 2_000_000_000L;
+                    if (pingAfter > 1_000) {
+                        assertThrows(EOFException.class, raw::receive);
+                        continue;
+                    }
+                    while (System.nanoTime() < silentUntil) {
+                        Received ping = raw.receive();
+                        assertEquals(9, ping.opcode());
+                        raw.send(frame(true, 10, ping.payload()));
+                    }
+                }
+        }
+    }
+
+    /** The README's configurations for more than one relay, with the very addresses, in a network of the tests' own. */
+    @Nested
+    @SuppressWarnings("try")   // the proxy is needed, not spoken of
+    class SeveralRelays {
+        private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);   // LONG: for machines that are busy
+        @TempDir
+        Path folder;
+        private Network network;
+        private final Program[] relays = new Program[3];
+
+        @BeforeEach
+        void start() throws IOException {
+            network = Network.lan();
+            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")) network.run("ip address add " + address + "/32 dev lo");
+            for (int i = 0; i < relays.length; i++) relay(i);
+            for (Program relay : relays) relay.url();
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            for (Program relay : relays) relay.close();
+            network.close();
+        }
+
+        private Program relay(int index) throws IOException {
+            return relays[index] = network.relay("--host", "10.0.0." + (index + 1), "--no-stun", "8080");
+        }
+
+        /** Without TLS, of which the classes above speak; it costs the tests a second. */
+        private Program caddy(String... replacements) throws Exception {
+            require("caddy", "caddy");
+            var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements)).toArray(String[]::new);
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", 4, all));
+            return Proxy.caddy(network.enter(), folder);
+        }
+
+        private Program haproxy() throws Exception {
+            require("haproxy", "haproxy");
+            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", 2, "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80",
+                    "inter 1s", "inter 200ms"));
+            return Proxy.haproxy(network.enter(), folder);
+        }
+
+        /** So many members of each of so many rooms. They come back as ws-relay.js does, a browser's 200 of which would wait for each other. */
+        private Program members(int rooms, int each) throws IOException {
+            require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+            var constants = Pattern.compile("^const (QUICK|SLOWEST|STEADY) = ([0-9_]+);", Pattern.MULTILINE)
+                    .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results().map(constant -> constant.group(2)).toList();
+            assertEquals(3, constants.size());
+            var command = Stream.of(network.enter(), List.of("/usr/bin/python3", "-c", MEMBERS, rooms + "", each + ""), constants).flatMap(List::stream).toList();
+            return new Program(folder, Map.of(), command);
+        }
+
+        private static final String MEMBERS = """
+            import asyncio, random, sys, time, websockets
+
+            ROOMS, EACH, QUICK, SLOWEST, STEADY = map(int, sys.argv[1:])
+
+            async def member(room, gate):
+                attempts = 0
+                while True:
+                    began, entered = time.monotonic(), False
+                    try:
+                        async with gate:
+                            socket = await websockets.connect(f'ws://10.0.0.9/ws-relay/spacewar?game={room}', ping_interval=None)
+                        async for message in socket:
+                            entered = True
+                    except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                        pass
+                    lasted = (time.monotonic() - began) * 1000
+                    if entered and lasted > STEADY:
+                        attempts = 0
+                    wait = min(SLOWEST, QUICK * 2 ** attempts) * (0.5 + random.random() / 2)
+                    attempts += 1
+                    await asyncio.sleep(max(0, wait if entered else wait - lasted) / 1000)
+
+            async def main():
+                gate = asyncio.Semaphore(20)   # all at once would keep each of them waiting
+                await asyncio.gather(*(member(room, gate) for room in range(ROOMS) for _ in range(EACH)))
+
+            asyncio.run(main())
+            """;
+
+        /** Who is in which room by a relay's log. */
+        private static Map<String, Set<String>> rooms(Program relay) {
+            var rooms = new HashMap<String, Set<String>>();
+            if (!relay.process.isAlive()) return rooms;
+            for (String line : relay.out) {
+                String[] words = line.split(" ");
+                if (words.length < 5) continue;
+                if (words[1].equals("join")) rooms.computeIfAbsent(words[2], room -> new HashSet<>()).add(words[3]);
+                if (words[1].equals("quit") && rooms.get(words[2]).remove(words[3]) && rooms.get(words[2]).isEmpty()) rooms.remove(words[2]);
+            }
+            return rooms;
+        }
+
+        /** The rooms that each relay has. */
+        private List<Set<String>> homes() {
+            return Stream.of(relays).map(relay -> rooms(relay).keySet()).toList();
+        }
+
+        /** There will be so many rooms, each on one relay with so many members. */
+        private void expectTogether(int rooms, int members, Duration atMost) {
+            try {
+                eventually(() -> {
+                    LockSupport.parkNanos(20_000_000);   // reading all again and again would cost more than what is tested
+                    var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream()).map(Set::size).toList();
+                    return all.equals(Collections.nCopies(rooms, members));
+                }, "all are together", atMost);
+            } catch (AssertionError e) {
+                fail(Stream.of(relays).map(relay -> rooms(relay).values().stream().collect(Collectors.groupingBy(Set::size, Collectors.counting())))
+                        .toList() + " rooms of so many", e);
+            }
+        }
+
+        private void kill(Program relay) throws Exception {
+            relay.signal("KILL");
+            relay.exitCode();
+        }
+
+        @Test
+        void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
+            try (var caddy = caddy(); var old = members(200, 3)) {
+                expectTogether(200, 3, LONG);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream()).noneMatch(line -> line.contains(" 10.0.0.9")), "a proxy elsewhere is not believed");
+                long before = System.nanoTime();
+                kill(relays[0]);
+                expectTogether(200, 3, SOON);
+                long met = System.nanoTime();
+                relay(0).url();
+                try (var newcomers = members(200, 1)) {
+                    expectTogether(200, 4, LONG);
+                    assertEquals(Map.of(), rooms(relays[0]));
+                    long reload = System.nanoTime();
+                    Proxy.reloadCaddy(folder);
+                    eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "the rooms are back", LONG);
+                    expectTogether(200, 4, LONG);
+                    System.out.printf("  Caddy, 200 rooms: %s, together %d ms after one was killed, %d ms after the reload%n",
+                            homes.stream().map(Set::size).toList(), (met - before) / 1_000_000, (System.nanoTime() - reload) / 1_000_000);
+                }
+                assertEquals(homes, homes());
+            }
+        }
+
+        @Test
+        void withCaddyARelayThatReturnsByItselfSplitsItsRooms() throws Exception {
+            try (var caddy = caddy("fail_duration 24h", "fail_duration 1s"); var old = members(20, 1)) {
+                expectTogether(20, 1, LONG);
+                int moved = rooms(relays[0]).size();
+                kill(relays[0]);
+                expectTogether(20, 1, SOON);
+                relay(0).url();
+                long returned = System.nanoTime();
+                eventually(() -> System.nanoTime() - returned > 1_500_000_000L, "the failure is forgotten");
+                try (var newcomers = members(20, 1)) {
+                    eventually(() -> rooms(relays[0]).size() == moved, "newcomers to the rooms that it had come to it");
+                    assertEquals(20 + moved, homes().stream().mapToInt(Set::size).sum());
+                }
+            }
+        }
+
+        /** Also if another one dies meanwhile. */
+        @Test
+        void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
+            try (var haproxy = haproxy(); var old = members(60, 3)) {
+                expectTogether(60, 3, LONG);
+                var homes = homes();
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 60 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                kill(relays[0]);
+                expectTogether(60, 3, SOON);
+                kill(relays[1]);
+                expectTogether(60, 3, SOON);
+                assertEquals(60, rooms(relays[2]).size());
+                relay(0).url();
+                eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "its rooms are back", LONG);
+                expectTogether(60, 3, LONG);
+                relay(1).url();
+                eventually(() -> homes().equals(homes), "the rooms are back", LONG);
+                expectTogether(60, 3, LONG);
             }
         }
     }
@@ -1932,12 +2594,17 @@ class RelayTest {
         private final List<Thread> readers;
 
         Program(Path folder, Map<String, String> environment, List<String> command) throws IOException {
+            this(folder, environment, command, line -> {});
+        }
+
+        /** @param listener is told each line that it prints, after it is in `out` */
+        Program(Path folder, Map<String, String> environment, List<String> command, Consumer<String> listener) throws IOException {
             var builder = new ProcessBuilder(command).directory(folder.toFile());
             builder.environment().keySet().removeAll(Set.of("HOME",   // as in a service; and what java would speak of
                     "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
             builder.environment().putAll(environment);
             process = builder.start();
-            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().forEach(out::add)),
+            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().peek(out::add).forEach(listener)),
                     Thread.startVirtualThread(() -> process.errorReader().lines().forEach(err::add)));
         }
 
@@ -1983,7 +2650,7 @@ class RelayTest {
         }
 
         void signal(String name) throws Exception {
-            assertEquals(0, new ProcessBuilder("kill", "-" + name, process.pid() + "").start().waitFor());
+            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());   // the shell's own
         }
 
         /** Waits until it has ended and all it has printed is here. */
@@ -2636,6 +3303,24 @@ class RelayTest {
                 assertEquals("{\"iceTransportPolicy\":\"relay\"}", ice(relay, folder + "/ice.json", "a"));
             }
         }
+
+        @Test
+        void thePortOfOneThatIsClosedAlreadyIsNotTold(@TempDir Path game) throws IOException {
+            for (int round = 0; round < 30; round++) {
+                try (var relay = relay(options -> options.folder = game); var raw = new Raw(relay.port())) {
+                    var closing = new Thread(relay::close);
+                    try {
+                        for (int i = 0; ; i++) {
+                            if (i == 20) closing.start();
+                            String answer = Answer.get(raw, "/" + game.getFileName() + "/ice.json").text();
+                            assertFalse(answer.contains("-1"), answer);
+                        }
+                    } catch (IOException closed) {
+                        // no answer is a good answer
+                    }
+                }
+            }
+        }
     }
 
     /** build.sh, as far as it can be tried in a copy and without Maven. */
@@ -2694,6 +3379,122 @@ class RelayTest {
                     String complaint = program.expectExit(1).complaint();
                     assertTrue(complaint.matches(".*needs Java 21 or newer.*apt install.*"), complaint);
                 }
+        }
+    }
+
+    /** The README's service file for systemd. */
+    @Nested
+    class Service {
+        @TempDir
+        Path folder;
+        private String unit;
+
+        @BeforeEach
+        void read() throws IOException {
+            unit = Pattern.compile("```ini\n(\\[Unit\\]\n[^`]*)```").matcher(Files.readString(Path.of("README.md"))).results()
+                    .map(block -> block.group(1)).reduce((one, other) -> fail("there are two")).orElseThrow();
+        }
+
+        /** What the unit says of this key, which is there once. */
+        private String value(String key) {
+            var values = Pattern.compile("(?m)^" + key + "=(.*)").matcher(unit).results().map(line -> line.group(1)).toList();
+            assertEquals(1, values.size(), key);
+            return values.getFirst();
+        }
+
+        /** What systemd-analyze says, and with which exit code, of the unit with its paths replaced by some that are there. */
+        private String analyze(int exitCode, String... args) throws Exception {
+            require("systemd-analyze", "systemd");
+            Path file = folder.resolve("relay.service");
+            Files.writeString(file, unit.replace("/usr/bin/java", Program.JAVA).replace(value("WorkingDirectory"), folder.toString()));
+            try (var program = new Program(folder, Map.of(), Stream.of(Stream.of("systemd-analyze"), Stream.of(args), Stream.of(file.toString()))
+                    .flatMap(words -> words).toList())) {
+                program.expectExit(exitCode);
+                return String.join("\n", program.out) + String.join("\n", program.err);
+            }
+        }
+
+        @Test
+        void systemdUnderstandsEachLineOfIt() throws Exception {
+            String[] verify = {"verify", "--man=no", "--recursive-errors=no"};
+            assertEquals("", analyze(0, verify));
+            unit = unit.replace("ProtectHome=", "ProtectHouse=");   // what it does not know, it tells
+            assertTrue(analyze(1, verify).contains("ProtectHouse"));
+        }
+
+        /** In tenths, from 0 to 100; versions of systemd differ by a few. A service without any protection has 96. */
+        @Test
+        void systemdRatesItAsWellProtected() throws Exception {
+            String[] rate = {"security", "--offline=true", "--no-pager", "--threshold=15"};
+            analyze(0, rate);
+            unit = unit.replace("RestrictNamespaces=yes\n", "");
+            analyze(1, rate);
+        }
+
+        @Test
+        void itLeavesDescriptorsForAllWhoMayConnectAndTimeForTheGoodbye() {
+            var options = new Relay.Options();
+            int most = options.maxClients + options.maxVisitors, limit = Integer.parseInt(value("LimitNOFILE"));
+            assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.farewellTime + 2_000);
+        }
+
+        /** Its very command, in a folder with the jar and the game, on another port. */
+        private Program start(String... moreFlags) throws IOException {
+            assertEquals(0, java.util.spi.ToolProvider.findFirst("jar").orElseThrow().run(System.out, System.err,
+                    "--create", "--file", folder.resolve("relay.jar").toString(), "--main-class", "Relay", "-C", Program.CLASSES, "."));
+            Files.writeString(Files.createDirectory(folder.resolve("spacewar")).resolve("index.html"), "<title>there</title>");
+            var command = new ArrayList<>(List.of(value("ExecStart").split(" ")));
+            assertEquals(List.of("/usr/bin/java", "8080"), List.of(command.removeFirst(), command.removeLast()));
+            command.addFirst(Program.JAVA);
+            command.addAll(1, List.of(moreFlags));
+            command.addAll(List.of("--host", "127.0.0.1", "0"));
+            return new Program(folder, Map.of(), command);
+        }
+
+        @Test
+        void itsCommandServesTheGameLetsPlayersMeetAndEndsWellWhenToldTo() throws Exception {
+            try (var program = start(); var one = program.open("/ws-relay/a"); var two = new Raw(program.url().getPort())) {
+                assertEquals("<title>there</title>", Program.page(program.url()));
+                assertEquals(200, Answer.get(two, "/health").status);
+                two.send(Raw.upgrade("/ws-relay/a")).head();
+                two.expect("2 self").expect("1 join").send(text("1 hello"));
+                one.expect("2 join").expect("2 hello");
+                program.signal("TERM");
+                assertEquals(1001, one.receive().code());
+                assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
+            }
+        }
+
+        /** Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect any more. */
+        @Test
+        void aNewerJarCanBeCopiedWhileItRuns() throws Exception {
+            var cp = Pattern.compile("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$").matcher(Files.readString(Path.of("README.md")));
+            assertTrue(cp.find());
+            Path other = Files.writeString(Files.createDirectory(folder.resolve("newer")).resolve("relay.jar"), "not even a jar");
+            try (var program = start()) {
+                program.url();
+                try (var copy = new Program(folder, Map.of(), List.of((cp.group(1) + other + " " + folder).split(" ")))) {
+                    copy.expectExit(0);
+                }
+                assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
+                try (var one = program.open("/ws-relay/a")) {
+                    one.send(text("nonsense")).expectClose(1008);
+                    program.signal("TERM");
+                    assertEquals(List.of(), program.expectExit(0).err);
+                }
+            }
+        }
+
+        /** What the smallest JRE has, and any Debian package of one. */
+        @Test
+        void nothingButTheModuleJavaBaseIsNeeded() throws Exception {
+            try (var program = start("--limit-modules", "java.base"); var one = program.open("/ws-relay/a")) {
+                one.send(text("1 note")).expect("1 note");
+                assertEquals("<title>there</title>", Program.page(program.url()));
+                program.signal("TERM");
+                assertEquals(List.of(), program.expectExit(0).err);
+            }
         }
     }
 
@@ -3379,16 +4180,16 @@ class RelayTest {
                 lent += more;
                 return true;
             });
-            for (int size : new int[] {512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 64 << 10}) {
+            for (int size : new int[] {256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 64 << 10}) {
                 readUntilItIsUsedUp(input);
                 assertEquals(size, sender.asked);
-                assertEquals(size - 512, lent);
+                assertEquals(size - 256, lent);
             }
-            sender.most = 100;
-            for (int size : new int[] {64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10, 1 << 10, 512, 512}) {
+            sender.most = 30;
+            for (int size : new int[] {64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10, 1 << 10, 512, 256, 256}) {
                 readUntilItIsUsedUp(input);
                 assertEquals(size, sender.asked);
-                assertEquals(size - 512, lent);
+                assertEquals(size - 256, lent);
             }
         }
 
@@ -3397,7 +4198,7 @@ class RelayTest {
             var input = new Relay.Input(sender, more -> false);
             for (int i = 0; i < 20; i++) {
                 readUntilItIsUsedUp(input);
-                assertEquals(512, sender.asked);
+                assertEquals(256, sender.asked);
             }
         }
 
@@ -3406,7 +4207,7 @@ class RelayTest {
             try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
                 raw.expect("1 self").send(concat(Stream.generate(() -> text("7 " + "x".repeat(1000))).limit(1000).toArray(byte[][]::new)));
                 raw.send(text("1 a")).expect("1 a");
-                assertTrue(relay.buffered.get() >= 512, "grown for a megabyte, but " + relay.buffered.get());
+                assertTrue(relay.buffered.get() >= 256, "grown for a megabyte, but " + relay.buffered.get());
                 leave(raw);
                 eventually(() -> relay.buffered.get() == 0, "nothing is held");
             }
@@ -4146,7 +4947,7 @@ class RelayTest {
             var over = new AtomicBoolean();
             for (int i = 0; i < 4; i++) Thread.ofPlatform().daemon().start(() -> { while (!over.get()) Thread.onSpinWait(); });
             try {
-                for (int round = 0; round < 200; round++) {
+                for (int round = 0; round < 100; round++) {
                     relay().close();
                     assertEquals(List.of(), Thread.getAllStackTraces().keySet().stream().map(Thread::getName)
                             .filter(name -> name.matches("relay-(accept|stun)")).toList(), "round " + round);
@@ -4171,10 +4972,70 @@ class RelayTest {
     @Nested
     @SuppressWarnings("try")   // the relay is closed within
     class Peers {
-        /** The JDK's own client; what it hears is queued as text. */
-        static final class Jdk implements WebSocket.Listener, AutoCloseable {
-            private final HttpClient http = HttpClient.newHttpClient();
+        /** One of them, in a room. What it hears is queued: a kind of message and the message, or `close 1001 why`. */
+        abstract static class Guest implements AutoCloseable {
             private final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+
+            /** Sends a message of the kind text or binary, whose characters stand for bytes then. */
+            abstract Guest say(String kind, String message) throws IOException;
+
+            abstract Guest leave(int code, String reason) throws IOException;
+
+            @Override
+            public abstract void close();
+
+            /** What comes next must be this, or match it. */
+            Guest expect(String... expected) throws InterruptedException {
+                for (String one : expected) compare(one, next());
+                return this;
+            }
+
+            /** The same, after what is of no interest. */
+            void expectAfterAny(String skipped, String expected) throws InterruptedException {
+                String next = next();
+                while (next.matches(skipped)) next = next();
+                compare(expected, next);
+            }
+
+            private void compare(String expected, String next) {
+                assertTrue(next.equals(expected) || next.matches(expected), () -> "not " + shortly(expected) + " but " + shortly(next) + about());
+            }
+
+            private String next() throws InterruptedException {
+                return String.valueOf(heard.poll(20, TimeUnit.SECONDS));
+            }
+
+            /** What else it has to say about itself. */
+            String about() {
+                return "";
+            }
+
+            void hear(String what) {
+                heard.add(what);
+            }
+
+            /** As a line: `text 68656c6c6f`, `close 1001 why`. */
+            void hearLine(String line) {
+                String kind = line.replaceFirst(" .*", ""), rest = line.substring(Math.min(line.length(), kind.length() + 1));
+                hear(kind.equals("close") ? line.strip() : kind + " " + new String(hex(rest), charset(kind)));
+            }
+
+            static String inHex(String kind, String message) {
+                return HexFormat.of().formatHex(message.getBytes(charset(kind)));
+            }
+
+            private static Charset charset(String kind) {
+                return kind.equals("text") ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1;
+            }
+
+            private static String shortly(String text) {
+                return text.substring(0, Math.min(100, text.length())) + " (" + text.length() + " characters)";
+            }
+        }
+
+        /** The JDK's own client, java.net.http.WebSocket. */
+        static final class Jdk extends Guest implements WebSocket.Listener {
+            private final HttpClient http = HttpClient.newHttpClient();
             private final StringBuilder partial = new StringBuilder();
             final WebSocket socket;
 
@@ -4182,21 +5043,23 @@ class RelayTest {
                 socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM), this).join();
             }
 
-            /** What comes next must be this, or match it. */
-            Jdk expect(String regex) throws InterruptedException {
-                String next = next();
-                assertTrue(next.equals(regex) || next.matches(regex), () -> "not " + regex + " but " + next);
+            @Override
+            Jdk say(String kind, String message) {
+                if (kind.equals("text")) socket.sendText(message, true).join();
+                else socket.sendBinary(ByteBuffer.wrap(message.getBytes(StandardCharsets.ISO_8859_1)), true).join();
                 return this;
             }
 
-            String next() throws InterruptedException {
-                return String.valueOf(heard.poll(10, TimeUnit.SECONDS));
+            @Override
+            Jdk leave(int code, String reason) {
+                socket.sendClose(code, reason).join();
+                return this;
             }
 
             private CompletionStage<?> hear(WebSocket socket, String kind, CharSequence data, boolean last) {
                 partial.append(data);
                 if (last) {
-                    heard.add(kind + partial);
+                    hear(kind + partial);
                     partial.setLength(0);
                 }
                 socket.request(1);
@@ -4214,18 +5077,13 @@ class RelayTest {
             }
 
             @Override
-            public CompletionStage<?> onPing(WebSocket socket, ByteBuffer data) {
-                return hear(socket, "ping", "", true);
-            }
-
-            @Override
             public CompletionStage<?> onPong(WebSocket socket, ByteBuffer data) {
                 return hear(socket, "pong ", StandardCharsets.ISO_8859_1.decode(data), true);
             }
 
             @Override
             public CompletionStage<?> onClose(WebSocket socket, int code, String reason) {
-                heard.add("close " + code + " " + reason);
+                hear(("close " + code + " " + reason).strip());
                 return null;
             }
 
@@ -4236,31 +5094,390 @@ class RelayTest {
             }
         }
 
+        /** A program that is told in lines what to do, and tells in lines what it hears; messages are in hex there. */
+        static final class Script extends Guest {
+            private final Program program;
+
+            Script(Map<String, String> environment, String... command) throws IOException {
+                program = new Program(Program.ROOT, environment, List.of(command), this::hearLine);
+            }
+
+            @Override
+            Script say(String kind, String message) throws IOException {
+                return tell(kind + " " + inHex(kind, message));
+            }
+
+            @Override
+            Script leave(int code, String reason) throws IOException {
+                return tell("close " + code + " " + reason);
+            }
+
+            private Script tell(String line) throws IOException {
+                program.process.outputWriter().append(line).append('\n').flush();
+                return this;
+            }
+
+            @Override
+            String about() {
+                return " of " + program.err;
+            }
+
+            @Override
+            public void close() {
+                program.close();
+            }
+        }
+
+        /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`. */
+        static final String JAVASCRIPT = """
+            let socket;
+            function join(address) {
+              socket = new WebSocket(address);
+              const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
+              socket.binaryType = 'arraybuffer';
+              socket.onmessage = ({ data }) => tell(typeof data === 'string'
+                ? `text ${hex(new TextEncoder().encode(data))}` : `binary ${hex(new Uint8Array(data))}`);
+              socket.onclose = ({ code, reason }) => tell(`close ${code} ${reason}`);
+              return line => {
+                const [kind, data, reason] = line.split(' ');
+                if (kind === 'close') return socket.close(Number(data), reason);
+                const bytes = Uint8Array.from(data.match(/../g), pair => parseInt(pair, 16));
+                socket.send(kind === 'text' ? new TextDecoder().decode(bytes) : bytes);
+              };
+            }
+            """;
+
+        private static final String NODE = JAVASCRIPT + """
+            function tell(line) { console.log(line); }
+            require('readline').createInterface({ input: process.stdin }).on('line', join(process.argv[1]));
+            """;
+
+        private static final String PYTHON = """
+            import asyncio, sys, websockets
+
+            async def main(address):
+                async with websockets.connect(address) as socket:
+                    saying = asyncio.create_task(say(socket))
+                    try:
+                        async for message in socket:
+                            if isinstance(message, str):
+                                print('text', message.encode().hex())
+                            else:
+                                print('binary', message.hex())
+                    except websockets.ConnectionClosed:
+                        pass
+                    print('close', socket.close_code, socket.close_reason)
+
+            async def say(socket):
+                while line := await asyncio.to_thread(sys.stdin.readline):
+                    kind, data, *reason = line.split()
+                    if kind == 'close':
+                        await socket.close(int(data), reason[0])
+                    else:
+                        data = bytes.fromhex(data)
+                        await socket.send(data.decode() if kind == 'text' else data)
+
+            asyncio.run(main(sys.argv[1]))
+            """;
+
+        private static final String GO = """
+            package main
+
+            import (
+                "bufio"
+                "encoding/hex"
+                "fmt"
+                "os"
+                "strconv"
+                "strings"
+
+                "github.com/gorilla/websocket"
+            )
+
+            var kinds = map[string]int{"text": websocket.TextMessage, "binary": websocket.BinaryMessage}
+
+            func main() {
+                socket, _, err := websocket.DefaultDialer.Dial(os.Args[1], nil)
+                if err != nil {
+                    panic(err)
+                }
+                go say(socket)
+                for {
+                    kind, message, err := socket.ReadMessage()
+                    if end, closed := err.(*websocket.CloseError); closed {
+                        fmt.Println("close", end.Code, end.Text)
+                        return
+                    } else if err != nil {
+                        panic(err)
+                    } else if kind == websocket.TextMessage {
+                        fmt.Println("text", hex.EncodeToString(message))
+                    } else {
+                        fmt.Println("binary", hex.EncodeToString(message))
+                    }
+                }
+            }
+
+            func say(socket *websocket.Conn) {
+                for input := bufio.NewReader(os.Stdin); ; {
+                    line, err := input.ReadString('\\n')
+                    if err != nil {
+                        return
+                    }
+                    words := strings.Fields(line)
+                    if words[0] == "close" {
+                        code, _ := strconv.Atoi(words[1])
+                        socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, words[2]))
+                    } else {
+                        message, _ := hex.DecodeString(words[1])
+                        socket.WriteMessage(kinds[words[0]], message)
+                    }
+                }
+            }
+            """;
+
+        /** The program in Go, built once; from Debian's packages alone, without modules, which would be fetched. */
+        private static Path go() throws Exception {
+            require("go", "golang-go");
+            require(Files.exists(Path.of("/usr/share/gocode/src/github.com/gorilla/websocket")),
+                    "gorilla/websocket is missing: apt install golang-github-gorilla-websocket-dev");
+            Path folder = Files.createDirectories(Program.ROOT.resolve("build/go")), source = folder.resolve("guest.go"), built = folder.resolve("guest");
+            Files.writeString(source, GO);
+            var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE", folder.resolve("cache").toString());
+            try (var program = new Program(folder, environment, List.of("go", "build", "-o", built.toString(), source.toString()))) {
+                program.process.waitFor(250, TimeUnit.SECONDS);   // Go from 1.20 on compiles its own library, too, the first time
+                program.expectExit(0);
+            }
+            return built;
+        }
+
+        /** Chromium, in a page of the relay's, since no other may connect. */
+        static final class InPage extends Guest {
+            private final Chromium.Page page;
+
+            InPage(Relay relay) {
+                page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
+                page.onBinding("tell", this::hearLine);
+                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
+            }
+
+            @Override
+            InPage expect(String... expected) throws InterruptedException {
+                super.expect(expected);
+                return this;
+            }
+
+            @Override
+            InPage say(String kind, String message) {
+                return tell(kind + " " + inHex(kind, message));
+            }
+
+            @Override
+            InPage leave(int code, String reason) {
+                return tell("close " + code + " " + reason);
+            }
+
+            private InPage tell(String line) {
+                return inPage("say(" + Json.write(line) + ")");
+            }
+
+            InPage inPage(String statements) {
+                page.evaluate(statements + "; 0");
+                return this;
+            }
+
+            @Override
+            String about() {
+                return " of " + page.complaints;
+            }
+
+            @Override
+            public void close() {
+                page.close();
+            }
+        }
+
+        enum Kind {
+            THE_JDKS {
+                @Override
+                Guest open(Relay relay) {
+                    return new Jdk(relay);
+                }
+            },
+            CHROMIUMS {
+                @Override
+                Guest open(Relay relay) {
+                    return new InPage(relay);
+                }
+            },
+            PYTHONS_WEBSOCKETS {
+                @Override
+                Guest open(Relay relay) throws IOException {
+                    require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+                    return new Script(Map.of("PYTHONUNBUFFERED", "1"), "/usr/bin/python3", "-c", PYTHON, address(relay));
+                }
+            },
+            NODES_OWN {
+                @Override
+                Guest open(Relay relay) throws Exception {
+                    require("node", "nodejs");
+                    try (var program = new Program(Program.ROOT, Map.of(), List.of("node", "--experimental-websocket", "-e", "0"))) {
+                        Assumptions.assumeTrue(program.exitCode() == 0, "this node has no WebSocket; those from 20.10 on have one");
+                    }
+                    return new Script(Map.of(), "node", "--experimental-websocket", "-e", NODE, address(relay));
+                }
+            },
+            NODES_WS {
+                @Override
+                Guest open(Relay relay) throws IOException {
+                    require("node", "nodejs");
+                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing: build.sh fetches it with npm");
+                    return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE, address(relay));
+                }
+            },
+            GOS_GORILLA {
+                @Override
+                Guest open(Relay relay) throws Exception {
+                    return new Script(Map.of(), go().toString(), address(relay));
+                }
+            };
+
+            abstract Guest open(Relay relay) throws Exception;
+
+            private static String address(Relay relay) {
+                return "ws://127.0.0.1:" + relay.port() + ROOM;
+            }
+        }
+
+        /** Every byte, or the character of that number. */
+        private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString).collect(Collectors.joining());
+
+        /** It joins, speaks and listens, hears who comes and who leaves, and reads why it was closed. */
+        @Timeout(300)   // for Go
+        @ParameterizedTest(name = "{0}")
+        @EnumSource
+        @ExtendWith(InChromium.class)
+        void aLifeInARoom(Kind kind) throws Exception {
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self"); var guest = kind.open(relay)) {
+                guest.expect("text 2 self", "text 1 join");
+                friend.expect("text 2 join");
+                for (String data : List.of("hello", EVERY, EVERY.repeat(500), "\uD83D\uDE80"))
+                    for (String word : data.codePointAt(0) < 256 ? List.of("text", "binary") : List.of("text")) {
+                        guest.say(word, "1 say " + data);
+                        friend.expect(word + " 2 say " + data).say(word, "* say " + data);
+                        guest.expect(word + " 1 say " + data);
+                    }
+                try (var rude = kind.open(relay).expect("text 3 self", "text 1 join", "text 2 join").say("text", "nonsense")) {
+                    rude.expect("close 1008 .*<msgtype>.* got 'nonsense'");
+                }
+                guest.expect("text 3 join", "text 3 quit").leave(4321, "enough").expect("close 4321 enough");
+                friend.expect("text 3 join", "text 3 quit", "text 2 quit");
+            }
+        }
+
+        /** One of each kind, as far as it is here. */
+        @Timeout(300)
         @Test
-        void theJdksClientPlays() throws Exception {
-            String large = "é".repeat(500_000), all = "\0\u0001\u007f\u0080\u00ff";
-            try (var relay = relay(); var one = new Jdk(relay).expect("text 1 self"); var two = new Jdk(relay).expect("text 2 self").expect("text 1 join")) {
-                one.expect("text 2 join").socket.sendText("2 hello wörld \uD83D\uDE80", true).join();
-                two.expect("text 1 hello wörld \uD83D\uDE80").socket.sendText("* large " + large, true).join();
-                one.expect("text 2 large " + large).socket.sendBinary(ByteBuffer.wrap(("* b " + all).getBytes(StandardCharsets.ISO_8859_1)), true).join();
-                two.expect("binary 1 b " + all);
-                for (String part : List.of("2 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
-                two.expect("text 1 in fragments").socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
-                two.expect("pong sign of life").socket.sendClose(4321, "enough").join();
-                two.expect("close 4321 enough");
-                one.expect("text 2 quit").socket.sendText("nonsense", true).join();
-                one.expect("close 1008 .*<msgtype>.* got 'nonsense'");
+        @ExtendWith(InChromium.class)
+        void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
+            var guests = new ArrayList<Guest>();
+            try (var relay = relay(options -> options.pingAfter = 1_000)) {
+                for (Kind kind : Kind.values()) {
+                    try {
+                        guests.add(kind.open(relay));
+                    } catch (TestAbortedException missing) {
+                        continue;   // as the test above tells
+                    }
+                    int newest = guests.size();
+                    guests.get(newest - 1).expect("text " + newest + " self");
+                    for (int id = 1; id < newest; id++) {
+                        guests.get(newest - 1).expect("text " + id + " join");
+                        guests.get(id - 1).expect("text " + newest + " join");
+                    }
+                }
+                String mute = "text " + (guests.size() + 1);
+                try (var raw = Raw.open(relay, ROOM)) {
+                    // It came later than all the others, and is cut off for its silence. They must have answered a ping by then.
+                    for (Guest guest : guests) guest.expect(mute + " join", mute + " quit");
+                }
+                for (int id = 1; id <= guests.size(); id++) guests.get(id - 1).say("text", id + " still here").expect("text " + id + " still here");
+                relay.close();
+                for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit", "close 1001 the relay is shutting down");
+            } finally {
+                for (Guest guest : guests) guest.close();
             }
         }
 
         @Test
-        void theJdksClientStaysWhileItIsSilentAndHearsThatTheRelayShutsDown() throws Exception {
-            try (var relay = relay(options -> options.pingAfter = 300); var one = new Jdk(relay).expect("text 1 self")) {
-                for (int i = 0; i < 4; i++) one.expect("ping");
-                relay.close();
-                String next = one.next();
-                while (next.equals("ping")) next = one.next();
-                assertTrue(next.matches("close 1001 .*shutting down"), next);
+        @ExtendWith(InChromium.class)
+        void aPageReadsWhyItWasClosedThoughItIsStillSending() throws Exception {
+            var refusals = Map.of("socket.send(new Uint8Array(50 << 20))", "close 1009 at most 1048576 bytes, got \\d+",
+                    "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))", "close 1008 .* got 'nonsense'");
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                for (var refusal : refusals.entrySet())
+                    try (var guest = new InPage(relay)) {
+                        guest.expect("text \\d self", "text 1 join").inPage(refusal.getKey()).expect(refusal.getValue());
+                    }
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void aPageReadsThatTheRelayIsFull() throws Exception {
+            try (var relay = relay(options -> options.maxClients = 1); var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
+                guest.expect("close 1013 the relay is full: it takes 1 clients");
+            }
+        }
+
+        /** It is busy from the message `1 now` on for a second. */
+        @ParameterizedTest(name = "it has fallen behind: {0}")
+        @ValueSource(booleans = {true, false})
+        @ExtendWith(InChromium.class)
+        void aPageThatWasBusyReadsAllThatWaitsForItAndWhyItWasClosed(boolean behind) throws Exception {
+            String busy = "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;); })";
+            String large = "x".repeat(100_000);
+            try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20); var friend = new Jdk(relay).expect("text 1 self");
+                    var guest = new InPage(relay)) {
+                guest.expect("text 2 self", "text 1 join").inPage(busy);
+                friend.expect("text 2 join").say("text", "* now");
+                for (int i = 0; i < (behind ? 100 : 30); i++) friend.say("text", "* large " + large);
+                friend.say("text", "1 done").expect("text 1 done");
+                if (!behind) relay.close();
+                guest.expect("text 1 now");
+                if (behind) guest.expectAfterAny("text 1 large x*", "close 1008 too slow: over 262144 bytes behind");
+                else for (int i = 0; i < 30; i++) guest.expect("text 1 large " + large);
+                if (!behind) guest.expectAfterAny("text 1 quit", "close 1001 the relay is shutting down");
+            }
+        }
+
+        /** It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its request. */
+        @Test
+        void curlListens() throws Exception {
+            require("curl", "curl");
+            String version;
+            try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
+                version = String.join(" ", program.expectExit(0).out);
+            }
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+                String there = "://127.0.0.1:" + relay.port() + ROOM;
+                var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
+                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
+                try (var curl = new Program(Program.ROOT, Map.of(), Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
+                    friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
+                    curl.expectLine(".*2 self.*1 join.*1 hello");
+                    relay.close();
+                    curl.exitCode();
+                }
+            }
+        }
+
+        @Test
+        void theJdksClientSpeaksInFragmentsAndPings() throws Exception {
+            try (var relay = relay(); var one = new Jdk(relay)) {
+                one.expect("text 1 self");
+                for (String part : List.of("1 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
+                one.expect("text 1 in fragments");
+                one.socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
+                one.expect("pong sign of life");
             }
         }
 
@@ -4545,6 +5762,7 @@ class RelayTest {
             final Queue<String> complaints = new ConcurrentLinkedQueue<>();   // the console's errors and warnings, uncaught exceptions
             private final Object context, target;
             private final Map<String, ?> session;
+            private final Map<Object, Consumer<String>> bindings = new ConcurrentHashMap<>();
             private int touched;   // fingers on it
 
             private Page(Object context, Object target, Map<String, ?> session) {
@@ -4599,6 +5817,7 @@ class RelayTest {
             }
 
             private void take(String event, Map<?, ?> parameters) {
+                if (event.equals("Runtime.bindingCalled")) bindings.get(parameters.get("name")).accept((String) parameters.get("payload"));
                 var said = switch (event) {
                     case "Log.entryAdded" -> (Map<?, ?>) parameters.get("entry");
                     case "Runtime.exceptionThrown" -> (Map<?, ?>) parameters.get("exceptionDetails");
@@ -4611,6 +5830,13 @@ class RelayTest {
 
             Map<?, ?> call(String method, Map<String, ?> parameters) {
                 return Chromium.this.call(session, method, parameters);
+            }
+
+            /** From now on its scripts have a function of that name, by which they tell something to a listener. */
+            Page onBinding(String name, Consumer<String> listener) {
+                bindings.put(name, listener);
+                call("Runtime.addBinding", Map.of("name", name));
+                return this;
             }
 
             /** The value of an expression of JavaScript; if that is a promise, what comes of it. */
@@ -5927,9 +7153,9 @@ class RelayTest {
         }
 
         @Override
-        void converse(WebSocket socket, String name, String address) {
+        Handler enter(WebSocket socket) {
             clients.add(socket);
-            socket.run(message -> {});
+            return message -> {};
         }
 
         /** To the first client there is. */

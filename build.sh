@@ -72,12 +72,18 @@ XML
     touch build/junit/fetched
 }
 
-# The accessibility checker axe-core, which the tests load into the game's page, into build/axe.
-fetch_axe() {
-    if [ ! -e build/axe/axe.min.js ] && command -v npm > /dev/null; then
-        mkdir -p build/axe
-        tar -xzf "build/axe/$(npm pack --silent --pack-destination build/axe axe-core@4.14.1)" -C build/axe --strip-components 1
-    fi
+# What the tests use of npm's: the accessibility checker axe-core, which they load into the game's page, into build/axe, and
+# the WebSocket client ws into build/ws.
+fetch_packages() {
+    command -v npm > /dev/null || return 0
+    fetch build/axe axe-core@4.14.1
+    fetch build/ws ws@8.18.3
+}
+
+fetch() {   # FOLDER PACKAGE
+    [ ! -e "$1/package.json" ] || return 0
+    mkdir -p "$1"
+    tar -xzf "$1/$(npm pack --silent --pack-destination "$1" "$2")" -C "$1" --strip-components 1
 }
 
 run() {
@@ -93,7 +99,7 @@ junit() {
 
 test() {
     compile_tests
-    fetch_axe
+    fetch_packages
     local select=(--scan-classpath build/test-classes)
     [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
     junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}"

@@ -15,7 +15,8 @@
  *     relay.send('move 3 4');                                   // to everyone else in the room
  *
  * `onstatus` tells 'connecting', 'open' (in the room) or 'closed', this with the close code (1006
- * if the browser knows none), the relay's reason, and `retryIn`, ms until the next try. Ids are
+ * if the browser knows none), the relay's reason, and `retryIn`, ms until the next try. Why a relay
+ * refuses pages of this origin comes with the second try, and as an error in the console. Ids are
  * positive integers and hold for one connection. When it is lost they are all void: `id` is null,
  * `peers` is empty, and after `onstatus`, `onquit` is called for each peer that was there. The
  * relay is tried again until it answers, and `onself` tells the new id.
@@ -52,6 +53,7 @@ export class WebSocketRelay {
   #attempts = 0;          // since the last steady connection
   #began = 0;             // when this attempt or connection began, as performance.now()
   #quietLooks = 0;        // how many looks in a row found that nothing had arrived
+  #refusal = '';          // why no page of this origin is let in, if the relay has said so
 
   /**
    * Starts to connect; set the handlers in the same turn of the event loop.
@@ -117,10 +119,26 @@ export class WebSocketRelay {
 
   #lost(code, reason) {
     const lasted = performance.now() - this.#began;
+    const unanswered = this.id === null && code === 1006;
+    if (unanswered && this.#attempts === 0) this.#askWhy();
     if (this.id !== null && lasted > STEADY) this.#attempts = 0;
     // Counted from the start of an attempt, since browsers delay attempts by up to 5 s after many.
     const spent = this.id === null ? lasted : 0;
-    this.#leave(code, reason, Math.max(0, this.#backOff(code) - spent));
+    this.#leave(code, reason || (unanswered ? this.#refusal : ''), Math.max(0, this.#backOff(code) - spent));
+  }
+
+  /** Scripts are not told why a handshake was refused. But the relay says it to any request of a page from elsewhere. */
+  async #askWhy() {
+    const room = new URL(this.url.replace('ws', 'http'));
+    if (room.host === globalThis.location?.host) return;
+    try {
+      const answer = await fetch(room, { signal: this.#listening.signal });
+      if (answer.status !== 403) return;
+      this.#refusal = (await answer.text()).trim();
+      console.error(`${this.url}: ${this.#refusal}`);
+    } catch {
+      // nobody is there, or nobody who speaks to pages from elsewhere
+    }
   }
 
   /** In ms, jittered by half so that a restarted relay does not meet everybody at once. */
@@ -178,6 +196,7 @@ export class WebSocketRelay {
 
   #enter(id) {
     this.id = id;
+    this.#refusal = '';
     this.#after(PULSE, () => this.#look());
     this.#report('open');
     this.#call('onself', id);
