@@ -195,7 +195,7 @@ public class Relay implements AutoCloseable {
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
     private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
-    private static final int PATIENCE = 100;             // ms; a write that takes longer waits for who should read it
+    private static final int STUCK = 100;                // ms; a write that takes longer waits for who should read it
     private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -209,15 +209,11 @@ public class Relay implements AutoCloseable {
     private final Options options;
     private final Folder folder;                                                  // null: no files
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
-    private final LinkedHashSet<Connection> visitors = new LinkedHashSet<>();     // those who are no clients, in line;
-    private final Lock visitorsLock = new Lock();                                 // guards it
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
     private final Metrics metrics = new Metrics();
     final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
-    private final Lock budgetLock = new Lock();                                   // held only for moments
-    private final Condition belowBudget = budgetLock.newCondition();
-    private final Set<Connection> victims = ConcurrentHashMap.newKeySet();        // cut off for that, not gone yet
-    private volatile long nextTrial = now();                                      // not before: it looks at all
+    private final Lock trial = new Lock();                                // held while those to blame are found
+    private volatile long nextTrial = now();                              // not before, since it looks at everybody
     private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();  // for a write of several frames
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
@@ -287,12 +283,13 @@ public class Relay implements AutoCloseable {
             try {
                 Socket socket = listener.accept();
                 int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
-                if (connections.size() - clients >= 2 * options.maxVisitors) {   // half of them are going already
+                int visitors = connections.size() - clients;
+                if (visitors >= options.maxVisitors) dismissVisitor();
+                if (visitors >= 2 * options.maxVisitors) {   // so many are going already
                     socket.close();
                 } else {
                     var connection = new Connection(socket);
                     connections.add(connection);
-                    lineUp(connection);
                     Thread.startVirtualThread(() -> serve(connection));
                 }
             } catch (IOException | OutOfMemoryError e) {
@@ -303,23 +300,10 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /**
-     * To the end of the line of visitors. If that is too long, the first one goes, having had the most time: so those
-     * who come and ask for nothing, however many, can't keep others out.
-     */
-    private void lineUp(Connection visitor) {
-        Connection first = null;
-        try (var locked = visitorsLock.hold()) {
-            visitors.addLast(visitor);
-            if (visitors.size() > options.maxVisitors) first = visitors.removeFirst();
-        }
-        if (first != null) first.close();
-    }
-
-    private void leaveLine(Connection visitor) {
-        try (var locked = visitorsLock.hold()) {
-            visitors.remove(visitor);
-        }
+    /** Closes the one that has been silent for the longest, so that those who ask for nothing can't keep others out. */
+    private void dismissVisitor() {
+        connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
+                .min(Comparator.comparingLong(visitor -> visitor.lastHeard)).ifPresent(Connection::close);
     }
 
     /** Speaks HTTP, on the connection's first thread, and starts the second if that makes a WebSocket of it. */
@@ -366,33 +350,25 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Books bytes taken, or given back if negative. Past the budget, those who are most to blame are cut off without a
-     * word, so many that a quarter is free again; until they have let go, the sum says nothing new. If nobody is to
-     * blame, what waits is on its way out. Meanwhile nobody reads. From any thread; never waits for a client.
+     * Past the budget, nobody reads. Mostly, what waits is on its way out, and that is soon over. If it is not, because
+     * of clients that finish no message or take none, those who hold the most are cut off without a word, until a
+     * quarter of the budget is free or will be when they are gone. From any thread.
      */
-    private void book(int bytes) {
-        long over = buffered.addAndGet(bytes) - options.budget;
-        if (over <= 0 && over > bytes) try (var locked = budgetLock.hold()) { belowBudget.signalAll(); }
-        if (over <= 0 || bytes < 0 || !victims.isEmpty() || now() < nextTrial || !budgetLock.tryLock()) return;
-        try (var locked = budgetLock) {
-            if (!victims.isEmpty() || now() < nextTrial) return;
+    private void judge() {
+        if (now() < nextTrial || !trial.tryLock()) return;
+        try (var locked = trial) {
             nextTrial = now() + 10;
-            record Blame(Connection connection, long weight) {}
-            var blames = connections.stream().map(connection -> new Blame(connection, connection.blame()))
-                    .filter(blame -> blame.weight > 0)
-                    .sorted(Comparator.comparingLong(Blame::weight).reversed()).map(Blame::connection).iterator();
-            over += options.budget / 4;   // or it would be full again at once
-            for (Connection next; over > 0 && blames.hasNext(); over -= next.held()) victims.add(next = blames.next());
+            long fairShare = options.budget / 2 / connections.size();   // the other half may be lent to readers
+            long goes = connections.stream().filter(Connection::isClosed).mapToLong(Connection::held).sum();
+            long over = buffered.get() - goes - options.budget;
+            for (over += over > 0 ? options.budget / 4 : 0; over > 0; ) {
+                Connection most = connections.stream().filter(connection -> !connection.isClosed())
+                        .max(Comparator.comparingLong(Connection::blocked)).orElse(null);
+                if (most == null || most.blocked() < fairShare) return;
+                over -= most.held();
+                most.abort("all buffers together are full, and this client's hold the most");
+            }
         }
-        for (Connection victim : victims) {
-            victim.abort("all buffers together are full, and this client's hold the most");
-            if (!connections.contains(victim)) forgive(victim);   // it has ended by itself in between
-        }
-    }
-
-    /** If that was the last victim and still too much is held, others must go: perhaps nobody books for a while. */
-    private void forgive(Connection gone) {
-        if (victims.remove(gone) && victims.isEmpty()) book(0);
     }
 
     /** Milliseconds on a clock that only goes forward. */
@@ -508,16 +484,12 @@ public class Relay implements AutoCloseable {
             writingSince = NEVER;
         }
 
-        /** Waits while all buffers together are over the budget: they drain, or those to blame are being cut off. */
+        /** Waits while all buffers together are over the budget. Own thread. */
         private void awaitBudget() {
             while (buffered.get() > options.budget && !socket.isClosed()) {
+                judge();
                 lastHeard = now();
-                book(0);   // by now, somebody may be to blame
-                try (var locked = budgetLock.hold()) {
-                    if (buffered.get() > options.budget) belowBudget.await(100, TimeUnit.MILLISECONDS);
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();   // as in sendPatiently
-                }
+                pause(10);
             }
         }
 
@@ -525,7 +497,7 @@ public class Relay implements AutoCloseable {
         private void hold(int bytes) {
             if (bytes > 0) awaitBudget();
             inputHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
-            book(bytes);
+            buffered.addAndGet(bytes);
         }
 
         /** The same for what it could do without: true unless half of the budget is used already. */
@@ -535,21 +507,17 @@ public class Relay implements AutoCloseable {
             return true;
         }
 
-        /**
-         * What waits because of it, in bytes times ms: of a message that it has not finished, and of what it does not
-         * take. No more than its share is no blame; half of the budget may be lent, which is nobody's fault.
-         */
-        private long blame() {
+        /** Bytes that wait because of this client: of a message it has not finished, and of those it does not take. */
+        private long blocked() {
             if (webSocket == null) return 0;
-            long now = now(), since = writingSince;
-            long unread = since == NEVER || now - since < PATIENCE ? 0 : webSocket.held;
-            FrameReader reader = webSocket.reader;
-            if (reader.held + unread < options.budget / 2 / connections.size()) return 0;
-            return reader.held * (now - reader.heldSince) + unread * (now - since);
+            return webSocket.reader.held + (now() - STUCK > writingSince ? webSocket.held : 0);
         }
 
         /** What will be free when it is gone. */
         private long held() { return inputHeld + (webSocket == null ? 0 : webSocket.held); }
+
+        boolean isClosed() { return socket.isClosed(); }
+        boolean isVisitor() { return webSocket == null || webSocket.end() != null; }
 
         /** Reads a request within the time allowed for it. Own thread. */
         Request readRequest() throws IOException, HttpException {
@@ -558,9 +526,7 @@ public class Relay implements AutoCloseable {
             try {
                 input.require(1);
                 begun = true;
-                Request request = Request.read(input);
-                lineUp(this);
-                return request;
+                return Request.read(input);
             } catch (SocketTimeoutException late) {
                 if (!begun) throw late;
                 throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
@@ -613,8 +579,6 @@ public class Relay implements AutoCloseable {
             close();
             hold(-inputHeld);
             connections.remove(this);
-            leaveLine(this);
-            forgive(this);
         }
 
         /** Ends it without a word; the reason goes into the log. From any thread; never waits. */
@@ -975,7 +939,7 @@ public class Relay implements AutoCloseable {
 
     private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
 
-    /** Tells whether a string is like this. To compile these for each request would double the cost of a handshake. */
+    /** Tells whether a string is like this. To compile these for each request would make most of its garbage. */
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
     /** The opening handshake, RFC 6455 §4.2: the value for Sec-WebSocket-Accept, if all about the request is right. */
@@ -1063,8 +1027,7 @@ public class Relay implements AutoCloseable {
         private int messageOpcode;          // of the message under way; CONTINUATION if there is none
         private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input,
         private int length;                 // and how much that is
-        private volatile int held;          // bytes of memory booked for it; read by any thread,
-        private volatile long heldSince;    // as is the time of the first of them
+        private volatile int held;          // bytes of memory booked for it; read by any thread
 
         FrameReader(Input input, int maxMessage, IntConsumer hold) {
             this.input = input;
@@ -1162,7 +1125,6 @@ public class Relay implements AutoCloseable {
         /** After the first piece, memory grows with what has come: to claim a megabyte costs the client half of one. */
         private void grow() {
             int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
-            if (held == 0) heldSince = now();
             hold.accept(capacity - held);
             held = capacity;   // also if there is no memory for it
             message = Arrays.copyOf(message, capacity);
@@ -1327,12 +1289,8 @@ public class Relay implements AutoCloseable {
 
         private void converse() {
             try {
-                if (metrics.clients.incrementAndGet() <= options.maxClients) {
-                    leaveLine(connection);
-                    handler = enter(this);
-                } else {
-                    turnAway();
-                }
+                if (metrics.clients.incrementAndGet() <= options.maxClients) handler = enter(this);
+                else turnAway();
                 Thread.startVirtualThread(this::drain);
                 while (true) {
                     connection.input.require(1);   // here an idle client waits, on a short stack
@@ -1355,7 +1313,6 @@ public class Relay implements AutoCloseable {
                 shut();   // perhaps it has closed its half only, and still reads
             } finally {
                 metrics.clients.decrementAndGet();
-                lineUp(connection);   // again: to close takes a while
                 reader.release();
                 noteEnd(1011, "a bug or no memory");   // if nothing else has
                 handler.leave();
@@ -1429,7 +1386,7 @@ public class Relay implements AutoCloseable {
                 cost += cost(frame);
             }
             held += cost;
-            book(cost);
+            buffered.addAndGet(cost);
             if (!draining) Thread.startVirtualThread(this::drain);
             draining = true;
         }
@@ -1439,7 +1396,7 @@ public class Relay implements AutoCloseable {
             for (byte[] frame : gone) cost += cost(frame);
             gone.clear();
             held -= cost;
-            book(-cost);
+            buffered.addAndGet(-cost);
         }
 
         private static int cost(byte[] frame) { return frame.length + FRAME_OVERHEAD; }
