@@ -4869,6 +4869,23 @@ class RelayTest {
                 for (int id = 3; id <= 100; id++) room.get(id).expect("2 " + "x".repeat(400));
             }
         }
+
+        @Test
+        void nobodyIsCutOffForWhatOthersHold() throws IOException {
+            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 3)) {
+                byte[] message = text("* " + "x".repeat(400));
+                room.get(3).send(Arrays.copyOf(message, 20));
+                relay.buffered.addAndGet(2 << 20);   // as if others held it, who are on their way out
+                room.get(1).send(text("2 a"));       // is read, since that had been waited for; then nobody reads
+                room.get(2).expect("1 a");
+                room.get(1).send(text("2 b"));
+                LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
+                relay.buffered.addAndGet(-(2 << 20));
+                room.get(2).expect("1 b");
+                room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
+                for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
+            }
+        }
     }
 
     /** What close() promises to clients and to who embeds the relay. */
