@@ -703,8 +703,9 @@ public class Relay implements AutoCloseable {
     /** An RTCConfiguration for the page: our STUN, on the host by which it found us; we know no other name of ours. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
-        boolean usable = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
-        String servers = usable ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
+        int port = stunPort();
+        boolean usable = port > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = usable ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
         return Response.text(200, "{\"iceServers\":[" + servers + "]}")
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
     }
@@ -1292,10 +1293,10 @@ public class Relay implements AutoCloseable {
                 if (metrics.clients.incrementAndGet() <= options.maxClients) handler = enter(this);
                 else turnAway();
                 Thread.startVirtualThread(this::drain);
-                while (true) {
+                while (end() == null) {
                     connection.input.require(1);   // here an idle client waits, on a short stack
                     Frame frame = reader.next();
-                    if (end() != null) return;     // we have closed: whatever still comes is too late
+                    if (end() != null) return;     // we have closed meanwhile: what comes now is too late
                     switch (frame.opcode) {
                         case PING -> sendPatiently(this, encode(PONG, NOTHING, frame.bytes, frame.start, frame.end));
                         case PONG -> { /* to have come is all it is for */ }
