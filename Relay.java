@@ -66,11 +66,12 @@ public class Relay implements AutoCloseable {
         var relay = new Relay(options);
         try {
             relay.start();
+            List<String> welcome = relay.welcome();
             Runtime.getRuntime().addShutdownHook(new Thread(() -> {
                 relay.close();
                 Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
             }));
-            relay.welcome().forEach(System.out::println);
+            welcome.forEach(System.out::println);
         } catch (IOException e) {
             System.err.println("relay: " + e.getMessage());
             System.exit(1);
@@ -149,7 +150,7 @@ public class Relay implements AutoCloseable {
               --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
                                    directory, if there is one); change it for your own game
               --origin URL         let pages from there connect, such as https://example.com, or * for all (default:
-                                   only pages from this host); repeat it for each; for pages served elsewhere
+                                   only pages from this host and port); repeat it for each; for pages served elsewhere
               --max-clients N      turn away clients beyond these with close code 1013 (default: 10000); raise it
                                    together with the memory and the limit of open files
               --max-message BYTES  close with code 1009 on a longer message (default: 1048576); lower it when
@@ -284,7 +285,9 @@ public class Relay implements AutoCloseable {
                 Socket socket = listener.accept();
                 int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
                 int visitors = connections.size() - clients;
-                if (visitors >= options.maxVisitors) dismissVisitor();
+                if (visitors >= options.maxVisitors)   // those who ask for nothing must not keep others out
+                    connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
+                            .min(Comparator.comparingLong(Connection::lastActive)).ifPresent(Connection::close);
                 if (visitors >= 2 * options.maxVisitors) {   // so many are going already
                     socket.close();
                 } else {
@@ -298,12 +301,6 @@ public class Relay implements AutoCloseable {
                 pause(100);
             }
         }
-    }
-
-    /** Closes the one that has been silent for the longest, so that those who ask for nothing can't keep others out. */
-    private void dismissVisitor() {
-        connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
-                .min(Comparator.comparingLong(visitor -> visitor.lastHeard)).ifPresent(Connection::close);
     }
 
     /** Speaks HTTP, on the connection's first thread, and starts the second if that makes a WebSocket of it. */
@@ -344,7 +341,7 @@ public class Relay implements AutoCloseable {
             try {
                 connections.forEach(connection -> connection.sweep(now()));
             } catch (OutOfMemoryError e) {
-                log("error", "no memory to sweep");   // it goes on, lest no deadline holds any more
+                // it goes on, lest no deadline holds any more; to log this would take memory, too
             }
         }
     }
@@ -359,9 +356,10 @@ public class Relay implements AutoCloseable {
         try (var locked = trial) {
             nextTrial = now() + 10;
             long fairShare = options.budget / 2 / connections.size();   // the other half may be lent to readers
-            long goes = connections.stream().filter(Connection::isClosed).mapToLong(Connection::held).sum();
-            long over = buffered.get() - goes - options.budget;
-            for (over += over > 0 ? options.budget / 4 : 0; over > 0; ) {
+            long leaving = connections.stream().filter(Connection::isClosed).mapToLong(Connection::held).sum();
+            long over = buffered.get() - leaving - options.budget;
+            if (over <= 0) return;
+            for (over += options.budget / 4; over > 0; ) {
                 Connection most = connections.stream().filter(connection -> !connection.isClosed())
                         .max(Comparator.comparingLong(Connection::blocked)).orElse(null);
                 if (most == null || most.blocked() < fairShare) return;
@@ -459,7 +457,10 @@ public class Relay implements AutoCloseable {
             if (webSocket != null) webSocket.handler.flush();
             breathe();
             awaitBudget();   // what is not read takes no memory
-            if (headDue != NEVER) awaitHead();
+            if (headDue != NEVER) {
+                if (headDue <= now()) throw new SocketTimeoutException();
+                socket.setSoTimeout((int) Math.max(1, headDue - now()));
+            }
             int received = in.read(into, offset, length);
             lastHeard = now();
             return received;
@@ -516,19 +517,17 @@ public class Relay implements AutoCloseable {
         /** What will be free when it is gone. */
         private long held() { return inputHeld + (webSocket == null ? 0 : webSocket.held); }
 
+        long lastActive() { return writingSince == NEVER ? lastHeard : Math.max(lastHeard, writingSince); }
         boolean isClosed() { return socket.isClosed(); }
         boolean isVisitor() { return webSocket == null || webSocket.end() != null; }
 
         /** Reads a request within the time allowed for it. Own thread. */
         Request readRequest() throws IOException, HttpException {
             headDue = now() + options.headTime;
-            boolean begun = false;
+            input.require(1);   // if nothing is asked, it ends without a word
             try {
-                input.require(1);
-                begun = true;
                 return Request.read(input);
             } catch (SocketTimeoutException late) {
-                if (!begun) throw late;
                 throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
             } finally {
                 headDue = NEVER;
@@ -536,18 +535,11 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Lets the next read take no longer than is left for the head. */
-        private void awaitHead() throws IOException {
-            long left = headDue - now();
-            if (left <= 0) throw new SocketTimeoutException();
-            socket.setSoTimeout((int) left);
-        }
-
         /** All deadlines but that of a head; a silent client is asked for a sign of life. From the sweeper's thread. */
         void sweep(long now) {
             long silence = now - lastHeard;
             if (now - options.stallTime > writingSince) abort("took too little for " + options.stallTime / 1000 + " s");
-            else if (now >= deadline) abort("did not answer our close");
+            else if (now >= deadline) close();
             else if (webSocket == null) return;
             else if (silence >= 2 * options.pingAfter) abort("silent for " + 2 * options.pingAfter / 1000 + " s");
             else if (silence >= options.pingAfter && !pinged) webSocket.send(PING_FRAME);
@@ -628,7 +620,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Moves what is left to the front, into twice the memory if the last read filled it, half if by an eighth. */
+        /** Moves what is left to the front, of twice the memory if the last read filled it, half if not an eighth. */
         private void makeRoom() {
             int size = bytes.length;
             if (end == bytes.length) size = Math.min(2 * size, MOST_INPUT);
@@ -988,7 +980,7 @@ public class Relay implements AutoCloseable {
     //
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
     // has a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is wrong is
-    // found at the first wrong byte, and nothing is allocated for what has only been announced.
+    // found at the first wrong byte, and no more than 16 KiB are allocated for what has only been announced.
 
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
     private static final byte[] NOTHING = {};
@@ -1263,7 +1255,7 @@ public class Relay implements AutoCloseable {
         private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
-        private boolean draining = true;           // a drain is at work, or run() will start the first one
+        private boolean draining = true;           // a drain is at work, or converse() will start the first one
         private boolean closed;                    // it takes no more: what is sent is lost
         private volatile int held;                 // bytes that wait or are being written; read by any thread
 
@@ -1279,7 +1271,9 @@ public class Relay implements AutoCloseable {
         public void run() {
             try {
                 converse();
-                awaitEmpty();
+                try (var locked = lock.hold()) {
+                    while (draining) changed.awaitUninterruptibly();   // until all is written or the connection lost
+                }
                 connection.linger();
             } catch (IOException gone) {
                 // there is nobody to tell
@@ -1290,8 +1284,12 @@ public class Relay implements AutoCloseable {
 
         private void converse() {
             try {
-                if (metrics.clients.incrementAndGet() <= options.maxClients) handler = enter(this);
-                else turnAway();
+                if (metrics.clients.incrementAndGet() <= options.maxClients) {
+                    handler = enter(this);
+                } else {
+                    close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+                    log("refuse", target, "-", address, end());
+                }
                 Thread.startVirtualThread(this::drain);
                 while (end() == null) {
                     connection.input.require(1);   // here an idle client waits, on a short stack
@@ -1303,6 +1301,7 @@ public class Relay implements AutoCloseable {
                         case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
                         default -> handler.take(frame);
                     }
+                    if (reader.held > 0) handler.flush();   // what is long waits while its memory is still booked
                     reader.done();
                 }
             } catch (CloseException e) {
@@ -1310,27 +1309,22 @@ public class Relay implements AutoCloseable {
                 close(e.code, e.getMessage());
             } catch (IOException lost) {
                 noteEnd(1006, "connection lost");
-                connection.expireSoon();
-                shut();   // perhaps it has closed its half only, and still reads
+                connection.expireSoon();   // perhaps it has closed its half only, and still reads
             } finally {
                 metrics.clients.decrementAndGet();
                 reader.release();
                 noteEnd(1011, "a bug or no memory");   // if nothing else has
+                shut();
                 handler.leave();
                 metrics.closes.computeIfAbsent(end().code, code -> new LongAdder()).increment();
             }
-        }
-
-        private void turnAway() {
-            close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-            log("refuse", target, "-", address, end());
         }
 
         /** Sends without waiting: a client that is too far behind is closed. From any thread. */
         void send(byte[]... more) {
             try (var locked = lock.hold()) {
                 if (closed || held <= options.maxOutbox) add(more);
-                else close(1008, "too slow: over " + options.maxOutbox + " bytes behind", true);
+                else close(1008, "too slow: over " + options.maxOutbox + " bytes behind");
             }
         }
 
@@ -1348,13 +1342,11 @@ public class Relay implements AutoCloseable {
         }
 
         /** Starts the closing handshake or answers it, RFC 6455 §7.1. From any thread; only the first call counts. */
-        void close(int code, String reason) { close(code, reason, false); }
-
-        private void close(int code, String reason, boolean drop) {
+        void close(int code, String reason) {
             try (var locked = lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
                 if (!noteEnd(code, reason)) return;
                 connection.expireSoon();
-                if (drop) giveBack(frames);
+                if (held > options.maxOutbox) giveBack(frames);   // or it would not come to the close in time
                 add(encodeClose(code, reason));
                 shut();
             }
@@ -1371,13 +1363,6 @@ public class Relay implements AutoCloseable {
         /** How it ends; false if it had ended before. From any thread. */
         boolean noteEnd(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
         CloseException end() { return end.get(); }   // how it ended, or null if it has not
-
-        /** Waits until all is written or the connection lost. */
-        void awaitEmpty() {
-            try (var locked = lock.hold()) {
-                while (draining) changed.awaitUninterruptibly();
-            }
-        }
 
         private void add(byte[]... more) {
             if (closed) return;
@@ -1505,7 +1490,7 @@ public class Relay implements AutoCloseable {
         return client;
     }
 
-    /** A WebSocket in a room, and what is on its way from there to others. All but the final fields: own thread. */
+    /** A WebSocket in a room, and what is on its way from there to others. Its batch: own thread. */
     private final class Client implements Handler {
         final int id;
         final byte[] prefix;   // the id, as it begins each message from it

@@ -102,7 +102,9 @@ test() {
     fetch_packages
     local select=(--scan-classpath build/test-classes)
     [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
-    junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}"
+    local parallel=junit.jupiter.execution.parallel   # for those tests that mostly wait
+    junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}" --config $parallel.enabled=true \
+        --config $parallel.config.strategy=fixed --config $parallel.config.fixed.parallelism=4
 }
 
 bench() {
