@@ -78,7 +78,6 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** What the arguments ask for. */
     sealed interface Command {
         record Run(Options options) implements Command {}
         record Say(String text, int exitCode) implements Command {}
@@ -240,26 +239,23 @@ public class Relay implements AutoCloseable {
 
     /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, another one is tried. */
     private void listen(int tries) throws IOException {
+        String port = "port " + options.port, wayOut = "name another one, or 0 for any";
         try {
             listener = new ServerSocket(options.port, 1024, options.host);
+            if (options.stunPort < 0) return;
+            int number = options.stunPort == 0 ? port() : options.stunPort;
+            boolean proxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
+            port = "UDP port " + number;
+            wayOut = "--stun PORT moves it, --no-stun leaves it out";
+            stun = new DatagramSocket(number, proxied ? null : options.host);   // null: all, for no proxy passes on UDP
         } catch (IOException e) {
-            throw cannotListen("port " + options.port, "name another one, or 0 for any", e);
-        }
-        if (options.stunPort < 0) return;
-        int port = options.stunPort == 0 ? port() : options.stunPort;
-        boolean proxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
-        try {
-            stun = new DatagramSocket(port, proxied ? null : options.host);   // null: all, for no proxy passes on UDP
-        } catch (IOException e) {
-            listener.close();
-            if (tries == 1) throw cannotListen("UDP port " + port, "--stun PORT moves it, --no-stun leaves it out", e);
+            if (listener != null) listener.close();
+            boolean taken = e.toString().contains("in use");   // or else the address is not ours
+            if (tries == 1)
+                throw new IOException("cannot listen on " + port + ": " + e.getMessage() + (taken ? "; " + wayOut : ""),
+                        e);
             listen(tries - 1);
         }
-    }
-
-    private static IOException cannotListen(String port, String wayOut, IOException e) {
-        boolean taken = e.toString().contains("in use");   // or else the address is not ours
-        return new IOException("cannot listen on " + port + ": " + e.getMessage() + (taken ? "; " + wayOut : ""), e);
     }
 
     int port() { return listener.getLocalPort(); }
@@ -549,7 +545,6 @@ public class Relay implements AutoCloseable {
         /** It is ending, and must have ended within farewellTime. From any thread. */
         void expireSoon() { deadline = Math.min(deadline, now() + options.farewellTime); }
 
-        /** The relay is closing. From its thread. */
         void shutDown() {
             if (webSocket != null) webSocket.close(1001, "the relay is shutting down");
             else close();
@@ -566,7 +561,6 @@ public class Relay implements AutoCloseable {
             while (in.read(ignored) >= 0) Thread.yield();
         }
 
-        /** Nothing of it remains. Own thread. */
         void end() {
             close();
             hold(-inputHeld);
@@ -722,6 +716,10 @@ public class Relay implements AutoCloseable {
             response = Response.text(status, sentence);
             for (int i = 0; i < headers.length; i += 2) response.with(headers[i], headers[i + 1]);
         }
+
+        static HttpException expected(String what, String got) {
+            return new HttpException(400, "expected " + what + ", got '" + printable(got) + "'");
+        }
     }
 
     /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
@@ -737,13 +735,12 @@ public class Relay implements AutoCloseable {
             if (line.isEmpty()) line = readLine(input, MAX_HEAD, 414);   // one empty line is ignored, RFC 9112 §2.2
             String[] words = line.split(" ", -1);
             if (words.length != 3 || !TOKEN.test(words[0]) || !VERSION.test(words[2]))
-                throw new HttpException(400, "expected 'GET /path HTTP/1.1', got '" + printable(line) + "'");
+                throw HttpException.expected("'GET /path HTTP/1.1'", line);
             if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
             String target = words[1];
             if (!target.startsWith("/"))   // it is meant for a proxy, RFC 9112 §3.2.2
                 target = target.replaceFirst("^(?i)https?://[^/?]*/?", "/");
-            if (!TARGET.test(target))
-                throw new HttpException(400, "expected a path of visible ASCII, got '" + printable(target) + "'");
+            if (!TARGET.test(target)) throw HttpException.expected("a path of visible ASCII", target);
 
             var headers = new LinkedHashMap<String, String>();
             int room = MAX_HEAD - line.length() - 2, count = 0;
@@ -751,7 +748,7 @@ public class Relay implements AutoCloseable {
                 room -= line.length() + 2;
                 String[] header = line.split(":", 2);
                 if (header.length < 2 || !TOKEN.test(header[0]))   // a folded line, too: it begins with a space
-                    throw new HttpException(400, "expected 'Name: value', got '" + printable(line) + "'");
+                    throw HttpException.expected("'Name: value'", line);
                 if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
@@ -777,10 +774,9 @@ public class Relay implements AutoCloseable {
         private void check() throws HttpException {
             String host = headers.get("host"), length = headers.get("content-length");
             if (host == null && !version.equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
-            if (host != null && !HOST.test(host))
-                throw new HttpException(400, "expected one Host, got '" + printable(host) + "'");
+            if (host != null && !HOST.test(host)) throw HttpException.expected("one Host", host);
             if (length != null && !LENGTH.test(length))
-                throw new HttpException(400, "expected one number as Content-Length, got '" + printable(length) + "'");
+                throw HttpException.expected("one number as Content-Length", length);
             if (length != null && headers.containsKey("transfer-encoding"))
                 throw new HttpException(400, "Content-Length and Transfer-Encoding exclude each other");
         }
@@ -947,9 +943,7 @@ public class Relay implements AutoCloseable {
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
-        if (!KEY.test(key))
-            throw new HttpException(400,
-                    "expected 16 bytes in base64 as Sec-WebSocket-Key, got '" + printable(key) + "'");
+        if (!KEY.test(key)) throw HttpException.expected("16 bytes in base64 as Sec-WebSocket-Key", key);
         try {
             var sha1 = MessageDigest.getInstance("SHA-1");
             return Base64.getEncoder().encodeToString(sha1.digest(ascii(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
@@ -1242,8 +1236,7 @@ public class Relay implements AutoCloseable {
         /** All that has come is taken, and more may be long in coming: nothing may be put off any longer. */
         default void flush() {}
 
-        /** It has ended. */
-        default void leave() {}
+        default void leave() {}   // it has ended
     }
 
     final class WebSocket implements Runnable {
@@ -1605,7 +1598,6 @@ public class Relay implements AutoCloseable {
     // Attributes below 0x8000 must be known, or the answer is an error. Those of the RFC are, and do not matter here.
     private static final Set<Integer> KNOWN = Set.of(0x01, 0x06, 0x08, 0x09, 0x0a, 0x14, 0x15, 0x1c, 0x1d, 0x1e, 0x20);
 
-    /** Answers one datagram after the other. Its own thread. */
     private void serveStun() {
         var bytes = new byte[MAX_STUN + 1];   // what is too long is cut off to this, a length that no message has
         while (!closing) {

@@ -2824,7 +2824,7 @@ class RelayTest {
                 assertTrue(complaint.matches(".*UDP port " + relay.port() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
                 none.url();
             }
-            try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), Proxy.freePort()));   // for TCP
                     var taken = Program.relay(folder, "--host", "127.0.0.1", socket.getLocalPort() + "")) {
                 String complaint = taken.expectExit(1).complaint();
                 assertTrue(complaint.matches(".*UDP port " + socket.getLocalPort() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
