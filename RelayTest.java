@@ -2371,13 +2371,11 @@ class RelayTest {
         }
 
         @Test
-        @Waits
         void pingsKeepNginxFromCuttingOffTheSilent() throws Exception {
             expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version", "proxy_read_timeout 1s;\n        proxy_http_version"));
         }
 
         @Test
-        @Waits
         void pingsKeepHaproxyFromCuttingOffTheSilent() throws Exception {
             expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s", "server 1s"));
         }
