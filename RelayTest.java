@@ -2096,7 +2096,7 @@ class RelayTest {
                         "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt", "/etc/ssl/private/game.key",
                         folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new));
                 Files.writeString(folder.resolve("nginx.conf"), """
-                        daemon off;
+                        daemon off; master_process off;
                         pid nginx.pid;
                         error_log stderr;
                         events {}
