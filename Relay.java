@@ -190,8 +190,8 @@ public class Relay implements AutoCloseable {
     private static final int MAX_STUN = 1_500;           // a STUN request: browsers send 20 bytes
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
-    private static final int LEAST_INPUT = 256;          // what one read may bring: an idle client holds no more,
-    private static final int MOST_INPUT = 64 << 10;      // a busy one up to this; what is longer gets its own memory
+    private static final int LEAST_INPUT = 256;          // what one read may bring: at first no more than this,
+    private static final int MOST_INPUT = 64 << 10;      // from a busy client up to this; longer ones get their own
     private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
     private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
@@ -345,7 +345,7 @@ public class Relay implements AutoCloseable {
     /**
      * Past the budget, nobody reads. Mostly, what waits is on its way out, and that is soon over. If it is not, because
      * of clients that finish no message or take none, those who hold the most are cut off without a word, until a
-     * quarter of the budget is free or will be when they are gone. From any thread.
+     * quarter of the budget is free or will be when they are gone. From the thread of any connection.
      */
     private void judge() {
         if (now() < nextTrial || !trial.tryLock()) return;
@@ -696,7 +696,6 @@ public class Relay implements AutoCloseable {
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
     }
 
-    /** Makes a WebSocket of the connection. */
     private void upgrade(Connection connection, Request request) throws HttpException {
         String accept = acceptHandshake(request);
         var socket = new WebSocket(connection, request.target, connection.address(request));
