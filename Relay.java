@@ -21,8 +21,8 @@
  * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> the sender's
  * Client encodes the outgoing frame once -> that one array is put into each receiver's outbox, together with what else
  * came in the same read -> each outbox is drained into its socket, everything that waits in one write. The sender's
- * own thread does all of it but the last step, for which the receiver's outbox starts a thread whenever it becomes
- * non-empty.
+ * own thread does all of it but the last step, for which a drain is started: a thread that lives as long as outboxes
+ * have something to write.
  */
 
 import java.io.*;
@@ -336,6 +336,7 @@ public class Relay implements AutoCloseable {
             pause(Math.clamp(shortest / 3, 10, 1_000));   // a second, but for tests
             try {
                 connections.forEach(connection -> connection.sweep(now()));
+                if (!toDrain.isEmpty()) startDrain();   // if there was no memory to do so at once
             } catch (OutOfMemoryError e) {
                 // it goes on, lest no deadline holds any more; to log this would take memory, too
             }
@@ -1212,9 +1213,31 @@ public class Relay implements AutoCloseable {
     // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must
     // not; the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of HTTP.
     //
-    // What makes a relay cheap is how many frames leave in one system call. When an outbox becomes non-empty, it starts
-    // a virtual thread, the drain. By the time that gets to run, more frames have gathered; it takes all of them,
-    // writes once, looks again, and ends when nothing is left. So an idle client has no thread but the one that reads.
+    // What makes a relay cheap is how many frames leave in one system call. An outbox that becomes non-empty queues up
+    // for the drain, a virtual thread. By the time that gets to run, more frames have gathered; it takes all of them,
+    // writes once, looks again, turns to the next outbox, and ends when there is none. A write waits if the client
+    // takes nothing. So a drain that leaves others queueing first starts another one: that gets to run when this one
+    // waits, or at once on another processor. A drain for each outbox would be simpler, and cost up to a tenth more.
+
+    private final Queue<WebSocket> toDrain = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean drainStarted = new AtomicBoolean();   // and has not looked yet at what there is
+
+    private void startDrain() {
+        if (drainStarted.getAndSet(true)) return;
+        try {
+            Thread.startVirtualThread(this::drain);
+        } catch (OutOfMemoryError e) {
+            drainStarted.set(false);   // the sweeper tries again
+        }
+    }
+
+    private void drain() {
+        drainStarted.set(false);
+        for (WebSocket next; (next = toDrain.poll()) != null; ) {
+            if (!toDrain.isEmpty()) startDrain();
+            next.drain();
+        }
+    }
 
     /** A lock for try-with-resources. Who waits for it frees its processor, as a monitor on Java 21 would not. */
     private static final class Lock extends ReentrantLock implements AutoCloseable {
@@ -1247,7 +1270,7 @@ public class Relay implements AutoCloseable {
         private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
         private final Condition changed = lock.newCondition();
         private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
-        private boolean draining = true;           // a drain is at work, or converse() will start the first one
+        private boolean draining = true;           // it is in the queue or at a drain, or converse() will put it there
         private boolean closed;                    // it takes no more: what is sent is lost
         private volatile int held;                 // bytes that wait or are being written; read by any thread
 
@@ -1282,7 +1305,7 @@ public class Relay implements AutoCloseable {
                     close(1013, "the relay is full: it takes " + options.maxClients + " clients");
                     log("refuse", target, "-", address, end());
                 }
-                Thread.startVirtualThread(this::drain);
+                queueUp();
                 while (end() == null) {
                     connection.input.require(1);   // here an idle client waits, on a short stack
                     Frame frame = reader.next();
@@ -1365,8 +1388,7 @@ public class Relay implements AutoCloseable {
             }
             held += cost;
             buffered.addAndGet(cost);
-            if (!draining) Thread.startVirtualThread(this::drain);
-            draining = true;
+            if (!draining) queueUp();
         }
 
         private void giveBack(Collection<byte[]> gone) {
@@ -1375,6 +1397,12 @@ public class Relay implements AutoCloseable {
             gone.clear();
             held -= cost;
             buffered.addAndGet(-cost);
+        }
+
+        private void queueUp() {
+            toDrain.add(this);
+            draining = true;
+            startDrain();
         }
 
         private static int cost(byte[] frame) { return frame.length + FRAME_OVERHEAD; }
@@ -1393,7 +1421,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Replaces the frames just written by those to write next; false if there are none, and the drain ends. */
+        /** Replaces the frames just written by those to write next; false if there are none. */
         private boolean take(List<byte[]> taken) {
             try (var locked = lock.hold()) {
                 giveBack(taken);

@@ -4341,6 +4341,28 @@ class RelayTest {
             }
         }
 
+        /** On one processor, where nobody else runs unless a write waits. */
+        @Test
+        void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
+            var command = List.of(Program.JAVA, "-Djdk.virtualThreadScheduler.parallelism=1", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
+            var room = new ArrayDeque<Raw>();
+            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
+                for (int id = 1; id <= 10; id++) {
+                    room.add(lazy(new Raw(relay.url().getPort())).send(Raw.upgrade(ROOM)));
+                    assertTrue(room.getLast().head().startsWith("HTTP/1.1 101 "));
+                    room.getLast().expect(id + " self");
+                }
+                for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
+                assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, or 8 if the sweeper has to help at each of them
+                    for (int number = 0; number < 30; number++) {
+                        room.getFirst().send(text("* " + number + " " + FILL));
+                        room.getLast().expect("1 " + number + " " + FILL);
+                    }
+                });
+                for (Raw client : room) client.close();
+            }
+        }
+
         @Test
         void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
             try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
