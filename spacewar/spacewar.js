@@ -128,7 +128,8 @@ class Game {
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
-    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: () => netplay.peers });
+    const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
+    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: pilots });
   }
 
   /** Our ship is in the sky while we look at it. */
