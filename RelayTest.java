@@ -65,7 +65,13 @@ class RelayTest {
     /** On a test that mostly waits: others of its group run meanwhile. */
     @Retention(RetentionPolicy.RUNTIME)
     @Execution(ExecutionMode.CONCURRENT)
+    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ)
     @interface Waits {}
+
+    /** On a test that measures how long something takes, in a group where some wait: none of those runs meanwhile. */
+    @Retention(RetentionPolicy.RUNTIME)
+    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ_WRITE)
+    @interface Measures {}
 
     /** The bare echo endpoint: Relay's handshake and framing without its rooms. */
     static final class Echo extends Relay {
@@ -2261,6 +2267,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog() throws Exception {
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
                 caddy.expectThatAllMeet();
@@ -2270,6 +2277,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void thePageLearnsOfStunByTheNameThatItKnows() throws Exception {
             int stun;
             try (var free = new DatagramSocket(0)) {
@@ -2282,6 +2290,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void aReloadClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort());
                     var raw = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
@@ -2299,6 +2308,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
             int port;
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
@@ -2315,6 +2325,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void itMayServeTheFilesItself() throws Exception {
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 2, relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
                 caddy.expectThatAllMeet();
@@ -2328,6 +2339,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void theGameMayBeBelowAPath() throws Exception {
             String link = "import('/games/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')";
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 3, relay.url().getPort());
@@ -2349,9 +2361,10 @@ class RelayTest {
     @ExtendWith(InChromium.class)
     class BehindNginxAndHAProxy {
         @TempDir
-        static Path folder;
+        Path folder;
 
         @Test
+        @Waits
         void nginxDoesAllThat() throws Exception {
             try (var relay = BehindCaddy.relay("0"); var nginx = Proxy.nginx(folder, relay.url().getPort())) {
                 nginx.expectThatAllMeet();
@@ -2361,6 +2374,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void haproxyDoesAllThat() throws Exception {
             for (String alpn : List.of("", "alpn h2,http/1.1 "))   // Debian 13's offers HTTP/2 by itself, also for WebSockets
                 try (var relay = BehindCaddy.relay("0"); var haproxy = Proxy.haproxy(folder, relay.url().getPort(), "ssl crt", "ssl " + alpn + "crt")) {
@@ -2371,11 +2385,13 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void pingsKeepNginxFromCuttingOffTheSilent() throws Exception {
             expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version", "proxy_read_timeout 1s;\n        proxy_http_version"));
         }
 
         @Test
+        @Waits
         void pingsKeepHaproxyFromCuttingOffTheSilent() throws Exception {
             expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s", "server 1s"));
         }
@@ -2524,6 +2540,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
             try (var caddy = caddy(); var old = members(200, 3)) {
                 expectTogether(200, 3, LONG);
@@ -2550,6 +2567,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void withCaddyARelayThatReturnsByItselfSplitsItsRooms() throws Exception {
             try (var caddy = caddy("fail_duration 24h", "fail_duration 1s"); var old = members(20, 1)) {
                 expectTogether(20, 1, LONG);
@@ -2568,6 +2586,7 @@ class RelayTest {
 
         /** Also if another one dies meanwhile. */
         @Test
+        @Waits
         void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
             try (var haproxy = haproxy(); var old = members(60, 3)) {
                 expectTogether(60, 3, LONG);
@@ -2859,6 +2878,7 @@ class RelayTest {
 
         @ParameterizedTest
         @ValueSource(strings = {"TERM", "INT"})
+        @Waits
         void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
             try (var program = Program.relay(folder, "--host", "127.0.0.1", "0");
                     var calm = program.open("/ws-relay/calm");
@@ -4224,7 +4244,10 @@ class RelayTest {
 
         @Test
         void isBookedAndGivenBack() throws Exception {
-            try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
+            try (var relay = relay(options -> {
+                options.budget = 1 << 20;
+                options.farewellTime = 300;   // for who has left to close the connection, which this one does not
+            }); var raw = Raw.open(relay, ROOM)) {
                 raw.expect("1 self").send(concat(Stream.generate(() -> text("7 " + "x".repeat(1000))).limit(1000).toArray(byte[][]::new)));
                 raw.send(text("1 a")).expect("1 a");
                 assertTrue(relay.buffered.get() >= 256, "grown for a megabyte, but " + relay.buffered.get());
@@ -5548,14 +5571,14 @@ class RelayTest {
             try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
                 version = String.join(" ", program.expectExit(0).out);
             }
-            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+            try (var relay = relay(options -> options.farewellTime = 300); var friend = new Jdk(relay).expect("text 1 self")) {
                 String there = "://127.0.0.1:" + relay.port() + ROOM;
                 var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
                         : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
                 try (var curl = new Program(Program.ROOT, Map.of(), Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
                     friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
                     curl.expectLine(".*2 self.*1 join.*1 hello");
-                    relay.close();
+                    relay.close();   // curl does not say goodbye
                     curl.exitCode();
                 }
             }
@@ -6368,7 +6391,7 @@ class RelayTest {
               const { orbit } = await import('/spacewar/physics.js');
               const seen = name => game.inspect().ships.find(ship => ship.name === name) ?? {};
 
-              /** Each frame of so many ms: ship -> [time on the clock that all pages have in common, x, y, vx, vy]. */
+              /** Each frame of so many ms, or until record.over: ship -> [time on the clock that all pages have in common, x, y, vx, vy]. */
               const record = ms => new Promise(done => {
                 const sights = {};
                 const end = performance.now() + ms;
@@ -6377,7 +6400,7 @@ class RelayTest {
                   for (const { name, state, x, y, vx, vy } of ships) {
                     if (state === 'flying') (sights[name] ??= []).push([performance.timeOrigin + now, x, y, vx, vy]);
                   }
-                  if (performance.now() < end) requestAnimationFrame(note);
+                  if (performance.now() < end && !record.over) requestAnimationFrame(note);
                   else done(sights);
                 });
               });
@@ -6904,13 +6927,14 @@ class RelayTest {
                     player.until("game.me.state === 'flying'").orbit(900, players.indexOf(player));
                     player.ask("game.settings.practice = 2");
                 }
-                var flights = players.stream().map(player -> player.record(7_000)).toList();
+                var flights = players.stream().map(player -> player.record(15_000)).toList();
                 relay.close();
                 for (Player player : players) player.until("document.querySelector('#link').textContent === 'offline · practice'");
                 long before = System.nanoTime();
                 try (var next = withPages(relay.port())) {
                     expectReunion(next.port(), before, Map.of(ann, "Ann 1", bob, "Bob -1", cyd, "Cyd 0"));
                 }
+                for (Player player : players) player.fliesOn().ask("record.over = true");
                 for (Player player : players) {
                     var flight = flights.get(players.indexOf(player)).join().get((String) player.ask("game.me.name"));
                     double pause = IntStream.range(1, flight.size()).mapToDouble(i -> flight.get(i).at - flight.get(i - 1).at).max().orElseThrow();
@@ -7036,6 +7060,7 @@ class RelayTest {
 
         @Test
         @DisplayName("6: the game starts whatever is in the browser's storage")
+        @Waits
         void itStartsWhateverIsStored() throws IOException {
             String forbidden = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden'); } })";
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann");
@@ -7052,6 +7077,7 @@ class RelayTest {
 
         @Test
         @DisplayName("7: in the timing table least is the least and greatest the greatest, and who only watches has no row")
+        @Measures
         void theTimingTableIsInOrder() throws Exception {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay); var watcher = Raw.open(relay, ITS_ROOM)) {
                 ann.until("game.netplay.peers.length === 2");
@@ -7078,6 +7104,7 @@ class RelayTest {
 
         @Test
         @DisplayName("9: observing is no free way out, and however pause is toggled there is one loop")
+        @Waits
         void observingIsNotFreeAndThereIsOneLoop() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
                 ann.page.press("KeyO");
@@ -7123,6 +7150,7 @@ class RelayTest {
 
         @Test
         @DisplayName("12: with the relay down there is a sky, and Enter is hyperspace")
+        @Waits
         void withTheRelayDownThereIsASky() {
             try (var files = new FilesOnly(); var ann = Player.of(files.port(), "Ann")) {
                 ann.until("game.frames > 10").page.press("Enter");
@@ -7146,6 +7174,7 @@ class RelayTest {
 
         @Test
         @DisplayName("15: a hidden tab says that it only observes, and comes back by hyperspace")
+        @Waits
         void aHiddenTabObserves() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
                 meet(ann, bob);
@@ -7649,6 +7678,7 @@ class RelayTest {
         }
 
         @Test
+        @Waits
         void eachCommandHasItsKey() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
                 ann.page.press("KeyN").until("!game.settings.names").press("KeyN").until("game.settings.names");

@@ -104,7 +104,8 @@ test() {
     [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
     local parallel=junit.jupiter.execution.parallel   # for those tests that mostly wait
     junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}" --config $parallel.enabled=true \
-        --config $parallel.config.strategy=fixed --config $parallel.config.fixed.parallelism=4
+        --config $parallel.config.strategy=fixed --config $parallel.config.fixed.parallelism=4 \
+        --config $parallel.config.fixed.max-pool-size=4   # also if some wait for futures
 }
 
 bench() {
