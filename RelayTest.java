@@ -5977,10 +5977,12 @@ class RelayTest {
                 try {
                     eventually(() -> {
                         try {
-                            return Boolean.TRUE.equals(evaluate(expression));
+                            if (Boolean.TRUE.equals(evaluate(expression))) return true;
                         } catch (IllegalStateException stillLoading) {
-                            return false;
+                            // so it is not true
                         }
+                        LockSupport.parkNanos(10_000_000);   // asking again and again would cost a processor, which the pages need
+                        return false;
                     }, expression, atMost);
                 } catch (AssertionError e) {
                     throw new AssertionError(e.getMessage() + " on\n" + evaluate("location + '\\n' + document.body.innerText") + "\n" + complaints, e);
