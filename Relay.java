@@ -1410,8 +1410,8 @@ public class Relay implements AutoCloseable {
         }
 
         private void queueUp() {
+            draining = true;   // before it is in the queue: a drain may be done with it at once
             toDrain.add(this);
-            draining = true;
             startDrain();
         }
 

@@ -4424,6 +4424,51 @@ class RelayTest {
             }
         }
 
+        /** Thousands of short lives a second, since a drain may come between any two steps of a newcomer. */
+        @Test
+        @Measures
+        void nobodyIsForgottenByTheDrains() throws Exception {
+            var relay = new Relay(options(options -> {}));
+            var lives = new LongAdder();
+            var crowd = new ArrayList<Thread>();
+            long end = System.nanoTime() + 3_000_000_000L;
+            for (int i = 0; i < 16; i++) {
+                String room = ROOM + i;
+                crowd.add(Thread.ofPlatform().daemon().start(() -> {
+                    for (; System.nanoTime() < end; lives.increment()) {
+                        try {
+                            relay.new WebSocket(relay.new Connection(new HungUp()), room, "nowhere").run();
+                        } catch (IOException e) {
+                            throw new UncheckedIOException(e);
+                        }
+                    }
+                }));
+            }
+            for (Thread one : crowd) assertTrue(one.join(Duration.ofSeconds(10)), () -> "one of " + lives + " waits for its drain");
+        }
+
+        /** A socket that takes all and says nothing but that this is all. */
+        private static final class HungUp extends Socket {
+            @Override
+            public InputStream getInputStream() {
+                return InputStream.nullInputStream();
+            }
+
+            @Override
+            public OutputStream getOutputStream() {
+                return OutputStream.nullOutputStream();
+            }
+
+            @Override
+            public void setTcpNoDelay(boolean on) {}
+
+            @Override
+            public void setSendBufferSize(int size) {}
+
+            @Override
+            public void shutdownOutput() {}
+        }
+
         @Test
         void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
             try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
