@@ -1561,9 +1561,9 @@ public class Relay implements AutoCloseable {
         public void leave() {
             try {
                 flush();
+                log("quit", room.name, id, socket.address, socket.end());   // before another of this id can be there
             } finally {
                 room.leave(this);
-                log("quit", room.name, id, socket.address, socket.end());
             }
         }
 

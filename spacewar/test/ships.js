@@ -45,7 +45,7 @@ export default {
   },
 
   'any two shapes are apart somewhere by a tenth of a ship': () => {
-    const outlines = SHAPES.map((_, look) => along(trace(path => traceShip(path, look, 0, 0, 0, 1))));
+    const outlines = SHAPES.map((_, look) => along(trace(path => traceShip(path, look, 0, 0, 0, 1)), 50));
     for (let a = 0; a < outlines.length; a++) {
       for (let b = 0; b < a; b++) {
         const distance = Math.max(farthest(outlines[a], outlines[b]), farthest(outlines[b], outlines[a]));
@@ -89,10 +89,10 @@ function lengthOf(points) {
   return points.reduce((sum, point, i) => i ? sum + distance(points[i - 1], point) : 0, 0);
 }
 
-/** Points along strokes, a fraction of a px apart. */
-function along(strokes) {
-  return strokes.flatMap(points => points.slice(1).flatMap(([x, y], i) => Array.from({ length: 200 }, (_, n) =>
-    [points[i][0] + (x - points[i][0]) * n / 199, points[i][1] + (y - points[i][1]) * n / 199])));
+/** Points along strokes, so many on each line: a fraction of a px apart. */
+function along(strokes, count = 200) {
+  return strokes.flatMap(points => points.slice(1).flatMap(([x, y], i) => Array.from({ length: count }, (_, n) =>
+    [points[i][0] + (x - points[i][0]) * n / (count - 1), points[i][1] + (y - points[i][1]) * n / (count - 1)])));
 }
 
 /** How far a point of some can be from all of the others. */
