@@ -23,6 +23,9 @@
  * came in the same read -> each outbox is drained into its socket, everything that waits in one write. The sender's
  * own thread does all of it but the last step, for which a drain is started: a thread that lives as long as outboxes
  * have something to write.
+ *
+ * What a WebSocket is and what a relay is stands in 5 to 8, a good third of this. The rest is what it takes to run one
+ * among strangers; who reads for the first time needs of 4 the opening handshake only, and neither 1 nor 9.
  */
 
 import java.io.*;
@@ -492,7 +495,7 @@ public class Relay implements AutoCloseable {
 
         /** Waits while all buffers together are over the budget. Own thread. */
         private void awaitBudget() {
-            while (buffered.get() > options.budget && !socket.isClosed()) {
+            while (buffered.get() > options.budget && !isClosed()) {
                 judge();
                 lastHeard = now();
                 pause(10);
@@ -500,7 +503,7 @@ public class Relay implements AutoCloseable {
         }
 
         /** Books bytes taken for what comes in, or given back if negative. Own thread; waits for the budget. */
-        private void hold(int bytes) {
+        private void book(int bytes) {
             if (bytes > 0) awaitBudget();
             inputHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
             buffered.addAndGet(bytes);
@@ -509,7 +512,7 @@ public class Relay implements AutoCloseable {
         /** The same for what it could do without: true unless half of the budget is used already. */
         private boolean lend(int bytes) {
             if (bytes > 0 && buffered.get() > options.budget / 2) return false;
-            hold(bytes);
+            book(bytes);
             return true;
         }
 
@@ -572,7 +575,7 @@ public class Relay implements AutoCloseable {
 
         void end() {
             close();
-            hold(-inputHeld);
+            book(-inputHeld);
             connections.remove(this);
         }
 
@@ -1015,7 +1018,7 @@ public class Relay implements AutoCloseable {
 
         private final Input input;
         private final int maxMessage;
-        private final IntConsumer hold;     // is told of bytes allocated, or freed if negative
+        private final IntConsumer book;     // is told of bytes allocated, or freed if negative
         private final Utf8 utf8 = new Utf8();
         private boolean last;               // of the frame under way: it is the last of its message,
         private int opcode, left, mask;     // what it is, bytes of payload still to come, the key for these
@@ -1024,10 +1027,10 @@ public class Relay implements AutoCloseable {
         private int length;                 // and how much that is
         private volatile int held;          // bytes of memory booked for it; read by any thread
 
-        FrameReader(Input input, int maxMessage, IntConsumer hold) {
+        FrameReader(Input input, int maxMessage, IntConsumer book) {
             this.input = input;
             this.maxMessage = maxMessage;
-            this.hold = hold;
+            this.book = book;
         }
 
         /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is wrong */
@@ -1120,7 +1123,7 @@ public class Relay implements AutoCloseable {
         /** After the first piece, memory grows with what has come: to claim a megabyte costs the client half of one. */
         private void grow() {
             int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
-            hold.accept(capacity - held);
+            book.accept(capacity - held);
             held = capacity;   // also if there is no memory for it
             message = Arrays.copyOf(message, capacity);
         }
@@ -1139,7 +1142,7 @@ public class Relay implements AutoCloseable {
 
         /** Frees the memory of the message under way, or of the last one. */
         void release() {
-            if (held > 0) hold.accept(-held);
+            if (held > 0) book.accept(-held);
             held = 0;
             message = NOTHING;
         }
@@ -1288,7 +1291,7 @@ public class Relay implements AutoCloseable {
             this.connection = connection;
             this.target = target;
             this.address = address;
-            this.reader = new FrameReader(connection.input, options.maxMessage, connection::hold);
+            this.reader = new FrameReader(connection.input, options.maxMessage, connection::book);
         }
 
         /** Its life from the handshake to the end of the connection, on its own thread. */
@@ -1356,7 +1359,7 @@ public class Relay implements AutoCloseable {
         /** Sends once the outbox is at most half full; till then the sender waits, unread. The sender's thread. */
         void sendPatiently(WebSocket sender, byte[]... more) {
             try (var locked = lock.hold()) {
-                while (held > options.maxOutbox / 2 && !closed && !sender.connection.socket.isClosed()) {
+                while (held > options.maxOutbox / 2 && !closed && !sender.connection.isClosed()) {
                     sender.connection.lastHeard = now();   // it is not heard because nobody listens
                     changed.await(250, TimeUnit.MILLISECONDS);   // nobody signals that the sender is gone
                 }
@@ -1420,19 +1423,19 @@ public class Relay implements AutoCloseable {
         private void drain() {
             var taken = new ArrayList<byte[]>();
             try {
-                while (take(taken)) write(taken);
+                while (advance(taken)) write(taken);
             } catch (IOException | OutOfMemoryError lost) {
                 if (lost instanceof Error) connection.abort("no memory");   // else what it sent may still be read
                 try (var locked = lock.hold()) {
                     giveBack(frames);
                     shut();
                 }
-                take(taken);   // finds none to write, and gives back what it took before
+                advance(taken);   // finds none to write, and gives back what it took before
             }
         }
 
         /** Replaces the frames just written by those to write next; false if there are none. */
-        private boolean take(List<byte[]> taken) {
+        private boolean advance(List<byte[]> taken) {
             try (var locked = lock.hold()) {
                 giveBack(taken);
                 for (int room = MAX_WRITE; !frames.isEmpty() && (taken.isEmpty() || frames.peek().length <= room); ) {
@@ -1452,7 +1455,7 @@ public class Relay implements AutoCloseable {
             }
             int length = 0;
             for (byte[] frame : taken) length += frame.length;
-            byte[] spare = spareBuffer.getAndSet(null);
+            byte[] spare = spareBuffer.getAndSet(null);   // a new one each time costs a room of ten a fifth more
             var all = ByteBuffer.wrap(spare != null && spare.length >= length ? spare : new byte[length]);
             taken.forEach(all::put);
             connection.write(all.array(), length);
