@@ -4437,49 +4437,64 @@ class RelayTest {
             }
         }
 
+        /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
+        @Test
+        @Waits
+        void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
+            try (var relay = Program.relay(Program.ROOT, "0", "--host", "127.0.0.1"); var one = relay.open(ROOM);
+                    var two = lazy(new Raw(relay.url().getPort())).send(Raw.upgrade(ROOM))) {
+                assertTrue(two.head().startsWith("HTTP/1.1 101 "));
+                two.expect("2 self").expect("1 join");
+                try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                    pump.awaitBlocked();
+                    expectIdle(relay);
+                }
+                while (two.receive().payload().length > FILL.length()) assertTrue(relay.process.isAlive());
+                expectIdle(relay);
+            }
+        }
+
+        private static void expectIdle(Program relay) throws InterruptedException {
+            Duration before = relay.process.info().totalCpuDuration().orElseThrow();
+            Thread.sleep(1_000);
+            Duration spent = relay.process.info().totalCpuDuration().orElseThrow().minus(before);
+            assertTrue(spent.toMillis() < 300, () -> spent + " within a second");
+        }
+
         /** Thousands of short lives a second, since a drain may come between any two steps of a newcomer. */
         @Test
         @Measures
         void nobodyIsForgottenByTheDrains() throws Exception {
-            var relay = new Relay(options(options -> {}));
             var lives = new LongAdder();
             var crowd = new ArrayList<Thread>();
+            var clients = new ArrayList<SocketChannel>();
             long end = System.nanoTime() + 2_000_000_000L;
-            for (int i = 0; i < 16; i++) {
-                String room = ROOM + i;
-                crowd.add(Thread.ofPlatform().daemon().start(() -> {
-                    for (; System.nanoTime() < end; lives.increment()) {
-                        try {
-                            relay.new WebSocket(relay.new Connection(new HungUp()), room, "nowhere").run();
-                        } catch (IOException e) {
-                            throw new UncheckedIOException(e);
-                        }
-                    }
-                }));
+            try (var relay = relay(); var listener = ServerSocketChannel.open().bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))) {
+                for (int i = 0; i < 16; i++) {
+                    String room = ROOM + i;
+                    clients.add(SocketChannel.open(listener.getLocalAddress()).shutdownOutput());
+                    var connection = hungUp(relay, listener.accept());
+                    crowd.add(Thread.ofPlatform().daemon().start(() -> {
+                        for (; System.nanoTime() < end; lives.increment()) relay.new WebSocket(connection, room, "nowhere").run();
+                    }));
+                }
+                for (Thread one : crowd) assertTrue(one.join(Duration.ofSeconds(10)), () -> "one of " + lives + " waits for its drain");
+                for (SocketChannel client : clients) client.close();
             }
-            for (Thread one : crowd) assertTrue(one.join(Duration.ofSeconds(10)), () -> "one of " + lives + " waits for its drain");
         }
 
-        /** A socket that takes all and says nothing but that this is all. */
-        private static final class HungUp extends Socket {
-            @Override
-            public InputStream getInputStream() {
-                return InputStream.nullInputStream();
-            }
+        /** Takes all, says nothing but that this is all, and can be used again. */
+        private static Relay.Connection hungUp(Relay relay, SocketChannel channel) throws IOException {
+            return relay.new Connection(channel) {
+                @Override
+                void write(byte[] bytes, int length) {}
 
-            @Override
-            public OutputStream getOutputStream() {
-                return OutputStream.nullOutputStream();
-            }
+                @Override
+                void linger() {}
 
-            @Override
-            public void setTcpNoDelay(boolean on) {}
-
-            @Override
-            public void setSendBufferSize(int size) {}
-
-            @Override
-            public void shutdownOutput() {}
+                @Override
+                public void close() {}
+            };
         }
 
         @Test
