@@ -5060,17 +5060,10 @@ class RelayTest {
         }
 
         @Test
-        void aLongMessageThatWaitsForItsReceiverIsBooked() throws IOException {
-            try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3)) {
-                byte[] fill = text("2 " + Limits.FILL);
-                Thread.startVirtualThread(() -> {
-                    try {
-                        while (true) room.get(1).send(fill);   // until 2, who reads nothing, is half of its outbox behind
-                    } catch (IOException over) {
-                        // the test is
-                    }
-                });
-                eventually(() -> relay.buffered.get() > 512 << 10, "its outbox is half full");
+        void aLongMessageThatWaitsForItsReceiverIsBooked() throws Exception {
+            try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3);
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
+                pump.awaitBlocked();   // since 2, who reads nothing, is half of its outbox behind
                 room.get(3).send(text("2 " + "x".repeat(600 << 10)));
                 eventually(() -> relay.buffered.get() > (512 << 10) + (600 << 10), "what waits for that is booked");
             }
@@ -5081,13 +5074,13 @@ class RelayTest {
             try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 3)) {
                 byte[] message = text("* " + "x".repeat(400));
                 room.get(3).send(Arrays.copyOf(message, 20));
-                relay.buffered.addAndGet(2 << 20);   // as if others held it, who are on their way out
-                room.get(1).send(text("2 a"));       // is read, since that had been waited for; then nobody reads
-                room.get(2).expect("1 a");
+                relay.buffered.addAndGet(2 << 20);   // as if others held it, who are on their way out: nobody reads
+                room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
+                LockSupport.parkNanos(100_000_000);
                 room.get(1).send(text("2 b"));
                 LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
                 relay.buffered.addAndGet(-(2 << 20));
-                room.get(2).expect("1 b");
+                room.get(2).expect("1 a").expect("1 b");
                 room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
                 for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
             }
@@ -5955,7 +5948,7 @@ class RelayTest {
             var page = new Page(context, target, Map.of("sessionId", session));
             pages.put(session, page);
             for (String domain : List.of("Page", "Runtime", "Log")) page.call(domain + ".enable", Map.of());
-            return page;
+            return page.focus(true);
         }
 
         private Object tab(Object context, boolean ownWindow) {
@@ -6037,13 +6030,19 @@ class RelayTest {
 
             /** Opens another tab over it. */
             Page hide() {
-                activate(tab(context, false));
+                focus(false).activate(tab(context, false));
                 return until("document.hidden");
             }
 
             Page show() {
                 activate(target);
-                return until("!document.hidden");
+                return focus(true).until("!document.hidden");
+            }
+
+            /** Whether it has the focus all the while, which the window of the next page would take otherwise. */
+            private Page focus(boolean always) {
+                call("Emulation.setFocusEmulationEnabled", Map.of("enabled", always));
+                return this;
             }
 
             private void activate(Object tab) {
