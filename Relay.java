@@ -207,16 +207,17 @@ public class Relay implements AutoCloseable {
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
-    // One thread accepts connections and gives each a virtual thread, which speaks HTTP in plain blocking code. A
-    // WebSocket then gets another: it waits most of the time, and to do that on top of the handshake's stack would take
-    // 1 KB more. To wait for a socket has no timeout, which would cost a timer each time. Instead a sweeper looks at
-    // every connection about once a second; if one is past a deadline, it closes the socket, and whatever waits on that
-    // fails with an IOException. This is no error anywhere: it means that the peer is gone.
+    // One thread accepts connections and gives each a virtual thread, which speaks HTTP in plain code. A WebSocket then
+    // gets another: it waits most of the time, and to do that on top of the handshake's stack would take 1 KB more.
     //
-    // A thread that waits for its socket is parked. The poller, one more virtual thread, asks the system which of all
-    // sockets have become ready, and wakes their threads. Java's own blocking sockets do the same, but with three
-    // system calls for each wait, where this has a share in one: that costs a room of ten an eighth more, on Java 21 a
-    // third, and an idle client 1.2 KB.
+    // A thread that waits for its socket is parked. The poller asks the system which of all sockets have become ready,
+    // and wakes their threads. Java's own blocking sockets do the same, but with three system calls for each wait,
+    // where this has a share in one: that costs a room of ten an eighth more, on Java 21 a third, and an idle client
+    // 1.2 KB.
+    //
+    // Nobody waits with a timeout, which would cost a timer each time. Instead a sweeper looks at every connection
+    // about once a second; if one is past a deadline, it closes the socket, and whatever waits for that fails with an
+    // IOException. This is no error anywhere: it means that the peer is gone.
 
     private final Options options;
     private final Folder folder;                                                  // null: no files
@@ -246,7 +247,7 @@ public class Relay implements AutoCloseable {
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
         selector = Selector.open();
-        Thread.ofVirtual().name("relay-poll").start(this::poll);
+        Thread.ofPlatform().name("relay-poll").daemon().start(this::poll);
         listening.add(Thread.ofPlatform().name("relay-accept").start(this::accept));
         if (stun != null) listening.add(Thread.ofPlatform().name("relay-stun").daemon().start(this::serveStun));
         Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
@@ -257,7 +258,8 @@ public class Relay implements AutoCloseable {
     private void listen(int tries) throws IOException {
         String port = "port " + options.port, wayOut = "name another one, or 0 for any";
         try {
-            listener = ServerSocketChannel.open().bind(new InetSocketAddress(options.host, options.port), 1024);
+            listener = ServerSocketChannel.open();
+            listener.bind(new InetSocketAddress(options.host, options.port), 1024);
             if (options.stunPort < 0) return;
             int number = options.stunPort == 0 ? port() : options.stunPort;
             boolean proxied = options.stunPort > 0 && listener.socket().getInetAddress().isLoopbackAddress();
@@ -294,19 +296,7 @@ public class Relay implements AutoCloseable {
     private void accept() {
         while (!closing) {
             try {
-                SocketChannel channel = listener.accept();
-                int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
-                int visitors = connections.size() - clients;
-                if (visitors >= options.maxVisitors)   // those who ask for nothing must not keep others out
-                    connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
-                            .min(Comparator.comparingLong(Connection::lastActive)).ifPresent(Connection::close);
-                if (visitors >= 2 * options.maxVisitors) {   // so many are going already
-                    channel.close();
-                } else {
-                    var connection = new Connection(channel);
-                    connections.add(connection);
-                    Thread.startVirtualThread(() -> serve(connection));
-                }
+                admit(listener.accept());
             } catch (IOException | OutOfMemoryError e) {
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
@@ -315,30 +305,59 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /**
-     * Wakes the threads whose sockets have become ready, and lets them run before it asks for more: each may read once,
-     * for they are not preempted, and who always has something to say must not keep the others out. A processor looks
-     * for threads from elsewhere, such as newcomers', when it knows of none that can run: hence the pause now and then.
-     * (To wait keeps one of Java 21's carrier threads, for which it starts another.)
-     */
+    /** Gives it a thread. If there is no place for another visitor, the one who has been silent for longest goes. */
+    private void admit(SocketChannel channel) throws IOException {
+        int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
+        int visitors = connections.size() - clients;
+        if (visitors >= options.maxVisitors)   // those who ask for nothing must not keep others out
+            connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
+                    .min(Comparator.comparingLong(Connection::lastActive)).ifPresent(Connection::close);
+        if (visitors >= 2 * options.maxVisitors) {   // so many are going already
+            channel.close();
+            return;
+        }
+        try {
+            var connection = new Connection(channel);
+            connections.add(connection);
+            Thread.startVirtualThread(() -> serve(connection));
+        } catch (IOException | OutOfMemoryError e) {
+            channel.close();
+            throw e;
+        }
+    }
+
+    /** Waits for sockets to be ready. On a platform thread: on Java 21 a virtual one costs a room of ten a fifth more. */
     private void poll() {
-        for (long rested = now(); selector.isOpen(); ) {
+        while (selector.isOpen()) {
             try {
-                if (selector.selectNow(this::wake) == 0) {
-                    pollerWaits = true;
-                    selector.select(this::wake);
-                    pollerWaits = false;
+                pollerWaits = true;
+                selector.select(key -> {});
+                pollerWaits = false;
+                Thread.startVirtualThread(this::takeTurns).join();
+            } catch (IOException | InterruptedException | RuntimeException | OutOfMemoryError e) {
+                // it goes on, lest nobody hears anything any more
+            }
+        }
+    }
+
+    /**
+     * Wakes the threads whose sockets are ready, and lets them run before it looks again. It is a virtual thread as
+     * they are, and these are not preempted: so all have their turn, also beside one who never stops talking. A
+     * processor looks for threads from elsewhere, such as newcomers', when it knows of none that can run: hence the
+     * pause now and then.
+     */
+    private void takeTurns() {
+        try {
+            for (long rested = now(); selector.selectNow(this::wake) > 0; ) {
+                Thread.yield();
+                if (now() - rested >= LONGEST_TURN) {
+                    Thread.yield();   // what these have started, too, comes first
+                    LockSupport.parkNanos(100_000);
                     rested = now();
                 }
-            } catch (IOException | ClosedSelectorException | CancelledKeyException | OutOfMemoryError e) {
-                // the system tells again of those that have not been woken
             }
-            Thread.yield();
-            if (now() - rested >= LONGEST_TURN) {
-                Thread.yield();   // what these have started, too, comes first
-                LockSupport.parkNanos(100_000);
-                rested = now();
-            }
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
+            // it goes on with poll(), and the system tells again of those who have not been woken
         }
     }
 
@@ -353,7 +372,7 @@ public class Relay implements AutoCloseable {
     private void serve(Connection connection) {
         boolean upgraded = false;
         try {
-            while (answer(connection)) Thread.yield();
+            while (answer(connection)) if (connection.input.available() > 0) pause(1);   // let others in
             if (connection.webSocket == null) connection.linger();
             else Thread.startVirtualThread(connection.webSocket);
             upgraded = connection.webSocket != null;
@@ -485,8 +504,8 @@ public class Relay implements AutoCloseable {
         private boolean pinged;                       // since it was last heard of; the sweeper's
         // All below is read by other threads as well. Its own thread writes it, but where another is named.
         private volatile Thread reader, writer;       // whom the poller wakes; each writes its own
-        private volatile boolean readable = true;     // so that a read is worth trying; the poller's, too
-        private volatile boolean writable;            // so is a write that found no room; the poller's and the writer's
+        private volatile boolean readable = true;     // a read may find something; set by the poller, cleared here
+        private volatile boolean writable;            // a write may find room; set by the poller, cleared here
         private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
         private volatile int inputHeld;               // bytes of memory for what comes in
         private volatile long lastHeard = now();      // when a byte came last
@@ -512,7 +531,7 @@ public class Relay implements AutoCloseable {
             do {
                 awaitReadable();
                 readable = false;   // first, for the poller may say so again at once
-                received = channel.read(ByteBuffer.wrap(into, offset, length));
+                received = channel.read(ByteBuffer.wrap(into, offset, Math.min(length, MOST_INPUT)));
             } while (received == 0);
             lastHeard = now();
             return received;
@@ -619,7 +638,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** All deadlines but that of a head; a silent client is asked for a sign of life. From the sweeper's thread. */
+        /** All deadlines; a silent client is asked for a sign of life. From the sweeper's thread. */
         void sweep(long now) {
             long silence = now - lastHeard;
             if (now - options.stallTime > writingSince) abort("took too little for " + options.stallTime / 1000 + " s");
@@ -656,7 +675,7 @@ public class Relay implements AutoCloseable {
             connections.remove(this);
         }
 
-        /** Ends it without a word; the reason goes into the log. From any thread; never waits. */
+        /** Ends it without a word; the reason goes into the log. From any thread. */
         void abort(String reason) {
             if (webSocket != null) webSocket.noteEnd(1006, reason);
             close();

@@ -4626,6 +4626,50 @@ class RelayTest {
         }
 
         @Test
+        @Waits
+        void newcomersGetInWhileOthersNeverStopAsking() throws Exception {
+            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
+                    "Relay", "0", "--host", "127.0.0.1", "--quiet");
+            byte[] requests = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000).getBytes(StandardCharsets.US_ASCII);
+            var floods = new ArrayList<Pump>();
+            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
+                for (int i = 0; i < 300; i++) {
+                    var raw = new Raw(relay.url().getPort());
+                    Thread.startVirtualThread(() -> {
+                        try {
+                            raw.in.transferTo(OutputStream.nullOutputStream());
+                        } catch (IOException over) {
+                            // the test is
+                        }
+                    });
+                    floods.add(new Pump(raw, Long.MAX_VALUE, number -> requests));
+                }
+                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them ask");
+                for (int i = 0; i < 5; i++) relay.open("/ws-relay/newcomer" + i).close();
+            } finally {
+                for (Pump flood : floods) flood.close();
+            }
+        }
+
+        @Test
+        @Waits
+        void whoConnectsWhenThereAreNoDescriptorsLeftWaitsAndGetsInOnceThereAre() throws Exception {
+            var clients = new ArrayList<Raw>();
+            try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host", "127.0.0.1")) {
+                relay.open(ROOM).close();   // all classes are loaded
+                for (int i = 0; i < 100; i++) clients.add(new Raw(relay.url().getPort()));
+                relay.expectLine(".* error cannot accept: .*");
+                expectIdle(relay);
+                long lines = relay.out.stream().filter(line -> line.contains("cannot accept")).count();
+                assertTrue(lines < 100, () -> lines + " of them");
+                for (Raw client : clients.subList(0, 60)) client.close();
+                assertEquals(101, Answer.read(clients.getLast().send(Raw.upgrade(ROOM)), "GET").status);
+            } finally {
+                for (Raw client : clients) client.close();
+            }
+        }
+
+        @Test
         void threeHundredLongMessagesAtOnceDoNotOverwhelmAHeapOf64() throws Exception {
             var command = List.of(Program.JAVA, "-Xmx64m", "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
                     "Relay", "0", "--host", "127.0.0.1");
