@@ -326,7 +326,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Waits for sockets to be ready. On a platform thread: on Java 21 a virtual one costs a room of ten a fifth more. */
+    /** Waits until some are ready. On a platform thread: on Java 21 a virtual one costs a room of ten a fifth more. */
     private void poll() {
         while (selector.isOpen()) {
             try {
