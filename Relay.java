@@ -9,23 +9,23 @@
  * everyone else; they receive "1 hello". That is all.
  *
  *   1. Command line   main, the options and the limits
- *   2. The relay      listening, the threads of a connection, the poller, the sweeper, shutdown, the log
- *   3. Connection     a socket, its deadlines, the bytes that have come and are not read yet
+ *   2. The relay      listening, the loops, the budget, shutdown, the log
+ *   3. Connection     a socket and its outbox, which makes many frames one write; how it ends
  *   4. HTTP           a request in, a response out, files, the opening handshake
  *   5. Frames in      bytes to messages: RFC 6455, masks, fragments, UTF-8
  *   6. Frames out     messages to bytes
- *   7. WebSocket      both directions together: pings, closing, the outbox, which makes many frames one write
+ *   7. WebSocket      both directions together: pings, closing, who waits for whom
  *   8. Rooms          who is there, and where a message goes
  *   9. STUN           telling players where they come from, so that they can connect directly
  *
- * The path of a message: bytes in the connection's Input -> a Frame, unmasked in place and checked -> the sender's
- * Client encodes the outgoing frame once -> that one array is put into each receiver's outbox, together with what else
- * came in the same read -> each outbox is drained into its socket, everything that waits in one write. The sender's
- * own thread does all of it but the last step, for which a drain is started: a thread that lives as long as outboxes
- * have something to write.
+ * The path of a message: the loop finds a socket ready and reads it into its Input -> a Frame, unmasked in place (or
+ * where its pieces gather) and checked -> the sender's Client encodes the outgoing frame once -> that one array is put
+ * into the outbox of each receiver -> in this turn of the loop or the next, each outbox is written to its socket, up to
+ * 128 KiB in one write. All of it happens on one thread: that of the loop to which the room belongs.
  *
- * What a WebSocket is and what a relay is stands in 5 to 8, a good third of this. The rest is what it takes to run one
- * among strangers; who reads for the first time needs of 4 the opening handshake only, and neither 1 nor 9.
+ * What a WebSocket is and what a relay is stands in 5 to 8, more than a quarter of this. The rest is what it takes to
+ * run one among strangers; who reads for the first time needs 2 and 3 first, of 4 the opening handshake only, and
+ * neither 1 nor 9.
  */
 
 import java.io.*;
@@ -49,7 +49,7 @@ import java.util.zip.CRC32;
 
 import static java.nio.channels.SelectionKey.*;
 
-@SuppressWarnings({"serial", "try"})   // its exceptions are never serialized; its locks are held by try
+@SuppressWarnings("serial")   // its exceptions are never serialized
 public class Relay implements AutoCloseable {
 
     // --- 1. Command line ---------------------------------------------------------------------------------------------
@@ -182,60 +182,61 @@ public class Relay implements AutoCloseable {
         final List<String> origins = new ArrayList<>();      // in the form of plainOrigin, or *
         boolean metrics = false;
         boolean quiet = false;
-        int maxClients = 10_000;                             // each takes a thread, buffers and a descriptor
+        int maxClients = 10_000;                             // each takes some memory and a descriptor
         int maxVisitors = 1_000;                             // connections that are no clients: pages, handshakes
         int maxMessage = 1 << 20;                            // a game sends hundreds of bytes, a file transfer more
         int maxOutbox = 4 << 20;                             // what a client may be behind before it is given up
-        long budget = Runtime.getRuntime().maxMemory() / 4;  // messages and outboxes together: the heap never runs out
+        long budget = Runtime.getRuntime().maxMemory() / 4;  // outboxes and untaken input: the heap never runs out
         long headTime = 10_000;                              // for a request head to arrive, in all
         long pingAfter = 20_000;                             // of silence; proxies cut off after 30 to 60 s
-        long stallTime = 10_000;                             // a write of 128 KiB that takes longer is given up
+        long stallTime = 10_000;                             // who takes nothing for longer is given up
         long farewellTime = 3_000;                           // for a closing peer to take our last words
     }
 
     private static final int MAX_STUN = 1_500;           // a STUN request: browsers send 20 bytes
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
-    private static final int LEAST_INPUT = 256;          // what one read may bring: at first no more than this,
-    private static final int MOST_INPUT = 64 << 10;      // from a busy client up to this; longer ones get their own
-    private static final int FIRST_PIECE = 16 << 10;     // of that memory, which grows as the message comes; of a file
-    private static final int LONGEST_TURN = 10;          // ms, for which those who talk keep a processor from others
-    private static final int MAX_WRITE = 128 << 10;      // what one write may take along: half of it costs a fifth more
+    private static final int MAX_READ = 64 << 10;        // what one read may bring, and the most that is kept for later
+    private static final int MAX_SHARE = 200_000;        // ns, for which one is read: a room of thousands takes long
+    private static final int MAX_WRITE = 128 << 10;      // what one write may take along
+    private static final int LEAST_WRITES = 8;           // in a turn, however short its reading was
+    private static final int FIRST_PIECE = 16 << 10;     // of memory for a long message, which grows as that comes
+    private static final int FILE_PIECE = 16 << 10;      // of a file, in memory at a time: a thousand may ask for some
     private static final int SEND_BUFFER = 256 << 10;    // the system's; progress shows only when a third of it is free
-    private static final int STUCK = 100;                // ms; a write that takes longer waits for who should read it
-    private static final int FRAME_OVERHEAD = 24;        // what a frame in an outbox costs besides its bytes
+    private static final int STUCK = 100;                // ms; who takes nothing for longer may be blamed by judge()
+    private static final int FRAME_OVERHEAD = 24;        // of an array in an outbox, besides its bytes
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
-    // One thread accepts connections and gives each a virtual thread, which speaks HTTP in plain code. A WebSocket then
-    // gets another: it waits most of the time, and to do that on top of the handshake's stack would take 1 KB more.
+    // A loop is a thread that attends to many sockets and waits for none: it asks the system which of all are ready,
+    // does for each of these what can be done, and asks again. There is a loop for each processor. A room belongs to
+    // one of them, which its name decides, and with it all that happens in the room: so nothing there needs a lock. The
+    // first loop also accepts connections and speaks HTTP with them. (The price: a room has one processor at most,
+    // which is enough for some hundred players who all talk.)
     //
-    // A thread that waits for its socket is parked. The poller asks the system which of all sockets have become ready,
-    // and wakes their threads. Java's own blocking sockets do the same, but with three system calls for each wait,
-    // where this has a share in one: that costs a room of ten an eighth more, on Java 21 a third, and an idle client
-    // 1.2 KB.
+    // In each turn a loop first reads, which puts frames into outboxes, and then writes these. So what has gathered for
+    // a client by then leaves in one system call, and that is what makes a relay cheap.
     //
-    // Nobody waits with a timeout, which would cost a timer each time. Instead a sweeper looks at every connection
-    // about once a second; if one is past a deadline, it closes the socket, and whatever waits for that fails with an
-    // IOException. This is no error anywhere: it means that the peer is gone.
+    // A loop must not wait for a disk. So what is no handshake, or is refused, is answered by a virtual thread of its
+    // own, in plain code that may take its time.
+    //
+    // That the peer is gone shows as an IOException. This is no error anywhere; it ends the connection.
 
     private final Options options;
-    private final Folder folder;                                                  // null: no files
-    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
-    private final Map<String, Room> rooms = new ConcurrentHashMap<>();            // by name; none of them is empty
+    private final Folder folder;                                          // null: no files
+    private final List<Loop> loops = new ArrayList<>();                   // empty until started
+    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();   // of all loops
+    private final Map<String, Room> rooms = new ConcurrentHashMap<>();    // by name; none of them is empty
     private final Metrics metrics = new Metrics();
     final AtomicLong buffered = new AtomicLong();                         // bytes; what the budget limits
-    private final Lock trial = new Lock();                                // held while those to blame are found
-    private volatile long nextTrial = now();                              // not before, since it looks at everybody
-    private final AtomicReference<byte[]> spareBuffer = new AtomicReference<>();  // for a write of several frames
+    private final AtomicLong lastTrial = new AtomicLong(now());           // of judge(), which looks at everybody
+    private volatile long overBudgetSince;                                // judge() tells
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
-    private ServerSocketChannel listener;                                         // null until started
-    private Selector selector;                                                    // the same; the poller's
-    private volatile boolean pollerWaits;                                         // in there
-    private DatagramSocket stun;                                                  // the same, and without STUN
-    private final List<Thread> listening = new ArrayList<>(2);                    // to these two
+    private ServerSocketChannel listener;                                 // null until started
+    private DatagramSocket stun;                                          // the same, and without STUN
+    private final List<Thread> threads = new ArrayList<>();               // of the loops, and for STUN
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -246,11 +247,12 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        selector = Selector.open();
-        Thread.ofPlatform().name("relay-poll").daemon().start(this::poll);
-        listening.add(Thread.ofPlatform().name("relay-accept").start(this::accept));
-        if (stun != null) listening.add(Thread.ofPlatform().name("relay-stun").daemon().start(this::serveStun));
-        Thread.ofPlatform().name("relay-sweep").daemon().start(this::sweep);
+        for (int i = 0; i < Runtime.getRuntime().availableProcessors(); i++) loops.add(new Loop());
+        listener.configureBlocking(false);
+        loops.getFirst().acceptor = listener.register(loops.getFirst().selector, OP_ACCEPT);
+        threads.addAll(loops);
+        if (stun != null) threads.add(Thread.ofPlatform().name("relay-stun").daemon().unstarted(this::serveStun));
+        threads.forEach(Thread::start);
         return this;
     }
 
@@ -293,146 +295,186 @@ public class Relay implements AutoCloseable {
         return lines;
     }
 
-    private void accept() {
-        while (!closing) {
-            try {
-                admit(listener.accept());
-            } catch (IOException | OutOfMemoryError e) {
-                if (closing) return;
-                log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
-                pause(100);
-            }
-        }
-    }
-
-    /** Gives it a thread. If there is no place for another visitor, the one who has been silent for longest goes. */
-    private void admit(SocketChannel channel) throws IOException {
-        int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
-        int visitors = connections.size() - clients;
-        if (visitors >= options.maxVisitors)   // those who ask for nothing must not keep others out
-            connections.stream().filter(visitor -> visitor.isVisitor() && !visitor.isClosed())
-                    .min(Comparator.comparingLong(Connection::lastActive)).ifPresent(Connection::close);
-        if (visitors >= 2 * options.maxVisitors) {   // so many are going already
-            channel.close();
-            return;
-        }
-        try {
-            var connection = new Connection(channel);
-            connections.add(connection);
-            Thread.startVirtualThread(() -> serve(connection));
-        } catch (IOException | OutOfMemoryError e) {
-            channel.close();
-            throw e;
-        }
-    }
-
-    /** Waits until some are ready. On a platform thread: on Java 21 a virtual one costs a room of ten a fifth more. */
-    private void poll() {
-        while (selector.isOpen()) {
-            try {
-                pollerWaits = true;
-                selector.select(key -> {});
-                pollerWaits = false;
-                Thread.startVirtualThread(this::takeTurns).join();
-            } catch (IOException | InterruptedException | RuntimeException | OutOfMemoryError e) {
-                // it goes on, lest nobody hears anything any more
-            }
-        }
-    }
-
-    /**
-     * Wakes the threads whose sockets are ready, and lets them run before it looks again. It is a virtual thread as
-     * they are, and these are not preempted: so all have their turn, also beside one who never stops talking. A
-     * processor looks for threads from elsewhere, such as newcomers', when it knows of none that can run: hence the
-     * pause now and then.
-     */
-    private void takeTurns() {
-        try {
-            for (long rested = now(); selector.selectNow(this::wake) > 0; ) {
-                Thread.yield();
-                if (now() - rested >= LONGEST_TURN) {
-                    Thread.yield();   // what these have started, too, comes first
-                    LockSupport.parkNanos(100_000);
-                    rested = now();
-                }
-            }
-        } catch (IOException | RuntimeException | OutOfMemoryError e) {
-            // it goes on with poll(), and the system tells again of those who have not been woken
-        }
-    }
-
-    private void wake(SelectionKey key) { ((Connection) key.attachment()).wake(); }
-
-    /** Tells the poller that there is more to ask for, or something to close. From any thread. */
-    private void alertPoller() {
-        if (pollerWaits) selector.wakeup();
-    }
-
-    /** Speaks HTTP, on the connection's first thread, and starts the second if that makes a WebSocket of it. */
-    private void serve(Connection connection) {
-        boolean upgraded = false;
-        try {
-            while (answer(connection)) if (connection.input.available() > 0) pause(1);   // let others in
-            if (connection.webSocket == null) connection.linger();
-            else Thread.startVirtualThread(connection.webSocket);
-            upgraded = connection.webSocket != null;
-        } catch (IOException gone) {
-            // by its own will or the sweeper's; there is nobody to tell
-        } finally {
-            if (!upgraded) connection.end();
-        }
-    }
-
     /** Ends it: 1001 to every client, some seconds to take it, then the sockets are closed. From any thread. */
     @Override
     public void close() {
-        if (listening.isEmpty() || closing) return;
+        if (loops.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
         if (stun != null) stun.close();
-        awaitUntil(() -> listening.stream().noneMatch(Thread::isAlive), 500);   // or the ports would still be taken
-        connections.forEach(Connection::shutDown);
+        connections.forEach(connection -> connection.execute(Connection::shutDown));
         awaitUntil(connections::isEmpty, options.farewellTime);
-        connections.forEach(Connection::close);
+        connections.forEach(connection -> connection.execute(Connection::end));
         awaitUntil(connections::isEmpty, 500);
-        closeQuietly(selector);
+        loops.forEach(loop -> loop.execute(() -> loop.stopped = true));
+        awaitUntil(() -> threads.stream().noneMatch(Thread::isAlive), 500);   // or the ports would still be taken
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
 
-    private void sweep() {
-        var times = List.of(options.headTime, options.pingAfter, options.stallTime, options.farewellTime);
-        while (!closing || !connections.isEmpty()) {
-            pause(Math.clamp(Collections.min(times) / 3, 10, 1_000));   // a second, but for tests
+    /** A step in the life of a connection. @throws IOException if the peer is gone */
+    interface Step {
+        void run(Connection connection) throws IOException;
+    }
+
+    /** A thread and the connections that it attends to. All is its own, but what says otherwise. */
+    private final class Loop extends Thread {
+        final Input input = new Input(MAX_READ);                              // all connections read into this
+        final ByteBuffer output = ByteBuffer.allocateDirect(MAX_WRITE);       // and write from this
+        private final Selector selector = Selector.open();
+        private final Queue<Connection> unsettled = new ArrayDeque<>();       // those about which something has changed
+        private final Queue<Connection> resting = new ArrayDeque<>();         // those that have had their share
+        private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();  // from any thread
+        private SelectionKey acceptor;                                        // for new connections; the first loop's
+        private long began;                                                   // this turn did, at so many ns
+        private long nextSweep = now();
+        private volatile boolean stopped;
+
+        Loop() throws IOException { super("relay-loop"); }
+
+        @Override
+        public void run() {
+            while (!stopped) turn();
+            closeQuietly(selector);
+            runTasks();
+        }
+
+        private void turn() {
             try {
-                connections.forEach(connection -> connection.sweep(now()));
-                if (!toDrain.isEmpty()) startDrain();   // if there was no memory to do so at once
-            } catch (OutOfMemoryError e) {
-                // it goes on, lest no deadline holds any more; to log this would take memory, too
+                try {
+                    read();
+                } finally {
+                    write();   // also if there is no memory to read: this frees some
+                }
+            } catch (IOException | RuntimeException | Error e) {   // what has not been done is left to the next turn
+                if (!(e instanceof Error)) log("error", "in a loop: " + e);
+                pause(1);
             }
+        }
+
+        private void read() throws IOException {
+            boolean idle = unsettled.isEmpty() && resting.isEmpty() && tasks.isEmpty();
+            if (idle) selector.select(Math.max(1, nextSweep - now()));
+            else selector.selectNow();
+            began = System.nanoTime();
+            for (int i = resting.size(); i > 0; i--) let(resting.poll(), Connection::readOn);
+            selector.selectedKeys().forEach(this::attend);
+            selector.selectedKeys().clear();
+        }
+
+        private void attend(SelectionKey key) {
+            if (key == acceptor) accept();
+            else let((Connection) key.attachment(), Connection::attend);
+        }
+
+        private void runTasks() {
+            for (Runnable task; (task = tasks.poll()) != null; ) task.run();
+        }
+
+        /**
+         * For as long as the reading took, or until memory is free. Those who are left come first in the next turn, and
+         * by then there may be more for them: to write to all of a room of a hundred before reading again costs a half
+         * more.
+         */
+        private void write() {
+            runTasks();
+            long middle = System.nanoTime(), end = middle + (middle - began);
+            Connection next;
+            for (int i = 0; i < LEAST_WRITES || isOverBudget() || System.nanoTime() < end; i++) {
+                if ((next = unsettled.poll()) == null) break;
+                let(next, Connection::settle);
+            }
+            if (now() >= nextSweep) sweep();
+            if (isOverBudget()) {
+                judge();
+                if (unsettled.isEmpty() && resting.isEmpty()) pause(5);
+            }
+        }
+
+        /** Takes that step. If it fails, that is the end of this connection, and of no other. */
+        void let(Connection connection, Step step) {
+            try {
+                step.run(connection);
+            } catch (IOException | CancelledKeyException gone) {
+                connection.end();
+            } catch (RuntimeException | Error failure) {
+                connection.abort(1011, "a bug or no memory: " + failure);
+            }
+        }
+
+        /** Does that in the same turn, after the reading, or in the next. From any thread. */
+        void execute(Runnable task) {
+            tasks.add(task);
+            if (stopped) runTasks();   // on the caller's thread, since nobody else will
+            else if (Thread.currentThread() != this) selector.wakeup();
+        }
+
+        private void accept() {
+            try {
+                SocketChannel channel;
+                for (int i = 0; i < 100 && (channel = listener.accept()) != null; i++) admit(channel);
+            } catch (IOException | OutOfMemoryError e) {
+                if (closing) return;
+                log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
+                acceptor.interestOps(0);                            // until the next sweep
+            }
+        }
+
+        /** If there is no place for another visitor, the one who has been silent for longest goes. */
+        private void admit(SocketChannel channel) throws IOException {
+            int clients = Math.min(metrics.clients.get(), options.maxClients);   // the others are being turned away
+            int visitors = connections.size() - clients;
+            if (visitors >= options.maxVisitors)   // those who ask for nothing must not keep others out
+                connections.stream().filter(Connection::isVisitor).min(Comparator.comparingLong(Connection::lastActive))
+                        .ifPresent(visitor -> visitor.execute(Connection::end));
+            if (visitors >= 2 * options.maxVisitors) {   // so many are going already
+                channel.close();
+                return;
+            }
+            try {
+                channel.setOption(StandardSocketOptions.TCP_NODELAY, true);   // or games wait up to 40 ms for an ACK
+                channel.setOption(StandardSocketOptions.SO_SNDBUF, SEND_BUFFER);
+                channel.configureBlocking(false);
+                var visit = new Visit(this, channel, channel.register(selector, OP_READ));
+                if (closing) visit.end();
+            } catch (IOException | OutOfMemoryError e) {
+                channel.close();
+                throw e;
+            }
+        }
+
+        /** Looks at all deadlines, about once a second. A timer for each would cost more. */
+        private void sweep() {
+            var times = List.of(options.headTime, options.pingAfter, options.stallTime, options.farewellTime);
+            nextSweep = now() + Math.clamp(Collections.min(times) / 3, 10, 1_000);   // a second, but for tests
+            for (SelectionKey key : selector.keys())
+                if (key.attachment() != null) let((Connection) key.attachment(), Connection::sweep);
+            if (acceptor != null && acceptor.isValid()) acceptor.interestOps(OP_ACCEPT);
         }
     }
 
+    private boolean isOverBudget() { return buffered.get() > options.budget; }
+
     /**
-     * Past the budget, nobody reads. Mostly, what waits is on its way out, and that is soon over. If it is not, because
-     * of clients that finish no message or take none, those who hold the most are cut off without a word, until a
-     * quarter of the budget is free or will be when they are gone. From the thread of any connection.
+     * Past the budget, no socket is read. Mostly, what waits is on its way out, and that is soon over. If it is not,
+     * because of clients that finish no message or take none, those who hold the most are cut off without a word,
+     * until a quarter of the budget is free or will be when they are gone. From any loop.
      */
     private void judge() {
-        if (now() < nextTrial || !trial.tryLock()) return;
-        try (var locked = trial) {
-            nextTrial = now() + 10;
-            long fairShare = options.budget / 2 / connections.size();   // the other half may be lent to readers
-            long leaving = connections.stream().filter(Connection::isClosed).mapToLong(Connection::held).sum();
-            long over = buffered.get() - leaving - options.budget;
-            if (over <= 0) return;
-            for (over += options.budget / 4; over > 0; ) {
-                Connection most = connections.stream().filter(connection -> !connection.isClosed())
-                        .max(Comparator.comparingLong(Connection::blocked)).orElse(null);
-                if (most == null || most.blocked() < fairShare) return;
-                over -= most.held();
-                most.abort("all buffers together are full, and this client's hold the most");
-            }
+        long now = now(), last = lastTrial.get();
+        if (now < last + 10 || !lastTrial.compareAndSet(last, now)) return;
+        if (now > last + STUCK) overBudgetSince = now;
+        long fairShare = options.budget / 2 / Math.max(1, connections.size());
+        long leaving = connections.stream().filter(one -> one.condemned).mapToLong(Connection::held).sum();
+        long excess = buffered.get() - leaving - options.budget;
+        if (excess <= 0) return;
+        var toBlame = connections.stream().filter(one -> !one.condemned && one.blocked(now) >= fairShare)
+                .sorted(Comparator.comparingLong((Connection one) -> one.held()).reversed()).iterator();
+        for (excess += options.budget / 4; excess > 0 && toBlame.hasNext(); ) {
+            Connection most = toBlame.next();
+            excess -= most.held();
+            most.condemned = true;
+            most.execute(one -> one.abort(1006, "all buffers together are full, and this client's hold the most"));
         }
     }
 
@@ -490,268 +532,269 @@ public class Relay implements AutoCloseable {
 
     // --- 3. Connection -----------------------------------------------------------------------------------------------
     //
-    // A socket, and what the poller and the sweeper must know of it. Reading belongs to the connection's own thread;
-    // writing belongs to that thread while it speaks HTTP, and then to the outbox. It is an InputStream, so that the
-    // parsers of requests and frames know no socket: they are tested with arrays of bytes.
+    // A socket, what has come from it and had to wait, and what waits to be written to it: its outbox. There are two
+    // kinds: a Visit speaks HTTP, and a WebSocket takes its place on the same socket if that is what the visitor asks
+    // for. Neither ever waits. What can't be done now is done in a later turn, when the system says that it can.
+    //
+    // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and that can overtake our
+    // last words. So a connection ends in steps. endSoon() shuts the outbox and sets a deadline; once all is written,
+    // the peer is told that this was all; when the peer says so, too, or at the deadline, the socket is closed. abort()
+    // does that at once, and so does end(), since the peer is gone; either tells the subclass by ended().
 
-    class Connection extends InputStream {
-        private static final long NEVER = Long.MAX_VALUE;
+    /** All of it is its loop's own. Other threads may read what is volatile, and execute() a step. */
+    abstract class Connection {
+        static final long NEVER = Long.MAX_VALUE;
 
-        private final SocketChannel channel;          // never blocks
-        private final InetAddress peer;
-        private final SelectionKey key;               // for which operations the poller asks
-        private final Input input = new Input(this, this::lend);
-        private boolean pinged;                       // since it was last heard of; the sweeper's
-        // All below is read by other threads as well. Its own thread writes it, but where another is named.
-        private volatile Thread reader, writer;       // whom the poller wakes; each writes its own
-        private volatile boolean readable = true;     // a read may find something; set by the poller, cleared here
-        private volatile boolean writable;            // a write may find room; set by the poller, cleared here
-        private volatile WebSocket webSocket;         // null while it speaks HTTP; set once
-        private volatile int inputHeld;               // bytes of memory for what comes in
-        private volatile long lastHeard = now();      // when a byte came last
-        private volatile long headDue = NEVER;        // when the request head must be here
-        private volatile long writingSince = NEVER;   // when the write began that has not returned yet; whoever writes
-        private volatile long deadline = NEVER;       // when all must be over, once it is ending; whoever ends it
+        final Loop loop;
+        final SocketChannel channel;                // never blocks
+        final SelectionKey key;                     // tells the system what the loop wants to know of the socket
+        byte[] unread = NOTHING;                    // what has come and was not taken: part of a frame, or all of them
+        boolean inputEnded;                         // the peer sends no more
+        private final ArrayDeque<byte[]> outbox = new ArrayDeque<>(4);   // in order
+        private int written;                        // bytes of its first frame that have gone already
+        boolean shut;                               // it takes no more: what is sent is lost
+        boolean unsettled, resting;                 // this is in the loop's queue of that name
+        boolean over;                               // this has ended, or a WebSocket has taken its place
+        volatile int waiting;                       // bytes in the outbox
+        volatile int booked;                        // bytes of memory for what has come
+        volatile long lastHeard = now();            // when a byte came last
+        volatile long stuckSince = NEVER;           // when the system took no more, till it says that it does again
+        private volatile long deadline = NEVER;     // when it must have ended, once it is ending
+        private volatile boolean condemned;         // the judge's
 
-        Connection(SocketChannel channel) throws IOException {
+        Connection(Loop loop, SocketChannel channel, SelectionKey key) {
+            this.loop = loop;
             this.channel = channel;
-            this.peer = ((InetSocketAddress) channel.getRemoteAddress()).getAddress();
-            channel.setOption(StandardSocketOptions.TCP_NODELAY, true);   // or games wait up to 40 ms for an ACK
-            channel.setOption(StandardSocketOptions.SO_SNDBUF, SEND_BUFFER);
-            channel.configureBlocking(false);
-            this.key = channel.register(selector, 0, this);   // for none as yet
+            this.key = key;
+            key.attach(this);
+            connections.add(this);
         }
 
-        /** Reads like any InputStream, once the budget has room. Own thread. */
-        @Override
-        public int read(byte[] into, int offset, int length) throws IOException {
-            if (webSocket != null) webSocket.handler.flush();
-            awaitBudget();   // what is not read takes no memory
-            int received;
-            do {
-                awaitReadable();
-                readable = false;   // first, for the poller may say so again at once
-                received = channel.read(ByteBuffer.wrap(into, offset, Math.min(length, MOST_INPUT)));
-            } while (received == 0);
-            lastHeard = now();
-            return received;
+        /** Takes what it can of the input; what is left comes again, with more. */
+        abstract void take(Input input) throws IOException;
+
+        /** Whether take() would take anything, if it were whole. */
+        abstract boolean isReading();
+
+        /** Bytes that one read may bring, and hence the most that may have to wait. */
+        abstract int mostToRead();
+
+        /** The peer has closed its half. */
+        abstract void endOfInput();
+
+        /** About once a second. @param silence ms since a byte came */
+        abstract void checkSilence(long silence) throws IOException;
+
+        /** The socket has been closed, for the reason that code and text tell. Once. */
+        abstract void ended(int code, String reason);
+
+        /** The relay is shutting down. */
+        void shutDown() { end(); }
+
+        /** Does that on the loop's thread: now, if this is it. From any thread. */
+        void execute(Step step) {
+            if (Thread.currentThread() == loop) loop.let(this, step);
+            else loop.execute(() -> loop.let(this, step));
         }
 
-        @Override
-        public int read() { throw new UnsupportedOperationException("byte by byte is what Input is for"); }
-
-        /** Waits until a read is worth trying. Own thread. */
-        private void awaitReadable() throws IOException {
-            reader = Thread.currentThread();
-            if (!readable) askFor(OP_READ);
-            while (!readable && !isClosed()) {
-                if (headDue <= now()) throw new SocketTimeoutException();
-                LockSupport.park();
-            }
-        }
-
-        private void awaitWritable() {
-            writer = Thread.currentThread();
-            writable = false;
-            askFor(OP_WRITE);
-            while (!writable && !isClosed()) LockSupport.park();
-        }
-
-        private void askFor(int operation) {
-            try {
-                if ((key.interestOps() & operation) != 0) return;
-                key.interestOpsOr(operation);
-                alertPoller();
-            } catch (CancelledKeyException closed) { /* as whoever asked will find */ }
-        }
-
-        /** Something is ready. What nobody has read since the last time is not asked for again. The poller's thread. */
-        private void wake() {
-            if (key.isReadable()) {
-                if (readable) key.interestOpsAnd(~OP_READ);
-                readable = true;
-                LockSupport.unpark(reader);
-            }
+        /** The socket is ready to be read or written. */
+        void attend() throws IOException {
             if (key.isWritable()) {
-                key.interestOpsAnd(~OP_WRITE);
-                writable = true;
-                LockSupport.unpark(writer);
+                stuckSince = NEVER;
+                settleSoon();
+            }
+            if (!key.isReadable() || !wantsInput()) return;
+            lastHeard = now();
+            if (isOverBudget()) return;   // what is not read takes no memory; the next turn is told of it again
+            loop.input.restart(unread);
+            inputEnded = loop.input.readFrom(channel, mostToRead()) < 0;
+            if (inputEnded) endOfInput();
+            else takeAndKeep();
+        }
+
+        /** Goes on with what had to wait. */
+        void readOn() throws IOException {
+            resting = false;
+            if (over) return;
+            loop.input.restart(unread);
+            takeAndKeep();
+            settleSoon();
+        }
+
+        /** Lets others have their turn before it reads on. */
+        void readOnSoon() {
+            if (resting) return;
+            resting = true;
+            loop.resting.add(this);
+            settleSoon();
+        }
+
+        private void takeAndKeep() throws IOException {
+            if (!isEnding()) take(loop.input);
+            if (over) return;
+            bookInput(-unread.length);
+            unread = isEnding() ? NOTHING : loop.input.rest();
+            bookInput(unread.length);
+        }
+
+        private boolean wantsInput() { return !inputEnded && (isEnding() || isReading() && !resting); }
+
+        /** Has the loop settle it in this turn, after all reading, or in one of the next. */
+        void settleSoon() {
+            if (unsettled) return;
+            unsettled = true;
+            loop.unsettled.add(this);
+        }
+
+        /** Writes, ends if it is time, and says for what it waits next. */
+        void settle() throws IOException {
+            unsettled = false;
+            if (over) return;
+            flush();
+            if (isEnding() && outbox.isEmpty()) {
+                if (inputEnded) end();
+                else channel.shutdownOutput();
+            }
+            if (!over) key.interestOps((isStuck() ? OP_WRITE : 0) | (wantsInput() ? OP_READ : 0));
+        }
+
+        /** Puts it into the outbox, unless that is shut. Much goes at once, so who keeps up has a small outbox. */
+        void post(byte[] bytes) {
+            if (waiting > MAX_WRITE) flush();
+            if (shut) return;
+            outbox.add(bytes);
+            bookOutput(cost(bytes));
+            settleSoon();
+        }
+
+        /** Writes as much as the system takes. */
+        void flush() {
+            try {
+                while (!outbox.isEmpty() && !isStuck()) {
+                    ByteBuffer output = gather();
+                    strike(channel.write(output));
+                    if (output.hasRemaining()) stuckSince = now();
+                }
+            } catch (IOException broken) {   // yet what it sent before may still be read
+                shut = true;
+                discard(0);
             }
         }
 
-        /** Writes it all, however long it takes; the sweeper sees how long, once per MAX_WRITE bytes. */
-        void write(byte[] bytes, int length) throws IOException {
-            for (int at = 0; at < length; at += MAX_WRITE) {
-                writingSince = now();
-                var piece = ByteBuffer.wrap(bytes, at, Math.min(MAX_WRITE, length - at));
-                for (channel.write(piece); piece.hasRemaining(); channel.write(piece)) awaitWritable();
+        private ByteBuffer gather() {
+            ByteBuffer output = loop.output.clear();
+            int from = written;
+            for (byte[] frame : outbox) {
+                output.put(frame, from, Math.min(frame.length - from, output.remaining()));
+                if (!output.hasRemaining()) break;
+                from = 0;
             }
-            writingSince = NEVER;
+            return output.flip();
         }
 
-        /** Waits while all buffers together are over the budget. Own thread. */
-        private void awaitBudget() {
-            while (buffered.get() > options.budget && !isClosed()) {
-                judge();
-                lastHeard = now();
-                pause(10);
+        /** Takes out of the outbox what has been written. */
+        private void strike(int count) {
+            int freed = 0;
+            for (written += count; !outbox.isEmpty() && written >= outbox.peek().length; ) {
+                byte[] gone = outbox.poll();
+                written -= gone.length;
+                freed += cost(gone);
             }
+            bookOutput(-freed);
         }
 
-        /** Books bytes taken for what comes in, or given back if negative. Own thread; waits for the budget. */
-        private void book(int bytes) {
-            if (bytes > 0) awaitBudget();
-            inputHeld += bytes;   // not atomic, nor need it be: only its own thread writes it
+        /** Empties the outbox but for so many of its first, as the very first may be half written. */
+        void discard(int kept) {
+            while (outbox.size() > kept) bookOutput(-cost(outbox.pollLast()));
+            if (kept > 0) return;
+            written = 0;
+            stuckSince = NEVER;
+        }
+
+        private static int cost(byte[] bytes) { return bytes.length + FRAME_OVERHEAD; }
+
+        private void bookOutput(int bytes) {
+            waiting += bytes;   // not atomic, nor need it be: only the loop writes it
             buffered.addAndGet(bytes);
         }
 
-        /** The same for what it could do without: true unless half of the budget is used already. */
-        private boolean lend(int bytes) {
-            if (bytes > 0 && buffered.get() > options.budget / 2) return false;
-            book(bytes);
-            return true;
+        /** Books memory taken for what comes in, in bytes, or given back if negative. */
+        void bookInput(int bytes) {
+            if (bytes == 0) return;
+            booked += bytes;
+            buffered.addAndGet(bytes);
+        }
+
+        /** Sends nothing more than what is in the outbox, and ends when the peer does, in farewellTime at most. */
+        void endSoon() {
+            shut = true;
+            deadline = Math.min(deadline, now() + options.farewellTime);
+            settleSoon();
+        }
+
+        void end() { abort(1006, "connection lost"); }
+
+        /** Ends it without a word; code and reason are for the log. Only the first call counts. */
+        void abort(int code, String reason) {
+            if (over) return;
+            over = true;
+            shut = true;
+            connections.remove(this);
+            closeQuietly(channel);
+            try {
+                ended(code, reason);
+            } finally {
+                discard(0);
+                bookInput(-booked);
+            }
+        }
+
+        /** Looks at all deadlines. */
+        void sweep() throws IOException {
+            if (over) return;
+            long now = now(), stallTime = options.stallTime;
+            if (now - stallTime > stuckSince) abort(1006, "took too little for " + stallTime / 1000 + " s");
+            else if (now >= deadline) end();
+            else checkSilence(now - lastHeard);
         }
 
         /** Bytes that wait because of this client: of a message it has not finished, and of those it does not take. */
-        private long blocked() {
-            if (webSocket == null) return 0;
-            return webSocket.reader.held + (now() - STUCK > writingSince ? webSocket.held : 0);
-        }
-
-        /** What will be free when it is gone. */
-        private long held() { return inputHeld + (webSocket == null ? 0 : webSocket.held); }
-
-        long lastActive() { return writingSince == NEVER ? lastHeard : Math.max(lastHeard, writingSince); }
-        boolean isClosed() { return !channel.isOpen(); }
-        boolean isVisitor() { return webSocket == null || webSocket.end() != null; }
-
-        /** Reads a request within the time allowed for it. Own thread. */
-        Request readRequest() throws IOException, HttpException {
-            headDue = now() + options.headTime;
-            input.require(1);   // if nothing is asked, it ends without a word
-            try {
-                return Request.read(input);
-            } catch (SocketTimeoutException late) {
-                throw new HttpException(408, "a whole request must arrive within " + options.headTime / 1000 + " s");
-            } finally {
-                headDue = NEVER;
-            }
-        }
-
-        /** All deadlines; a silent client is asked for a sign of life. From the sweeper's thread. */
-        void sweep(long now) {
-            long silence = now - lastHeard;
-            if (now - options.stallTime > writingSince) abort("took too little for " + options.stallTime / 1000 + " s");
-            else if (now >= deadline) close();
-            else if (headDue <= now) LockSupport.unpark(reader);
-            else if (webSocket == null) return;
-            else if (silence >= 2 * options.pingAfter) abort("silent for " + 2 * options.pingAfter / 1000 + " s");
-            else if (silence >= options.pingAfter && !pinged) webSocket.send(PING_FRAME);
-            pinged = silence >= options.pingAfter;
-        }
-
-        /** It is ending, and must have ended within farewellTime. From any thread. */
-        void expireSoon() { deadline = Math.min(deadline, now() + options.farewellTime); }
-
-        void shutDown() {
-            if (webSocket != null) webSocket.close(1001, "the relay is shutting down");
-            else close();
-        }
-
-        /**
-         * Says that no more will come and waits until the other side has closed too. If the socket were closed while
-         * unread bytes wait in it, TCP would reset the connection, and that can overtake our last words. Own thread.
-         */
-        void linger() throws IOException {
-            expireSoon();
-            channel.shutdownOutput();
-            var ignored = new byte[LEAST_INPUT];
-            while (read(ignored) >= 0) { /* too late */ }
-        }
-
-        void end() {
-            close();
-            book(-inputHeld);
-            connections.remove(this);
-        }
-
-        /** Ends it without a word; the reason goes into the log. From any thread. */
-        void abort(String reason) {
-            if (webSocket != null) webSocket.noteEnd(1006, reason);
-            close();
-        }
-
-        /** Closes the socket, so that threads which read or write it fail with an IOException. From any thread. */
-        @Override
-        public void close() {
-            closeQuietly(channel);   // and the selector closes what is behind it, at its next turn
-            LockSupport.unpark(reader);
-            LockSupport.unpark(writer);
-            alertPoller();
-        }
-
-        /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
-        String address(Request request) {
-            String told = request.header("x-forwarded-for");
-            told = told.substring(told.lastIndexOf(',') + 1).strip();
-            boolean proxied = peer.isLoopbackAddress() && ADDRESS.test(told);
-            return proxied ? told : peer.getHostAddress();
-        }
+        long blocked(long now) { return now - STUCK > stuckSince ? waiting : 0; }   // by any thread, as all below
+        long held() { return booked + waiting; }   // will be free when it is gone
+        long lastActive() { return isStuck() ? Math.max(lastHeard, stuckSince) : lastHeard; }
+        boolean isStuck() { return stuckSince != NEVER; }
+        boolean isEnding() { return deadline != NEVER; }
+        boolean isVisitor() { return isEnding(); }   // it is no client any more
     }
 
-    /**
-     * The bytes that have come and are not read yet: bytes[start..end). How many a read may bring follows what the last
-     * one brought: an idle client needs little memory, a busy one few system calls. Knows no socket. One thread.
-     */
+    /** The bytes that have come and are not taken yet: bytes[start..end). Knows no socket. One thread. */
     static final class Input {
-        byte[] bytes = new byte[LEAST_INPUT];
+        final byte[] bytes;
         int start, end;
-        private int received;              // by the last read
-        private final InputStream in;
-        private final IntPredicate lend;   // is asked for bytes of memory more, or given them back if negative
+        private final ByteBuffer room;
 
-        Input(InputStream in, IntPredicate lend) {
-            this.in = in;
-            this.lend = lend;
+        Input(int size) {
+            bytes = new byte[size];
+            room = ByteBuffer.wrap(bytes);
+        }
+
+        /** Begins with what was left of the last time. */
+        void restart(byte[] rest) {
+            System.arraycopy(rest, 0, bytes, 0, rest.length);
+            start = 0;
+            end = rest.length;
+        }
+
+        /** Reads so many bytes at most; -1 at the end of the stream. */
+        int readFrom(ReadableByteChannel channel, int most) throws IOException {
+            int received = channel.read(room.limit(Math.min(end + most, bytes.length)).position(end));
+            if (received > 0) end += received;
+            return received;
         }
 
         int available() { return end - start; }
-
-        /** Waits until so many bytes are there in one piece, LEAST_INPUT at most. @throws EOFException if not */
-        void require(int count) throws IOException {
-            while (available() < count) {
-                if (available() == 0 || bytes.length - start < count) makeRoom();
-                received = in.read(bytes, end, bytes.length - end);
-                if (received < 0) throw new EOFException();
-                end += received;
-            }
-        }
-
-        /** Moves what is left to the front, of twice the memory if the last read filled it, half if not an eighth. */
-        private void makeRoom() {
-            int size = bytes.length;
-            if (end == bytes.length) size = Math.min(2 * size, MOST_INPUT);
-            else if (received < size / 8) size = Math.max(size / 2, LEAST_INPUT);
-            byte[] room = size != bytes.length && lend.test(size - bytes.length) ? new byte[size] : bytes;
-            System.arraycopy(bytes, start, room, 0, end -= start);
-            start = 0;
-            bytes = room;
-        }
-
-        /** The next byte, 0 to 255. @throws EOFException if there is none */
-        int next() throws IOException {
-            require(1);
-            return bytes[start++] & 0xff;
-        }
-
-        /** Like InputStream.read: what is here already, or else straight from the stream. */
-        int read(byte[] into, int offset, int length) throws IOException {
-            if (available() == 0) return in.read(into, offset, length);
-            int count = Math.min(available(), length);
-            System.arraycopy(bytes, start, into, offset, count);
-            start += count;
-            return count;
-        }
+        int peek(int at) { return bytes[start + at] & 0xff; }
+        byte[] rest() { return start == end ? NOTHING : Arrays.copyOfRange(bytes, start, end); }
     }
 
     // --- 4. HTTP -----------------------------------------------------------------------------------------------------
@@ -760,43 +803,148 @@ public class Relay implements AutoCloseable {
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
-    /** Answers one request; true if another may follow on this connection. */
-    private boolean answer(Connection connection) throws IOException {
-        Request request = Request.NONE;
-        Response response;
-        try {
-            request = connection.readRequest();
-            if (request.isForRelay()) checkOrigin(request.headers.get("origin"), request.header("host"));
-            request.requireBodyless();
-            if (request.isForRelay()) {
-                upgrade(connection, request);
-                return false;
+    /** A connection that speaks HTTP: request, answer and so on, until a request is one for a WebSocket. */
+    private final class Visit extends Connection {
+        private RequestReader reader = new RequestReader();
+        private long headDue = now() + options.headTime;      // when the request must be here
+        private CompletableFuture<Boolean> writing;           // what the answer's thread waits for, if it does
+
+        Visit(Loop loop, SocketChannel channel, SelectionKey key) { super(loop, channel, key); }
+
+        @Override
+        void take(Input input) throws IOException {
+            Request request = Request.NONE;
+            try {
+                Request next = reader.next(input);
+                if (next == null) return;
+                request = next;
+                if (next.isForRelay()) checkOrigin(next.headers.get("origin"), next.header("host"));
+                next.requireBodyless();
+                if (next.isForRelay()) upgrade(next, input);
+                else answer(next, () -> respond(next));
+            } catch (HttpException refusal) {
+                refuse(request, refusal);
             }
-            response = respond(request);
-        } catch (HttpException refusal) {
-            response = refusal.response;
-            if (request == Request.NONE || request.isForRelay())
-                log("refuse", request.target, "-", connection.address(request), response.status, refusal.getMessage());
         }
-        boolean more = request.keepAlive() && !closing;
-        response.send(connection, more, !request.method.equals("HEAD"));
-        return more;
+
+        /** Ends it, but not the socket: on that, and on the loop of its room, a WebSocket begins. */
+        private void upgrade(Request request, Input input) throws HttpException, IOException {
+            String accept = acceptHandshake(request), address = address(request);
+            Loop home = loops.get(Math.floorMod(request.target.hashCode(), loops.size()));
+            byte[] rest = input.rest();   // of somebody who does not wait for our answer
+            over = true;
+            bookInput(-booked);
+            if (home != loop) key.cancel();
+            home.execute(() -> {
+                try {
+                    SelectionKey registration = home == loop ? key : channel.register(home.selector, 0);
+                    var socket = new WebSocket(home, channel, registration, request.target, address);
+                    home.let(socket, one -> socket.open(accept, rest));
+                } catch (IOException | RuntimeException | Error gone) {
+                    closeQuietly(channel);
+                } finally {
+                    connections.remove(this);   // only now, or a relay that shuts down might think that all are gone
+                }
+            });
+        }
+
+        private void refuse(Request request, HttpException refusal) throws IOException {
+            if (request == Request.NONE || request.isForRelay())
+                log("refuse", request.target, "-", address(request), refusal.response.status, refusal.getMessage());
+            answer(request, () -> refusal.response);
+        }
+
+        /** On a virtual thread, which may wait for a disk and for the client. */
+        private void answer(Request request, Supplier<Response> response) {
+            headDue = NEVER;
+            settleSoon();
+            Thread.startVirtualThread(() -> {
+                try {
+                    boolean more = request.keepAlive() && !closing;
+                    response.get().send(this, more, !request.method.equals("HEAD"));
+                    execute(more ? visit -> next() : Connection::endSoon);
+                } catch (IOException gone) {
+                    execute(Connection::end);
+                } catch (RuntimeException | Error failure) {
+                    execute(visit -> abort(1011, "a bug or no memory: " + failure));
+                }
+            });
+        }
+
+        private void next() {
+            reader = new RequestReader();
+            headDue = now() + options.headTime;
+            readOnSoon();
+        }
+
+        /** Returns when the loop has written it. The answer's thread. @throws IOException if that can't be */
+        void write(byte[] bytes) throws IOException {
+            var done = new CompletableFuture<Boolean>();
+            execute(visit -> {
+                writing = done;
+                post(bytes);
+                if (shut) done.complete(false);
+            });
+            if (!done.join()) throw new IOException("connection lost");
+        }
+
+        @Override
+        void settle() throws IOException {
+            super.settle();
+            if (writing == null || waiting > 0) return;
+            writing.complete(!shut);
+            writing = null;
+        }
+
+        @Override
+        int mostToRead() { return MAX_HEAD; }
+
+        @Override
+        boolean isReading() { return headDue != NEVER; }
+
+        @Override
+        boolean isVisitor() { return true; }
+
+        @Override
+        void checkSilence(long silence) throws IOException {
+            if (now() < headDue) return;
+            String late = "a whole request must arrive within " + options.headTime / 1000 + " s";
+            if (reader.hasBegun()) refuse(Request.NONE, new HttpException(408, late));
+            else end();   // without a word, as nothing was asked
+        }
+
+        @Override
+        void endOfInput() { end(); }
+
+        @Override
+        void ended(int code, String reason) {
+            if (code == 1011) log("error", reason);
+            if (writing != null) writing.complete(false);
+        }
+
+        /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
+        private String address(Request request) throws IOException {
+            InetAddress peer = ((InetSocketAddress) channel.getRemoteAddress()).getAddress();
+            String told = request.header("x-forwarded-for");
+            told = told.substring(told.lastIndexOf(',') + 1).strip();
+            boolean proxied = peer.isLoopbackAddress() && ADDRESS.test(told);
+            return proxied ? told : peer.getHostAddress();
+        }
     }
 
-    private Response respond(Request request) throws HttpException {
+    /** On the answer's thread, as all of Response and Folder. */
+    private Response respond(Request request) {
         String path = request.path();
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && folder != null) return Response.redirect(folder.url + "/" + request.query());
         if (path.equals("/"))
             return Response.text(200, "A relay: connect to ws://" + request.header("host") + "/ws-relay/any/name");
-        if (folder == null) throw new HttpException(404, "there are no files here, only WebSockets at /ws-relay");
-        try {
-            return folder.get(request);
-        } catch (HttpException none) {
-            if (path.equals("/" + folder.url + "/ice.json")) return iceServers(request.header("host"));
-            throw none;
-        }
+        if (folder == null) return Response.text(404, "there are no files here, only WebSockets at /ws-relay");
+        Response file = folder.get(request);
+        if (file != null) return file;
+        if (path.equals("/" + folder.url + "/ice.json")) return iceServers(request.header("host"));
+        return Response.text(404, "there is no such file");
     }
 
     /** An RTCConfiguration for the page: our STUN, on the host by which it found us; we know no other name of ours. */
@@ -807,15 +955,6 @@ public class Relay implements AutoCloseable {
         String servers = usable ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
         return Response.text(200, "{\"iceServers\":[" + servers + "]}")
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
-    }
-
-    private void upgrade(Connection connection, Request request) throws HttpException {
-        String accept = acceptHandshake(request);
-        var socket = new WebSocket(connection, request.target, connection.address(request));
-        socket.send(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));   // leaves in one write with the room's first words
-        connection.webSocket = socket;
-        if (closing) connection.shutDown();
     }
 
     /** A way out of any depth of HTTP: this answer, with a sentence for whoever reads it. */
@@ -840,47 +979,6 @@ public class Relay implements AutoCloseable {
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/[0-9]\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), LENGTH = form("[0-9]{1,18}"), ZERO = form("0*");
-
-        /** Reads one head, RFC 9112 §3 and §5. @throws EOFException if the stream ends before the head does */
-        static Request read(Input input) throws IOException, HttpException {
-            String line = readLine(input, MAX_HEAD, 414);
-            if (line.isEmpty()) line = readLine(input, MAX_HEAD, 414);   // one empty line is ignored, RFC 9112 §2.2
-            String[] words = line.split(" ", -1);
-            if (words.length != 3 || !TOKEN.test(words[0]) || !VERSION.test(words[2]))
-                throw HttpException.expected("'GET /path HTTP/1.1'", line);
-            if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
-            String target = words[1];
-            if (!target.startsWith("/"))   // it is meant for a proxy, RFC 9112 §3.2.2
-                target = target.replaceFirst("^(?i)https?://[^/?]*/?", "/");
-            if (!TARGET.test(target)) throw HttpException.expected("a path of visible ASCII", target);
-
-            var headers = new LinkedHashMap<String, String>();
-            int room = MAX_HEAD - line.length() - 2, count = 0;
-            while (!(line = readLine(input, room, 431)).isEmpty()) {
-                room -= line.length() + 2;
-                String[] header = line.split(":", 2);
-                if (header.length < 2 || !TOKEN.test(header[0]))   // a folded line, too: it begins with a space
-                    throw HttpException.expected("'Name: value'", line);
-                if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
-                headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
-            }
-            var request = new Request(words[0], target, words[2], headers);
-            request.check();
-            return request;
-        }
-
-        /** A line without its CR LF; refused as soon as it can't become right or fit the room, RFC 9112 §2.2. */
-        private static String readLine(Input input, int room, int tooLong) throws IOException, HttpException {
-            for (var line = new StringBuilder(); ; ) {
-                if (line.length() + 2 > room)
-                    throw new HttpException(tooLong, "expected a head of at most " + MAX_HEAD + " bytes");
-                int c = input.next();
-                if (c == '\r' && input.next() == '\n') return line.toString();
-                if (c < ' ' && c != '\t' || c == 0x7f)
-                    throw new HttpException(400, "expected text and CR LF, got the control character " + c + " alone");
-                line.append((char) c);
-            }
-        }
 
         /** What could make two programs disagree about where the request goes or ends, RFC 9112 §3.2 and §6.3. */
         private void check() throws HttpException {
@@ -920,6 +1018,78 @@ public class Relay implements AutoCloseable {
         boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
     }
 
+    /** Takes the head of one request apart as it comes, RFC 9112 §3 and §5. Knows no socket. One thread. */
+    static final class RequestReader {
+        private final StringBuilder line = new StringBuilder();   // the one under way,
+        private boolean ends;                                     // if its CR is there; the LF must come next
+        private boolean blank;                                    // an empty line stood before the head
+        private String[] start;                                   // method, target, version; null before these
+        private final Map<String, String> headers = new LinkedHashMap<>();
+        private int count, room = MAX_HEAD;                       // headers; bytes that the head may still have
+
+        boolean hasBegun() { return start != null || ends || !line.isEmpty(); }
+
+        /** The request, or null if its head is not whole yet. */
+        Request next(Input input) throws HttpException {
+            for (String text; (text = readLine(input)) != null; ) {
+                if (start == null) {
+                    if (text.isEmpty() && !blank) blank = true;   // one is ignored, RFC 9112 §2.2
+                    else readStart(text);
+                } else if (!text.isEmpty()) {
+                    readHeader(text);
+                } else {
+                    var request = new Request(start[0], start[1], start[2], headers);
+                    request.check();
+                    return request;
+                }
+            }
+            return null;
+        }
+
+        /** A line without its CR LF, or null; refused once it can't become right or fit the room, RFC 9112 §2.2. */
+        private String readLine(Input input) throws HttpException {
+            while (input.available() > 0) {
+                int c = input.bytes[input.start++] & 0xff;
+                if (c == '\n' && ends) {
+                    String whole = line.toString();
+                    line.setLength(0);
+                    ends = false;
+                    return whole;
+                }
+                if (ends || c < ' ' && c != '\t' && c != '\r' || c == 0x7f)
+                    throw new HttpException(400, "expected text and CR LF, got the control character "
+                            + (ends ? 13 : c) + " alone");
+                if (c == '\r') ends = true;
+                else line.append((char) c);
+                if (line.length() + 2 > room)
+                    throw new HttpException(start == null ? 414 : 431,
+                            "expected a head of at most " + MAX_HEAD + " bytes");
+            }
+            return null;
+        }
+
+        private void readStart(String line) throws HttpException {
+            String[] words = line.split(" ", -1);
+            if (words.length != 3 || !Request.TOKEN.test(words[0]) || !Request.VERSION.test(words[2]))
+                throw HttpException.expected("'GET /path HTTP/1.1'", line);
+            if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
+            if (!words[1].startsWith("/"))   // it is meant for a proxy, RFC 9112 §3.2.2
+                words[1] = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");
+            if (!Request.TARGET.test(words[1])) throw HttpException.expected("a path of visible ASCII", words[1]);
+            start = words;
+            room -= line.length() + 2;
+        }
+
+        private void readHeader(String line) throws HttpException {
+            String[] header = line.split(":", 2);
+            if (header.length < 2 || !Request.TOKEN.test(header[0]))   // a folded line, too: it begins with a space
+                throw HttpException.expected("'Name: value'", line);
+            if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
+            headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
+            room -= line.length() + 2;
+        }
+    }
+
     /** An answer: a text or, if that is null, a file. */
     record Response(int status, Map<String, String> headers, byte[] text, Path file, long length) {
         static final DateTimeFormatter DATE =   // RFC 9110 §5.6.7
@@ -942,20 +1112,20 @@ public class Relay implements AutoCloseable {
         }
 
         /** @throws IOException also if the file has become shorter: only the end of the connection can tell */
-        void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
+        void send(Visit visit, boolean keepAlive, boolean withBody) throws IOException {
             with("X-Content-Type-Options", "nosniff");
             if (status != 304) with("Content-Length", length + "");
             if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
             var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
             headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
             byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
-            connection.write(bytes, bytes.length);
-            if (!withBody || status == 304) return;
-            try (InputStream body = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(file)) {
-                for (long left = length; left > 0; left -= bytes.length) {
-                    bytes = body.readNBytes((int) Math.min(left, FIRST_PIECE));
+            long left = withBody && status != 304 ? bytes.length + length : bytes.length;
+            try (InputStream file = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(this.file);
+                    var all = new SequenceInputStream(new ByteArrayInputStream(bytes), file)) {
+                for (; left > 0; left -= bytes.length) {
+                    bytes = all.readNBytes((int) Math.min(left, FILE_PIECE));
                     if (bytes.length == 0) throw new EOFException(file + " has become shorter");
-                    connection.write(bytes, bytes.length);
+                    visit.write(bytes);
                 }
             }
         }
@@ -977,7 +1147,8 @@ public class Relay implements AutoCloseable {
             url = root.toUri().getRawPath().replaceFirst("/$", "").replaceFirst(".*/", "");
         }
 
-        Response get(Request request) throws HttpException {
+        /** A file, or where to look for it; null if there is none. */
+        Response get(Request request) {
             String path = request.path();
             try {
                 Path file = resolve(path);
@@ -985,11 +1156,10 @@ public class Relay implements AutoCloseable {
                 if (folder && !path.endsWith("/"))
                     return Response.redirect(path.substring(path.lastIndexOf('/') + 1) + "/" + request.query());
                 if (folder) file = resolve(path + "index.html");
-                if (!folder && path.endsWith("/") || !Files.isRegularFile(file) || !Files.isReadable(file))
-                    throw new NoSuchFileException(path);
+                if (!folder && path.endsWith("/") || !Files.isRegularFile(file) || !Files.isReadable(file)) return null;
                 return describe(request, file, Files.size(file), Files.getLastModifiedTime(file).toInstant());
             } catch (IOException | IllegalArgumentException doubt) {
-                throw new HttpException(404, "there is no such file");
+                return null;
             }
         }
 
@@ -1091,7 +1261,10 @@ public class Relay implements AutoCloseable {
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
     private static final byte[] NOTHING = {};
 
-    /** How a WebSocket ends, and the way out of any depth of it: RFC 6455 §7.4. 1005 means no code, 1006 no close. */
+    /**
+     * How a WebSocket ends, and the way out of any depth of it: RFC 6455 §7.4. 1005 means no code, 1006 no close. To
+     * refuse one thing more, throw one where frames are read or in Client.take; checkClose() knows which may be sent.
+     */
     static final class CloseException extends Exception {
         final int code;
 
@@ -1117,46 +1290,45 @@ public class Relay implements AutoCloseable {
         private static final VarHandle LONG =
                 MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
-        private final Input input;
         private final int maxMessage;
         private final IntConsumer book;     // is told of bytes allocated, or freed if negative
         private final Utf8 utf8 = new Utf8();
-        private boolean last;               // of the frame under way: it is the last of its message,
+        private boolean inFrame;            // its header has been read,
+        private boolean last;               // it is the last of its message,
         private int opcode, left, mask;     // what it is, bytes of payload still to come, the key for these
         private int messageOpcode;          // of the message under way; CONTINUATION if there is none
-        private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input,
+        private byte[] message = NOTHING;   // what has come of it, unless it lies whole in the input (judge() looks),
         private int length;                 // and how much that is
-        private volatile int held;          // bytes of memory booked for it; read by any thread
 
-        FrameReader(Input input, int maxMessage, IntConsumer book) {
-            this.input = input;
+        FrameReader(int maxMessage, IntConsumer book) {
             this.maxMessage = maxMessage;
             this.book = book;
         }
 
-        /** Waits for the next whole message or control frame. @throws CloseException 1002, 1007, 1009 if it is wrong */
-        Frame next() throws IOException, CloseException {
-            while (true) {
-                readHeader();
-                if (opcode == CLOSE) checkClose();
-                if (opcode >= CLOSE) {
-                    input.require(left);
-                    return takeInPlace(opcode);
+        /** The next whole message or control frame, null if it is not there. @throws CloseException 1002, 1007, 1009 */
+        Frame next(Input input) throws CloseException {
+            while (inFrame || readHeader(input)) {
+                if (opcode == CLOSE) checkClose(input);
+                boolean whole = input.available() >= left;
+                if (opcode >= CLOSE) return whole ? takeInPlace(input, opcode) : null;
+                if (whole && last && length == 0) {   // the usual case; nothing is copied
+                    Frame frame = takeInPlace(input, messageOpcode);
+                    if (messageOpcode == TEXT) utf8.check(frame.bytes, frame.start, frame.end);
+                    return endOfMessage(frame);
                 }
-                if (opcode != CONTINUATION) messageOpcode = opcode;
-                if (last && length == 0 && input.available() >= left) {   // the usual case; nothing is copied
-                    Frame whole = takeInPlace(messageOpcode);
-                    if (messageOpcode == TEXT) utf8.check(whole.bytes, whole.start, whole.end);
-                    return endOfMessage(whole);
-                }
-                append();
+                append(input);
+                if (left > 0) return null;
+                inFrame = false;
                 if (last) return endOfMessage(new Frame(messageOpcode, message, 0, length));
             }
+            return null;
         }
 
-        /** RFC 6455 §5.2. Each field is checked before the next one is waited for. */
-        private void readHeader() throws IOException, CloseException {
-            int first = input.next();
+        /** RFC 6455 §5.2; false if it is not all there. Each field is checked before the next one is waited for. */
+        private boolean readHeader(Input input) throws CloseException {
+            int there = input.available();
+            if (there < 1) return false;
+            int first = input.peek(0);
             boolean continues = messageOpcode != CONTINUATION;
             last = (first & 0x80) != 0;
             opcode = first & 0x0f;
@@ -1166,66 +1338,75 @@ public class Relay implements AutoCloseable {
             if (opcode < CLOSE && continues != (opcode == CONTINUATION))
                 throw protocolError("opcode " + opcode + (continues ? " within a message" : " continues nothing"));
 
-            int second = input.next(), shortLength = second & 0x7f;
+            if (there < 2) return false;
+            int second = input.peek(1), shortLength = second & 0x7f;
             if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
             if (opcode >= CLOSE && shortLength > 125) throw protocolError("a control frame must not be over 125 bytes");
-            int extended = shortLength == 126 ? 2 : shortLength == 127 ? 8 : 0;
+            int extended = shortLength == 126 ? 2 : shortLength == 127 ? 8 : 0, maskAt = 2 + extended;
+
+            if (there < maskAt) return false;
             long announced = extended == 0 ? shortLength : 0;
-            for (int i = 0; i < extended; i++) announced = announced << 8 | input.next();
+            for (int i = 2; i < maskAt; i++) announced = announced << 8 | input.peek(i);
             if (announced < 0) throw protocolError("a negative length");
             if (extended == 2 && announced < 126 || extended == 8 && announced < 65536)
                 throw protocolError("the length " + announced + " must not take " + extended + " bytes");
             if (opcode < CLOSE && announced > maxMessage - length)
                 throw new CloseException(1009, "at most " + maxMessage + " bytes, got " + (length + announced));
-            left = (int) announced;
+
+            if (there < maskAt + 4) return false;
             mask = 0;
-            for (int i = 0; i < 4; i++) mask |= input.next() << 8 * i;
+            for (int i = 0; i < 4; i++) mask |= input.peek(maskAt + i) << 8 * i;
+            if (opcode != CONTINUATION && opcode < CLOSE) messageOpcode = opcode;
+            left = (int) announced;
+            input.start += maskAt + 4;
+            inFrame = true;
+            return true;
         }
 
         /** The payload where it lies, all of it being there. */
-        private Frame takeInPlace(int opcode) {
+        private Frame takeInPlace(Input input, int opcode) {
             int start = input.start;
             input.start += left;
+            inFrame = false;
             unmask(input.bytes, start, input.start, mask);
             return new Frame(opcode, input.bytes, start, input.start);
         }
 
-        /** RFC 6455 §5.5.1 and §7.4; looks at each byte as it comes, through the mask. */
-        private void checkClose() throws IOException, CloseException {
-            if (left == 0) return;
+        /** RFC 6455 §5.5.1 and §7.4; looks at what is there of it, through the mask. */
+        private void checkClose(Input input) throws CloseException {
+            int there = Math.min(left, input.available());
             if (left == 1) throw protocolError("a close with half a code");
-            int code = unmasked(0) << 8 | unmasked(1);
+            if (there < 2) return;
+            int code = unmasked(input, 0) << 8 | unmasked(input, 1);
             boolean registered = code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
             if (!registered && (code < 3000 || code > 4999))
                 throw protocolError("close code " + code + " must not be sent");
             var reason = new Utf8();
-            for (int i = 2; i < left; i++) reason.next(unmasked(i));
-            reason.finish();
+            for (int i = 2; i < there; i++) reason.next(unmasked(input, i));
+            if (there == left) reason.finish();
         }
 
-        private int unmasked(int i) throws IOException {
-            input.require(i + 1);
-            return (input.bytes[input.start + i] ^ mask >>> 8 * (i & 3)) & 0xff;
-        }
+        private int unmasked(Input input, int at) { return (input.peek(at) ^ mask >>> 8 * (at & 3)) & 0xff; }
 
         /** A payload that is long, or in several frames, or still to come: each piece is checked as it comes. */
-        private void append() throws IOException, CloseException {
-            for (int received; left > 0; left -= received) {
+        private void append(Input input) throws CloseException {
+            while (left > 0 && input.available() > 0) {
                 if (length == message.length) grow();
-                received = input.read(message, length, Math.min(left, message.length - length));
-                if (received < 0) throw new EOFException();
-                unmask(message, length, length + received, mask);
-                if (messageOpcode == TEXT) utf8.check(message, length, length + received);
-                mask = Integer.rotateRight(mask, 8 * received);   // the key goes on where this piece ends
-                length += received;
+                int count = Math.min(Math.min(left, input.available()), message.length - length);
+                System.arraycopy(input.bytes, input.start, message, length, count);
+                unmask(message, length, length + count, mask);
+                if (messageOpcode == TEXT) utf8.check(message, length, length + count);
+                mask = Integer.rotateRight(mask, 8 * count);   // the key goes on where this piece ends
+                input.start += count;
+                length += count;
+                left -= count;
             }
         }
 
         /** After the first piece, memory grows with what has come: to claim a megabyte costs the client half of one. */
         private void grow() {
             int capacity = Math.min(maxMessage, Math.max(Math.min(length + left, FIRST_PIECE), 2 * length));
-            book.accept(capacity - held);
-            held = capacity;   // also if there is no memory for it
+            book.accept(capacity - message.length);
             message = Arrays.copyOf(message, capacity);
         }
 
@@ -1243,8 +1424,7 @@ public class Relay implements AutoCloseable {
 
         /** Frees the memory of the message under way, or of the last one. */
         void release() {
-            if (held > 0) book.accept(-held);
-            held = 0;
+            if (message.length > 0) book.accept(-message.length);
             message = NOTHING;
         }
 
@@ -1324,322 +1504,227 @@ public class Relay implements AutoCloseable {
     //
     // Both directions of one client. It ends once, by whatever comes first: the client closes; it does what it must
     // not; the relay has a reason; the connection is lost. It knows nothing of rooms, as they know nothing of HTTP.
-    //
-    // What makes a relay cheap is how many frames leave in one system call. An outbox that becomes non-empty queues up
-    // for the drain, a virtual thread. By the time that gets to run, more frames have gathered; it takes all of them,
-    // writes once, looks again, turns to the next outbox, and ends when there is none. A write waits if the client
-    // takes nothing. So a drain that leaves others queueing first starts another one: that gets to run when this one
-    // waits, or at once on another processor. A drain for each outbox would be simpler, and cost up to a tenth more.
 
-    private final Queue<WebSocket> toDrain = new ConcurrentLinkedQueue<>();
-    private final AtomicBoolean drainStarted = new AtomicBoolean();   // and has not looked yet at what there is
-
-    private void startDrain() {
-        if (drainStarted.getAndSet(true)) return;
-        try {
-            Thread.startVirtualThread(this::drain);
-        } catch (OutOfMemoryError e) {
-            drainStarted.set(false);   // the sweeper tries again
-        }
-    }
-
-    private void drain() {
-        drainStarted.set(false);
-        WebSocket next;
-        int turns = 1_000;   // then it is others'; with 64 a room of ten cost a fifth more on Java 21
-        while (turns-- > 0 && (next = toDrain.poll()) != null) {
-            if (!toDrain.isEmpty()) startDrain();
-            next.drain();
-        }
-    }
-
-    /** A lock for try-with-resources. Who waits for it frees its processor, as a monitor on Java 21 would not. */
-    private static final class Lock extends ReentrantLock implements AutoCloseable {
-        Lock hold() {
-            lock();
-            return this;
-        }
-
-        @Override
-        public void close() { unlock(); }
-    }
-
-    /** What to do with the messages of a WebSocket. All on that one's own thread. */
+    /** What to do with the messages of a WebSocket. */
     interface Handler {
         /** @param message good until this returns */
         void take(Frame message) throws CloseException;
 
-        /** All that has come is taken, and more may be long in coming: nothing may be put off any longer. */
-        default void flush() {}
-
         default void leave() {}   // it has ended
     }
 
-    final class WebSocket implements Runnable {
-        private final Connection connection;
-        final String target, address;              // what the client asked for; where it is
-        private final FrameReader reader;
-        private final AtomicReference<CloseException> end = new AtomicReference<>();   // how; the first to say counts
-        private Handler handler = message -> {};   // its own thread's
-        private final Lock lock = new Lock();      // held only for moments; guards the outbox, which is all below
-        private final Condition changed = lock.newCondition();
-        private final ArrayDeque<byte[]> frames = new ArrayDeque<>(4);   // that wait to be written, in order
-        private boolean draining = true;           // it is in the queue or at a drain, or converse() will put it there
-        private boolean closed;                    // it takes no more: what is sent is lost
-        private volatile int held;                 // bytes that wait or are being written; read by any thread
+    final class WebSocket extends Connection {
+        final String target, address;                 // what the client asked for; where it is
+        private final FrameReader reader = new FrameReader(options.maxMessage, this::bookInput);
+        private Handler handler = message -> {};
+        private CloseException outcome;               // how it ends; null as long as it does not
+        private boolean left;                         // the room, if it was in one
+        private boolean pinged;                       // since it was last heard of
+        private WebSocket awaited;                    // till that one's outbox has room, nothing is read here,
+        private byte[] parked;                        // and this frame for it stays with its sender
+        private Queue<WebSocket> senders;             // who waits for room here; null if nobody ever has
 
-        WebSocket(Connection connection, String target, String address) {
-            this.connection = connection;
+        WebSocket(Loop loop, SocketChannel channel, SelectionKey key, String target, String address) {
+            super(loop, channel, key);
             this.target = target;
             this.address = address;
-            this.reader = new FrameReader(connection.input, options.maxMessage, connection::book);
         }
 
-        /** Its life from the handshake to the end of the connection, on its own thread. */
-        @Override
-        public void run() {
-            try {
-                converse();
-                try (var locked = lock.hold()) {
-                    while (draining) changed.awaitUninterruptibly();   // until all is written or the connection lost
-                }
-                connection.linger();
-            } catch (IOException gone) {
-                // there is nobody to tell
-            } finally {
-                connection.end();
+        /** Answers the handshake and enters. @param rest what has come already, after the request */
+        void open(String accept, byte[] rest) {
+            post(ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    + "Sec-WebSocket-Accept: " + accept + "\r\n\r\n"));
+            if (metrics.clients.incrementAndGet() <= options.maxClients) {
+                handler = enter(this);
+            } else {
+                close(1013, "the relay is full: it takes " + options.maxClients + " clients");
+                log("refuse", target, "-", address, outcome);
             }
+            if (closing) shutDown();
+            unread = rest;
+            bookInput(rest.length);
+            if (rest.length > 0) readOnSoon();
         }
 
-        private void converse() {
+        @Override
+        int mostToRead() { return MAX_READ; }
+
+        @Override
+        boolean isReading() { return outcome == null && awaited == null; }
+
+        @Override
+        void take(Input input) {
+            long began = System.nanoTime();
             try {
-                if (metrics.clients.incrementAndGet() <= options.maxClients) {
-                    handler = enter(this);
-                } else {
-                    close(1013, "the relay is full: it takes " + options.maxClients + " clients");
-                    log("refuse", target, "-", address, end());
-                }
-                queueUp();
-                while (end() == null) {
-                    if (connection.input.available() == 0) {
-                        handler.flush();
-                        connection.awaitReadable();   // here an idle client waits, on a short stack
-                    }
-                    Frame frame = reader.next();
-                    if (end() != null) return;     // we have closed meanwhile: what comes now is too late
+                for (Frame frame; isReading() && !resting && (frame = reader.next(input)) != null; ) {
                     switch (frame.opcode) {
                         case PING -> sendPatiently(this, encode(PONG, NOTHING, frame.bytes, frame.start, frame.end));
                         case PONG -> { /* to have come is all it is for */ }
-                        case CLOSE -> throw new CloseException(frame.code(), frame.reason());   // to be echoed, §5.5.1
+                        case CLOSE -> close(frame.code(), frame.reason());   // echoes it, RFC 6455 §5.5.1
                         default -> handler.take(frame);
                     }
-                    if (reader.held > 0) handler.flush();   // what is long waits while its memory is still booked
                     reader.done();
+                    if (isOverBudget() || System.nanoTime() - began > MAX_SHARE) readOnSoon();
                 }
             } catch (CloseException e) {
-                handler.flush();   // first, since after a close nothing is sent
                 close(e.code, e.getMessage());
-            } catch (IOException lost) {
-                noteEnd(1006, "connection lost");
-                connection.expireSoon();   // perhaps it has closed its half only, and still reads
-            } finally {
-                metrics.clients.decrementAndGet();
-                reader.release();
-                noteEnd(1011, "a bug or no memory");   // if nothing else has
-                shut();
-                handler.leave();
-                metrics.closes.computeIfAbsent(end().code, code -> new LongAdder()).increment();
             }
         }
 
-        /** Sends without waiting: a client that is too far behind is closed. From any thread. */
-        void send(byte[]... more) {
-            try (var locked = lock.hold()) {
-                if (closed || held <= options.maxOutbox) add(more);
-                else close(1008, "too slow: over " + options.maxOutbox + " bytes behind");
+        /** Sends without waiting: a client that is too far behind is closed. */
+        void send(byte[] frame) {
+            if (waiting > options.maxOutbox) {   // perhaps it takes more by now
+                stuckSince = NEVER;
+                flush();
             }
+            if (waiting > options.maxOutbox) close(1008, "too slow: over " + options.maxOutbox + " bytes behind");
+            else post(frame);
         }
 
-        /** Sends once the outbox is at most half full; till then the sender waits, unread. The sender's thread. */
-        void sendPatiently(WebSocket sender, byte[]... more) {
-            try (var locked = lock.hold()) {
-                while (held > options.maxOutbox / 2 && !closed && !sender.connection.isClosed()) {
-                    sender.connection.lastHeard = now();   // it is not heard because nobody listens
-                    changed.await(250, TimeUnit.MILLISECONDS);   // nobody signals that the sender is gone
-                }
-                add(more);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();   // nobody here does; whoever embeds the relay may
-            }
-        }
-
-        /** Starts the closing handshake or answers it, RFC 6455 §7.1. From any thread; only the first call counts. */
-        void close(int code, String reason) {
-            try (var locked = lock.hold()) {   // lest its own thread finds it ended, and the outbox empty
-                if (!noteEnd(code, reason)) return;
-                connection.expireSoon();
-                if (held > options.maxOutbox) giveBack(frames);   // or it would not come to the close in time
-                add(encodeClose(code, reason));
-                shut();
-            }
-        }
-
-        /** The outbox takes no more: what is sent from now on is lost. */
-        private void shut() {
-            try (var locked = lock.hold()) {
-                closed = true;
-                changed.signalAll();
-            }
-        }
-
-        /** How it ends; false if it had ended before. From any thread. */
-        boolean noteEnd(int code, String reason) { return end.compareAndSet(null, new CloseException(code, reason)); }
-        CloseException end() { return end.get(); }   // how it ended, or null if it has not
-
-        private void add(byte[]... more) {
-            if (closed) return;
-            int cost = 0;
-            for (byte[] frame : more) {
-                frames.add(frame);
-                cost += cost(frame);
-            }
-            held += cost;
-            buffered.addAndGet(cost);
-            if (!draining) queueUp();
-        }
-
-        private void giveBack(Collection<byte[]> gone) {
-            int cost = 0;
-            for (byte[] frame : gone) cost += cost(frame);
-            gone.clear();
-            held -= cost;
-            buffered.addAndGet(-cost);
-        }
-
-        private void queueUp() {
-            draining = true;   // before it is in the queue: a drain may be done with it at once
-            toDrain.add(this);
-            startDrain();
-        }
-
-        private static int cost(byte[] frame) { return frame.length + FRAME_OVERHEAD; }
-
-        private void drain() {
-            var taken = new ArrayList<byte[]>();
-            try {
-                while (advance(taken)) write(taken);
-            } catch (IOException | OutOfMemoryError lost) {
-                if (lost instanceof Error) connection.abort("no memory");   // else what it sent may still be read
-                try (var locked = lock.hold()) {
-                    giveBack(frames);
-                    shut();
-                }
-                advance(taken);   // finds none to write, and gives back what it took before
-            }
-        }
-
-        /** Replaces the frames just written by those to write next; false if there are none. */
-        private boolean advance(List<byte[]> taken) {
-            try (var locked = lock.hold()) {
-                giveBack(taken);
-                byte[] next;
-                for (int room = MAX_WRITE; (next = frames.peek()) != null; room -= next.length) {
-                    if (next.length > room && !taken.isEmpty()) break;
-                    taken.add(frames.poll());
-                }
-                draining = !taken.isEmpty();
-                changed.signalAll();
-                return draining;
-            }
-        }
-
-        private void write(List<byte[]> taken) throws IOException {
-            if (taken.size() == 1) {
-                connection.write(taken.getFirst(), taken.getFirst().length);
+        /** Sends once the outbox is at most half full; till then nothing more is read from the sender, maybe itself. */
+        void sendPatiently(WebSocket sender, byte[] frame) {
+            if (waiting <= options.maxOutbox / 2 || shut) {
+                post(frame);
                 return;
             }
-            int length = 0;
-            for (byte[] frame : taken) length += frame.length;
-            byte[] spare = spareBuffer.getAndSet(null);   // a new one each time costs a room of ten a fifth more
-            byte[] all = spare != null && spare.length >= length ? spare : new byte[length];
-            int end = 0;
-            for (byte[] frame : taken) {
-                System.arraycopy(frame, 0, all, end, frame.length);
-                end += frame.length;
-            }
-            connection.write(all, length);
-            spareBuffer.set(all);
+            if (senders == null) senders = new ArrayDeque<>();
+            senders.add(sender);
+            sender.awaited = this;
+            sender.parked = frame;
+            sender.bookInput(frame.length);
+            sender.settleSoon();
+        }
+
+        /** Starts the closing handshake or answers it, RFC 6455 §7.1. Only the first call counts. */
+        void close(int code, String reason) {
+            if (outcome != null) return;
+            outcome = new CloseException(code, reason);
+            if (waiting > options.maxOutbox) discard(1);   // or it would not come to the close in time
+            post(encodeClose(code, reason));
+            endSoon();
+        }
+
+        @Override
+        void shutDown() { close(1001, "the relay is shutting down"); }
+
+        @Override
+        void settle() throws IOException {
+            super.settle();
+            if (outcome != null) leave();
+            while (senders != null && !senders.isEmpty() && (shut || waiting <= options.maxOutbox / 2))
+                senders.poll().stopWaiting(this);
+        }
+
+        private void stopWaiting(WebSocket receiver) {
+            if (awaited != receiver) return;   // it has ended
+            awaited = null;
+            receiver.post(parked);
+            bookInput(-parked.length);
+            parked = null;
+            readOnSoon();
+        }
+
+        /** Not within close(), since that may come while the room goes through its clients. */
+        private void leave() {
+            if (left) return;
+            left = true;
+            awaited = null;
+            reader.release();
+            metrics.clients.decrementAndGet();
+            handler.leave();
+            metrics.closes.computeIfAbsent(outcome.code, code -> new LongAdder()).increment();
+        }
+
+        @Override
+        void checkSilence(long silence) {
+            if (awaited != null || resting) lastHeard = now();   // it is not heard because nobody listens
+            else if (silence >= 2 * options.pingAfter) abort(1006, "silent for " + 2 * options.pingAfter / 1000 + " s");
+            else if (silence >= options.pingAfter && !pinged) send(PING_FRAME);
+            pinged = silence >= options.pingAfter;
+        }
+
+        @Override
+        void endOfInput() {
+            if (outcome == null) outcome = new CloseException(1006, "connection lost");
+            endSoon();   // not at once: perhaps it still reads
+        }
+
+        @Override
+        void ended(int code, String reason) {
+            if (outcome == null) outcome = new CloseException(code, reason);
+            leave();
+            settleSoon();
+        }
+
+        @Override
+        long blocked(long now) {
+            boolean isToBlame = now - STUCK > overBudgetSince;   // else it may only wait to be read
+            return super.blocked(now) + (isToBlame ? reader.message.length : 0);
         }
     }
 
     // --- 8. Rooms ----------------------------------------------------------------------------------------------------
     //
-    // A room is a list of clients. To join and to leave replaces the list under the room's lock, so that all see these
-    // in the same order. Relaying takes no lock, and yet what each client receives is a true history. For all that is
-    // heard of a client - its join, its messages, its quit - is put into the outboxes by that client's own thread, one
-    // after the other; and a newcomer has the joins of the others in its outbox before anybody finds it in the list.
+    // A room is a list of clients, and belongs to one loop. All that is heard of a client - its join, its messages, its
+    // quit - is put into the outboxes of the others as it happens, one after the other. So what each client receives is
+    // a true history.
 
     private static final byte[][] RELAYS_OWN_WORDS = {ascii("self"), ascii("join"), ascii("quit")};
     private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // what a target is if it is no id
 
+    /** All on its loop's thread. */
     private final class Room {
         private final String name;
-        private final Lock lock = new Lock();
-        private volatile Client[] clients = {};   // by id; replaced under the lock, never changed
-        private int lastId;                       // guarded by the lock
+        private final List<Client> clients = new ArrayList<>(4);   // by id
+        private int lastId;
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer its id and who is there, and then those of the newcomer; null if the room is gone. */
+        /** Tells the newcomer its id and who is there, and then those of the newcomer. */
         Client join(WebSocket socket) {
-            try (var locked = lock.hold()) {
-                if (rooms.get(name) != this) return null;   // it has emptied, and the next of its name is another
-                Client[] present = clients, all = Arrays.copyOf(present, present.length + 1);
-                var newcomer = all[present.length] = new Client(++lastId, this, socket);
-                socket.send(encodeText(newcomer.id + " self"));
-                for (Client other : present) socket.send(encodeText(other.id + " join"));
-                clients = all;
-                byte[] join = encodeText(newcomer.id + " join");
-                for (Client other : present) other.socket.send(join);
-                return newcomer;
-            }
+            var newcomer = new Client(++lastId, this, socket);
+            socket.send(encodeText(newcomer.id + " self"));
+            for (Client other : clients) socket.send(encodeText(other.id + " join"));
+            tellOthers(newcomer, encodeText(newcomer.id + " join"));
+            clients.add(newcomer);
+            return newcomer;
         }
 
-        /** Tells those who stay; if there are none, the room is gone. The client's own thread, once. */
+        /** Tells those who stay; if there are none, the room is gone. */
         void leave(Client leaver) {
-            try (var locked = lock.hold()) {
-                clients = Stream.of(clients).filter(client -> client != leaver).toArray(Client[]::new);
-                byte[] quit = encodeText(leaver.id + " quit");
-                for (Client other : clients) other.socket.send(quit);
-                if (clients.length == 0) rooms.remove(name);
-            }
+            clients.remove(leaver);
+            if (clients.isEmpty()) rooms.remove(name);
+            else tellOthers(leaver, encodeText(leaver.id + " quit"));
         }
 
-        /** The client of that id, or null. Takes no lock. */
-        Client find(int id) {
-            Client[] present = clients;
-            int at = Math.min(id, present.length) - 1;   // or before, where others have left: ids ascend from 1
-            while (at >= 0 && present[at].id > id) at--;
-            return at >= 0 && present[at].id == id ? present[at] : null;
+        int tellOthers(Client sender, byte[] frame) {
+            for (Client other : clients) if (other != sender) other.socket.send(frame);
+            return clients.size() - 1;
+        }
+
+        /** Tells the client of that id, if there is one: it may just have quit. */
+        int tell(int id, Client sender, byte[] frame) {
+            int at = Math.min(id, clients.size()) - 1;   // or before, where others have left: ids ascend from 1
+            while (at >= 0 && clients.get(at).id > id) at--;
+            if (at < 0 || clients.get(at).id != id) return 0;
+            clients.get(at).socket.sendPatiently(sender.socket, frame);
+            return 1;
         }
     }
 
-    /** Lets a client into the room it asked for. Its own thread. (A test puts an echo in its place.) */
+    /** Lets a client into the room it asked for. (A test puts an echo in its place.) */
     Handler enter(WebSocket socket) {
-        Client client = null;
-        while (client == null) client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
+        Client client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
         log("join", socket.target, client.id, socket.address);
         return client;
     }
 
-    /** A WebSocket in a room, and what is on its way from there to others. Its batch: own thread. */
+    /** A WebSocket in a room. */
     private final class Client implements Handler {
         final int id;
         final byte[] prefix;   // the id, as it begins each message from it
         final Room room;
         final WebSocket socket;
-        private final List<byte[]> batch = new ArrayList<>();   // frames that are put off, all for
-        private int batchTarget;                                // this target
 
         Client(int id, Room room, WebSocket socket) {
             this.id = id;
@@ -1648,10 +1733,7 @@ public class Relay implements AutoCloseable {
             this.socket = socket;
         }
 
-        /**
-         * Makes "sender msgtype data" of "target msgtype data", and puts it off until all that came in the same read is
-         * taken: what goes to the same target is passed on together. @throws CloseException 1008 if it has no such form
-         */
+        /** Sends "sender msgtype data" for "target msgtype data". @throws CloseException 1008 if it has no such form */
         @Override
         public void take(Frame message) throws CloseException {
             byte[] bytes = message.bytes;
@@ -1664,43 +1746,20 @@ public class Relay implements AutoCloseable {
                 if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
                     throw refusal("only the relay says self, join and quit", message);
 
-            if (target != batchTarget) flush();
-            batchTarget = target;
-            batch.add(encode(message.opcode, prefix, bytes, space, message.end));
+            byte[] frame = encode(message.opcode, prefix, bytes, space, message.end);
+            int receivers = target == EVERYONE ? room.tellOthers(this, frame) : room.tell(target, this, frame);
+            metrics.messages.increment();
+            metrics.deliveries.add(receivers);
+            metrics.bytes.add((long) receivers * frame.length);
         }
 
         @Override
         public void leave() {
             try {
-                flush();
-                log("quit", room.name, id, socket.address, socket.end());   // before another of this id can be there
+                log("quit", room.name, id, socket.address, socket.outcome);
             } finally {
                 room.leave(this);
             }
-        }
-
-        @Override
-        public void flush() {
-            if (batch.isEmpty()) return;
-            byte[][] frames = batch.toArray(byte[][]::new);
-            batch.clear();
-            int receivers = 0;
-            if (batchTarget == EVERYONE) {
-                Client[] present = room.clients;
-                for (Client receiver : present) if (receiver != this) receiver.socket.send(frames);
-                receivers = present.length - 1;
-            } else {
-                Client receiver = room.find(batchTarget);
-                if (receiver != null) {   // or else it may just have quit
-                    receiver.socket.sendPatiently(socket, frames);
-                    receivers = 1;
-                }
-            }
-            long bytes = 0;
-            for (byte[] frame : frames) bytes += frame.length;
-            metrics.messages.add(frames.length);
-            metrics.deliveries.add((long) receivers * frames.length);
-            metrics.bytes.add(receivers * bytes);
         }
     }
 

@@ -327,27 +327,37 @@ class RelayTest {
         }
     }
 
-    /** Gives its bytes in random pieces of 1 to `most` bytes, however many are asked for. */
-    static final class Pieces extends InputStream {
+    /** What takes something out of the input, such as frames: null if it is not all there. */
+    interface Reader<T, E extends Exception> {
+        T next(Relay.Input input) throws E;
+    }
+
+    /** A stream that comes in random pieces of 1 to `most` bytes. */
+    static final class Pieces {
+        final Relay.Input input;
         private final ByteBuffer left;
         private final int most;
         private final Random random;
 
         Pieces(byte[] bytes, int most) {
+            this.input = new Relay.Input(Math.clamp(bytes.length, 256, 64 << 10));
             this.left = ByteBuffer.wrap(bytes);
             this.most = most;
             this.random = new Random(bytes.length * 31L + most);
         }
 
-        @Override
-        public int read() { throw new UnsupportedOperationException("a system call for one byte"); }
+        Pieces(byte[] bytes) { this(bytes, Integer.MAX_VALUE); }
 
-        @Override
-        public int read(byte[] into, int offset, int length) {
-            if (!left.hasRemaining()) return -1;
-            int count = Math.min(Math.min(length, left.remaining()), 1 + random.nextInt(most));
-            left.get(into, offset, count);
-            return count;
+        /** What comes next. @throws EOFException if all has come, and that is not enough */
+        <T, E extends Exception> T next(Reader<T, E> reader) throws E, EOFException {
+            while (true) {
+                T next = reader.next(input);
+                if (next != null) return next;
+                if (!left.hasRemaining()) throw new EOFException();
+                var piece = new byte[Math.min(Math.min(input.bytes.length - input.available(), left.remaining()), 1 + random.nextInt(most))];
+                left.get(piece);
+                input.restart(concat(input.rest(), piece));
+            }
         }
     }
 
@@ -363,20 +373,17 @@ class RelayTest {
         }
     }
 
-    private static Relay.FrameReader reader(InputStream stream, int maxMessage, Held held) {
-        return new Relay.FrameReader(new Relay.Input(stream, bytes -> true), maxMessage, held);
-    }
-
     /** What a FrameReader makes of a stream: frames, and then a close code or "end". */
     record Reading(List<Seen> frames, String end) {
         static Reading of(byte[] stream, int maxMessage, int most) throws IOException {
             var held = new Held();
-            var reader = reader(new Pieces(stream, most), maxMessage, held);
+            var reader = new Relay.FrameReader(maxMessage, held);
+            var pieces = new Pieces(stream, most);
             var frames = new ArrayList<Seen>();
             String end;
             try {
                 while (true) {
-                    var frame = reader.next();
+                    var frame = pieces.next(reader::next);
                     frames.add(new Seen(frame.opcode(), Arrays.copyOfRange(frame.bytes(), frame.start(), frame.end())));
                 }
             } catch (Relay.CloseException e) {
@@ -685,8 +692,8 @@ class RelayTest {
         @CsvSource({"82fe03e9,0", "81ff0000000000010000,0", "82ff7fffffffffffffff,0", "02:2a*600 00fe0191,1000", "01:2a*1000 8081,1000"})
         void areTooLargeByTheirHeadersBeforeMemoryIsTaken(String stream, int memory) {
             var held = new Held();
-            var reader = reader(new ByteArrayInputStream(stream(stream)), 1000, held);
-            assertEquals(1009, assertThrows(Relay.CloseException.class, reader::next).code);
+            var reader = new Relay.FrameReader(1000, held);
+            assertEquals(1009, assertThrows(Relay.CloseException.class, () -> new Pieces(stream(stream)).next(reader::next)).code);
             assertTrue(held.peak <= memory, held.peak + " bytes taken");
         }
 
@@ -700,20 +707,21 @@ class RelayTest {
         @Test
         void takeMemoryAsBytesComeAndNotAsTheyAreAnnounced() {
             var held = new Held();
-            var reader = reader(new ByteArrayInputStream(stream("82:2a*1048576"), 0, 100), 1 << 20, held);
-            assertThrows(EOFException.class, reader::next);
+            var reader = new Relay.FrameReader(1 << 20, held);
+            assertThrows(EOFException.class, () -> new Pieces(Arrays.copyOf(stream("82:2a*1048576"), 100)).next(reader::next));
             assertTrue(held.peak > 0 && held.peak <= 100_000, held.peak + " bytes for 100");
         }
 
         @Test
         void giveTheirMemoryBackWhenTheyAreDealtWith() throws Exception {
             var held = new Held();
-            var reader = reader(new ByteArrayInputStream(stream("82/5000:2a*1048576 89:")), 1 << 20, held);
-            assertEquals(1 << 20, reader.next().end());
+            var reader = new Relay.FrameReader(1 << 20, held);
+            var pieces = new Pieces(stream("82/5000:2a*1048576 89:"));
+            assertEquals(1 << 20, pieces.next(reader::next).end());
             assertTrue(held.peak >= 1 << 20 && held.peak <= (1 << 20) + (16 << 10), held.peak + " bytes for 1 MiB");
             reader.done();
             assertEquals(0, held.now);
-            assertEquals(9, reader.next().opcode());
+            assertEquals(9, pieces.next(reader::next).opcode());
         }
 
         @ParameterizedTest(name = "{0} bytes: {1}")
@@ -1206,12 +1214,14 @@ class RelayTest {
             }
         }
 
-        /** Open sockets of this process; 0 where there is no Linux to ask. */
-        private static long sockets() {
+        private static long sockets() { return descriptors("socket:"); }
+
+        /** How many of this process's are of a file of such a name; 0 where there is no Linux to ask. */
+        static long descriptors(String name) {
             File[] descriptors = Objects.requireNonNullElse(new File("/proc/self/fd").listFiles(), new File[0]);
             return Stream.of(descriptors).filter(descriptor -> {
                 try {
-                    return Files.readSymbolicLink(descriptor.toPath()).toString().startsWith("socket:");
+                    return Files.readSymbolicLink(descriptor.toPath()).toString().contains(name);
                 } catch (IOException closedMeanwhile) {
                     return false;
                 }
@@ -1296,12 +1306,12 @@ class RelayTest {
     class RequestHead {
         private static final String HEAD = "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
 
-        private static Relay.Input input(byte[] bytes) {
-            return new Relay.Input(new ByteArrayInputStream(bytes), more -> true);
+        private static Relay.Request read(Pieces pieces) throws Relay.HttpException, EOFException {
+            return pieces.next(new Relay.RequestReader()::next);
         }
 
-        private static Relay.Request parse(String latin1) throws Exception {
-            return Relay.Request.read(input(latin1.getBytes(StandardCharsets.ISO_8859_1)));
+        private static Relay.Request parse(String latin1) throws Relay.HttpException, EOFException {
+            return read(new Pieces(latin1.getBytes(StandardCharsets.ISO_8859_1)));
         }
 
         private static void expectWhole(Relay.Request request) {
@@ -1317,20 +1327,16 @@ class RelayTest {
 
         @Test
         void itIsTheSameIfItComesByteByByte() throws Exception {
-            expectWhole(Relay.Request.read(new Relay.Input(new ByteArrayInputStream(bytes(HEAD)) {
-                @Override
-                public synchronized int read(byte[] into, int offset, int length) {
-                    return super.read(into, offset, Math.min(length, 1));
-                }
-            }, more -> true)));
+            expectWhole(read(new Pieces(bytes(HEAD), 1)));
         }
 
         @Test
         void whatFollowsIsLeftForTheNextReader() throws Exception {
-            var input = input(bytes(HEAD + "GET /2 HTTP/1.0\r\n\r\nrest"));
-            Relay.Request.read(input);
-            assertEquals("/2", Relay.Request.read(input).target());
-            assertEquals("rest", new String(input.bytes, input.start, input.available(), StandardCharsets.US_ASCII));
+            var pieces = new Pieces(bytes("\r\n" + HEAD + "GET /2 HTTP/1.0\r\n\r\n\r\n" + HEAD + "rest"));
+            expectWhole(read(pieces));
+            assertEquals("/2", read(pieces).target());
+            expectWhole(read(pieces));
+            assertEquals("rest", new String(pieces.input.rest(), StandardCharsets.US_ASCII));
         }
 
         @Test
@@ -1389,7 +1395,7 @@ class RelayTest {
                     damaged[random.nextInt(whole.length)] = (byte) (random.nextBoolean() ? random.nextInt(256)
                             : signs.charAt(random.nextInt(signs.length())));
                 try {
-                    var request = Relay.Request.read(input(damaged));
+                    var request = read(new Pieces(damaged));
                     assertTrue(request.target().matches("[!-~]+") && request.toString().matches("[^\r\n\0]+"), () -> request + ", seed " + seed);
                 } catch (Relay.HttpException | EOFException refused) {
                     // as it should be
@@ -4240,84 +4246,6 @@ class RelayTest {
         }
     }
 
-    /** The memory that a read may fill: little for who is silent, more for who sends much. */
-    @Nested
-    class InputMemory {
-        /** What a client sends, as reads find it: all that is asked for, or a few bytes. */
-        static final class Sender extends InputStream {
-            int most = Integer.MAX_VALUE;   // of a read
-            int asked;                      // for, by the last one
-
-            @Override
-            public int read() { throw new UnsupportedOperationException("a system call for one byte"); }
-
-            @Override
-            public int read(byte[] into, int offset, int length) {
-                asked = length;
-                return Math.min(length, most);
-            }
-        }
-
-        private final Sender sender = new Sender();
-        private int lent;
-
-        private void readUntilItIsUsedUp(Relay.Input input) throws IOException {
-            do input.next(); while (input.available() > 0);
-        }
-
-        @Test
-        void growsWhileReadsFillItAndShrinksWhenTheyDoNot() throws IOException {
-            var input = new Relay.Input(sender, more -> {
-                lent += more;
-                return true;
-            });
-            for (int size : new int[] {256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 64 << 10}) {
-                readUntilItIsUsedUp(input);
-                assertEquals(size, sender.asked);
-                assertEquals(size - 256, lent);
-            }
-            sender.most = 30;
-            for (int size : new int[] {64 << 10, 32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10, 1 << 10, 512, 256, 256}) {
-                readUntilItIsUsedUp(input);
-                assertEquals(size, sender.asked);
-                assertEquals(size - 256, lent);
-            }
-        }
-
-        @Test
-        void staysSmallWhileNobodyLends() throws IOException {
-            var input = new Relay.Input(sender, more -> false);
-            for (int i = 0; i < 20; i++) {
-                readUntilItIsUsedUp(input);
-                assertEquals(256, sender.asked);
-            }
-        }
-
-        @Test
-        void isBookedAndGivenBack() throws Exception {
-            try (var relay = relay(options -> {
-                options.budget = 1 << 20;
-                options.farewellTime = 300;   // for who has left to close the connection, which this one does not
-            }); var raw = Raw.open(relay, ROOM)) {
-                raw.expect("1 self").send(concat(Stream.generate(() -> text("7 " + "x".repeat(1000))).limit(1000).toArray(byte[][]::new)));
-                raw.send(text("1 a")).expect("1 a");
-                assertTrue(relay.buffered.get() >= 256, "grown for a megabyte, but " + relay.buffered.get());
-                leave(raw);
-                eventually(() -> relay.buffered.get() == 0, "nothing is held");
-            }
-        }
-
-        @Test
-        void doesNotGrowWhileHalfOfTheBudgetIsUsed() throws IOException {
-            try (var relay = relay(options -> options.budget = 1 << 20); var raw = Raw.open(relay, ROOM)) {
-                relay.buffered.addAndGet(600 << 10);   // as if others held it
-                raw.expect("1 self").send(concat(text("7 a".repeat(300)), text("7 b".repeat(300)), text("7 c".repeat(300)), text("1 d")));
-                raw.expect("1 d");
-                eventually(() -> relay.buffered.get() == 600 << 10, "nothing more is held");
-            }
-        }
-    }
-
     /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
     @Nested
     class Limits {
@@ -4415,10 +4343,10 @@ class RelayTest {
             }
         }
 
-        /** On one processor, where nobody else runs unless a write waits. */
+        /** On one processor, where all are written to by one thread. */
         @Test
         void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
-            var command = List.of(Program.JAVA, "-Djdk.virtualThreadScheduler.parallelism=1", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
+            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
             var room = new ArrayDeque<Raw>();
             try (var relay = new Program(Program.ROOT, Map.of(), command)) {
                 for (int id = 1; id <= 10; id++) {
@@ -4461,42 +4389,6 @@ class RelayTest {
             assertTrue(spent.toMillis() < 300, () -> spent + " within a second");
         }
 
-        /** Thousands of short lives a second, since a drain may come between any two steps of a newcomer. */
-        @Test
-        @Measures
-        void nobodyIsForgottenByTheDrains() throws Exception {
-            var lives = new LongAdder();
-            var crowd = new ArrayList<Thread>();
-            var clients = new ArrayList<SocketChannel>();
-            long end = System.nanoTime() + 2_000_000_000L;
-            try (var relay = relay(); var listener = ServerSocketChannel.open().bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))) {
-                for (int i = 0; i < 16; i++) {
-                    String room = ROOM + i;
-                    clients.add(SocketChannel.open(listener.getLocalAddress()).shutdownOutput());
-                    var connection = hungUp(relay, listener.accept());
-                    crowd.add(Thread.ofPlatform().daemon().start(() -> {
-                        for (; System.nanoTime() < end; lives.increment()) relay.new WebSocket(connection, room, "nowhere").run();
-                    }));
-                }
-                for (Thread one : crowd) assertTrue(one.join(Duration.ofSeconds(10)), () -> "one of " + lives + " waits for its drain");
-                for (SocketChannel client : clients) client.close();
-            }
-        }
-
-        /** Takes all, says nothing but that this is all, and can be used again. */
-        private static Relay.Connection hungUp(Relay relay, SocketChannel channel) throws IOException {
-            return relay.new Connection(channel) {
-                @Override
-                void write(byte[] bytes, int length) {}
-
-                @Override
-                void linger() {}
-
-                @Override
-                public void close() {}
-            };
-        }
-
         @Test
         void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
             try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
@@ -4505,6 +4397,123 @@ class RelayTest {
                     expectLong(room.get(2).expect("1 small"), "1 " + FILL);
                     room.expectNothingElse(2);
                 }
+            }
+        }
+
+        @Test
+        void whatHadToWaitForItsReceiverArrivesAlthoughItsSenderHasLeft() throws IOException {
+            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 2)) {
+                var sent = new ArrayList<String>();
+                for (int number = 0; number < 60; number++) sent.add(number + " " + FILL);   // 4 MB, more than the system's buffers hold
+                var sender = Thread.startVirtualThread(() -> {
+                    for (String text : sent) sendAnyway(room.get(1), text("2 " + text));
+                    sendAnyway(room.get(1), concat(text("2 a"), text("2 b"), close(1000, "")));
+                });
+                LockSupport.parkNanos(300_000_000);
+                for (String text : sent) expectLong(room.get(2), "1 " + text);
+                room.get(2).expect("1 a").expect("1 b").expect("1 quit");
+                eventually(() -> !sender.isAlive(), "all sent");
+            }
+        }
+
+        @Test
+        void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
+            int count = 4_000, size = 400;
+            byte[] burst = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));   // comes in one or two reads
+            try (var relay = relay(options -> options.budget = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                var others = new ArrayList<Raw>();
+                for (int id = 2; id <= size; id++) {
+                    others.add(Raw.open(relay, ROOM).expect(id + " self"));
+                    one.expect(id + " join");
+                }
+                var most = new AtomicLong();
+                var watch = Thread.ofPlatform().daemon().start(() -> {
+                    while (!Thread.interrupted()) most.accumulateAndGet(relay.buffered.get(), Math::max);
+                });
+                one.send(burst);
+                byte[] frame = {(byte) 0x81, 3, '1', ' ', 'x'};
+                for (Raw other : others) {
+                    for (Received next = other.receive(); !next.text().equals("1 x"); next = other.receive())
+                        assertTrue(next.text().endsWith(" join"), next::toString);
+                    for (int i = 1; i < count; i++) assertArrayEquals(frame, other.in.readNBytes(frame.length));
+                    other.close();
+                }
+                watch.interrupt();
+                assertTrue(most.get() < (4 << 20) + size * 100L, () -> most + " bytes were buffered");
+            }
+        }
+
+        /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
+        @Test
+        void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
+            int size = 60, count = 8_000;
+            byte[] flood = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));
+            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
+                    var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+                var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
+                    int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
+                    room.get(id).in.skipNBytes((long) count * (5 * shorter + 6 * (size - 1 - shorter)));
+                    return null;
+                })).toList();
+                for (int id = 1; id <= size; id++) {
+                    Raw raw = room.get(id);
+                    threads.submit(() -> raw.send(flood));
+                }
+                elsewhere.expect("1 self").send(text("1 hello")).expect("1 hello");
+                for (var reader : readers) reader.get();
+                room.expectNothingElse(1, 2);
+                eventually(() -> relay.buffered.get() == 0, "nothing is held");
+            }
+        }
+
+        @Test
+        void aFileIsNotReadOnForWhoIsGone(@TempDir Path folder) throws Exception {
+            Path site = Files.createDirectory(folder.resolve("site"));
+            try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
+                huge.setLength(1L << 40);   // of holes
+            }
+            try (var relay = relay(options -> options.folder = site)) {
+                for (int i = 0; i < 5; i++)
+                    try (var raw = lazy(new Raw(relay.port())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
+                        raw.in.readNBytes(100_000);
+                        raw.socket.setSoLinger(true, 0);   // a reset
+                    }
+                eventually(() -> Fuzz.descriptors("/huge") == 0, "nobody reads it any more");
+            }
+        }
+
+        @Test
+        void manyWhoAskForAFileAndDoNotTakeItDoNotOverwhelmAHeapOf64(@TempDir Path folder) throws Exception {
+            Path site = Files.createDirectory(folder.resolve("site"));
+            try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
+                huge.setLength(100 << 20);
+            }
+            var command = List.of(Program.JAVA, "-Xmx64m", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1", "--dir", site.toString());
+            var askers = new ArrayList<Raw>();
+            try (var relay = new Program(Program.ROOT, Map.of(), command); var good = relay.open(ROOM)) {
+                for (int i = 0; i < 900; i++)
+                    askers.add(lazy(new Raw(relay.url().getPort())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+                for (int i = 0; i < 100; i++) {
+                    good.send(text("1 " + i)).expect("1 " + i);
+                    Thread.sleep(10);
+                }
+                for (Raw raw : askers) raw.close();
+                good.send(text("1 over")).expect("1 over");
+                assertEquals(List.of(), relay.err);
+            } finally {
+                for (Raw raw : askers) raw.close();
+            }
+        }
+
+        @Test
+        void whatComesTogetherWithAHandshakeIsBookedOnce() throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                String health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                raw.send(concat(bytes(health + health + Raw.upgrade(ROOM)), text("1 hello"), text("1 hel")));
+                for (int i = 0; i < 2; i++) assertEquals(200, Answer.read(raw, "GET").status());
+                assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
+                raw.expect("1 self").expect("1 hello").expect("1 hel");
+                eventually(() -> relay.buffered.get() == 0, "nothing is held");
             }
         }
 
@@ -4529,6 +4538,37 @@ class RelayTest {
                     Thread.sleep(100);   // 650 kB/s
                 }
                 assertTrue(pump.sent.get() >= 99);
+            }
+        }
+
+        /** Rooms are spread over the processors, and connections go where their room is. */
+        @Test
+        void allIsTheSameOnManyProcessors() throws Exception {
+            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=7", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
+            var rooms = new ArrayList<List<Raw>>();
+            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
+                for (int i = 0; i < 40; i++) {
+                    Raw one = relay.open(ROOM + i), two = new Raw(relay.url().getPort());
+                    two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake at once
+                    rooms.add(List.of(one.expect("2 join").expect("2 early"), two.expect("2 self").expect("1 join")));
+                }
+                for (var room : rooms) room.get(0).send(concat(text("* hello"), text("2 you"), text("1 me")));
+                for (var room : rooms) {
+                    room.get(0).expect("1 me");
+                    room.get(1).expect("1 hello").expect("1 you").send(text("* back"));
+                    room.get(0).expect("2 back");
+                }
+                relay.signal("TERM");
+                for (var room : rooms)
+                    for (Raw raw : room) {
+                        Received last = raw.receive();
+                        if (last.opcode() == 1) last = raw.receive();   // the other's quit
+                        assertEquals(1001, last.code());
+                    }
+                for (var room : rooms)
+                    for (Raw raw : room) raw.close();
+                relay.expectExit(0);
+                assertEquals(List.of(), relay.err);
             }
         }
 
@@ -5066,7 +5106,8 @@ class RelayTest {
                 var noise = new Noise();
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
-                    games.send(Duration.ofSeconds(8));
+                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++)   // a busy machine has but little of a storm
+                        games.send(Duration.ofSeconds(8));
                     storm.signal("TERM");
                     storm.expectExit(143);
                 }
@@ -5079,14 +5120,17 @@ class RelayTest {
 
                 assertEquals(List.of(), relay.err);
                 assertEquals(List.of(), relay.out.stream().filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
-                assertTrue(relay.out.stream().anyMatch(line -> line.endsWith("1006 all buffers together are full, and this client's hold the most")),
-                        "the budget was not needed");
+                assertTrue(hasNeededTheBudget(relay), "the budget was not needed");
                 eventually(() -> Holding.of(relay).descriptors <= before.descriptors, "all connections are closed");
                 var after = Holding.afterCollection(relay);
                 assertEquals(before.objects, after.objects);
                 assertTrue(after.threads <= before.threads + 10 && after.heap <= before.heap + (4 << 10)
                         && after.resident <= before.resident + (96 << 10), () -> before + " became " + after);
             }
+        }
+
+        private static boolean hasNeededTheBudget(Program relay) {
+            return relay.out.stream().anyMatch(line -> line.endsWith("1006 all buffers together are full, and this client's hold the most"));
         }
 
         @Test
@@ -5188,7 +5232,7 @@ class RelayTest {
             PrintStream out = System.out;
             System.setOut(new PrintStream(OutputStream.nullOutputStream()));   // for the log
             try (var relay = relay(options -> options.quiet = quiet); var half = new Raw(relay.port()); var one = Raw.open(relay, ROOM)) {
-                eventually(() -> threads(folder).contains("Relay.accept"), "threads of a relay can be seen");
+                eventually(() -> threads(folder).contains("Relay$Loop.run"), "threads of a relay can be seen");
             } finally {
                 System.setOut(out);
             }
@@ -7131,7 +7175,7 @@ class RelayTest {
         @TestFactory
         Stream<DynamicNode> allHold() throws IOException {
             try (var relay = withPages(0); var page = InChromium.open(relay, "/spacewar/test/")) {
-                page.until("globalThis.results !== undefined", Duration.ofSeconds(50));
+                page.until("globalThis.results !== undefined", Duration.ofSeconds(120));   // which a busy machine may need
                 var results = ((List<?>) page.evaluate("results")).stream().map(result -> (Map<?, ?>) result).toList();
                 assertFalse(results.isEmpty());
                 assertEquals("[]", page.complaints.toString());
