@@ -465,16 +465,14 @@ public class Relay implements AutoCloseable {
         if (now < last + 10 || !lastTrial.compareAndSet(last, now)) return;
         if (now > last + STUCK) overBudgetSince = now;
         long fairShare = options.budget / 2 / Math.max(1, connections.size());
-        long leaving = connections.stream().filter(one -> one.condemned).mapToLong(Connection::held).sum();
-        long excess = buffered.get() - leaving - options.budget;
-        if (excess <= 0) return;
-        var toBlame = connections.stream().filter(one -> !one.condemned && one.blocked(now) >= fairShare)
-                .sorted(Comparator.comparingLong((Connection one) -> one.held()).reversed()).iterator();
-        for (excess += options.budget / 4; excess > 0 && toBlame.hasNext(); ) {
-            Connection most = toBlame.next();
-            excess -= most.held();
-            most.condemned = true;
-            most.execute(one -> one.abort(1006, "all buffers together are full, and this client's hold the most"));
+        var toBlame = connections.stream().filter(one -> one.blocked(now) >= fairShare)
+                .map(one -> Map.entry(one.held(), one))   // which may change while they are sorted
+                .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).iterator();
+        for (long excess = buffered.get() - options.budget * 3 / 4; excess > 0 && toBlame.hasNext(); ) {
+            var most = toBlame.next();
+            excess -= most.getKey();
+            most.getValue().execute(
+                    one -> one.abort(1006, "all buffers together are full, and this client's hold the most"));
         }
     }
 
@@ -548,6 +546,7 @@ public class Relay implements AutoCloseable {
         final Loop loop;
         final SocketChannel channel;                // never blocks
         final SelectionKey key;                     // tells the system what the loop wants to know of the socket
+        private final int mostToRead;               // bytes that one read may bring, hence the most that have to wait
         byte[] unread = NOTHING;                    // what has come and was not taken: part of a frame, or all of them
         boolean inputEnded;                         // the peer sends no more
         private final ArrayDeque<byte[]> outbox = new ArrayDeque<>(4);   // in order
@@ -560,12 +559,12 @@ public class Relay implements AutoCloseable {
         volatile long lastHeard = now();            // when a byte came last
         volatile long stuckSince = NEVER;           // when the system took no more, till it says that it does again
         private volatile long deadline = NEVER;     // when it must have ended, once it is ending
-        private volatile boolean condemned;         // the judge's
 
-        Connection(Loop loop, SocketChannel channel, SelectionKey key) {
+        Connection(Loop loop, SocketChannel channel, SelectionKey key, int mostToRead) {
             this.loop = loop;
             this.channel = channel;
             this.key = key;
+            this.mostToRead = mostToRead;
             key.attach(this);
             connections.add(this);
         }
@@ -575,9 +574,6 @@ public class Relay implements AutoCloseable {
 
         /** Whether take() would take anything, if it were whole. */
         abstract boolean isReading();
-
-        /** Bytes that one read may bring, and hence the most that may have to wait. */
-        abstract int mostToRead();
 
         /** The peer has closed its half. */
         abstract void endOfInput();
@@ -607,7 +603,7 @@ public class Relay implements AutoCloseable {
             lastHeard = now();
             if (isOverBudget()) return;   // what is not read takes no memory; the next turn is told of it again
             loop.input.restart(unread);
-            inputEnded = loop.input.readFrom(channel, mostToRead()) < 0;
+            inputEnded = loop.input.readFrom(channel, mostToRead) < 0;
             if (inputEnded) endOfInput();
             else takeAndKeep();
         }
@@ -764,7 +760,7 @@ public class Relay implements AutoCloseable {
         long lastActive() { return isStuck() ? Math.max(lastHeard, stuckSince) : lastHeard; }
         boolean isStuck() { return stuckSince != NEVER; }
         boolean isEnding() { return deadline != NEVER; }
-        boolean isVisitor() { return isEnding(); }   // it is no client any more
+        boolean isVisitor() { return this instanceof Visit || isEnding(); }   // no client yet, or none any more
     }
 
     /** The bytes that have come and are not taken yet: bytes[start..end). Knows no socket. One thread. */
@@ -805,17 +801,16 @@ public class Relay implements AutoCloseable {
 
     /** A connection that speaks HTTP: request, answer and so on, until a request is one for a WebSocket. */
     private final class Visit extends Connection {
-        private RequestReader reader = new RequestReader();
         private long headDue = now() + options.headTime;      // when the request must be here
         private CompletableFuture<Boolean> writing;           // what the answer's thread waits for, if it does
 
-        Visit(Loop loop, SocketChannel channel, SelectionKey key) { super(loop, channel, key); }
+        Visit(Loop loop, SocketChannel channel, SelectionKey key) { super(loop, channel, key, MAX_HEAD); }
 
         @Override
         void take(Input input) throws IOException {
             Request request = Request.NONE;
             try {
-                Request next = reader.next(input);
+                Request next = Request.read(input);
                 if (next == null) return;
                 request = next;
                 if (next.isForRelay()) checkOrigin(next.headers.get("origin"), next.header("host"));
@@ -872,7 +867,6 @@ public class Relay implements AutoCloseable {
         }
 
         private void next() {
-            reader = new RequestReader();
             headDue = now() + options.headTime;
             readOnSoon();
         }
@@ -896,25 +890,17 @@ public class Relay implements AutoCloseable {
             writing = null;
         }
 
-        @Override
-        int mostToRead() { return MAX_HEAD; }
-
-        @Override
-        boolean isReading() { return headDue != NEVER; }
-
-        @Override
-        boolean isVisitor() { return true; }
+        @Override boolean isReading() { return headDue != NEVER; }
 
         @Override
         void checkSilence(long silence) throws IOException {
             if (now() < headDue) return;
             String late = "a whole request must arrive within " + options.headTime / 1000 + " s";
-            if (reader.hasBegun()) refuse(Request.NONE, new HttpException(408, late));
+            if (unread.length > 0) refuse(Request.NONE, new HttpException(408, late));
             else end();   // without a word, as nothing was asked
         }
 
-        @Override
-        void endOfInput() { end(); }
+        @Override void endOfInput() { end(); }
 
         @Override
         void ended(int code, String reason) {
@@ -980,6 +966,52 @@ public class Relay implements AutoCloseable {
                 VERSION = form("HTTP/[0-9]\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), LENGTH = form("[0-9]{1,18}"), ZERO = form("0*");
 
+        /** The next one, RFC 9112; null if its head is not whole, which is then looked at again, 8 KiB at most. */
+        static Request read(Input input) throws HttpException {
+            while (input.available() >= 2 && input.peek(0) == '\r' && input.peek(1) == '\n') input.start += 2;   // §2.2
+            int length = headLength(input);
+            if (length == 0) return null;
+            String[] lines = new String(input.bytes, input.start, length, StandardCharsets.ISO_8859_1).split("\r\n");
+            input.start += length;
+
+            String[] start = lines[0].split(" ", -1);
+            if (start.length != 3 || !TOKEN.test(start[0]) || !VERSION.test(start[2]))
+                throw HttpException.expected("'GET /path HTTP/1.1'", lines[0]);
+            if (!start[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + start[2]);
+            if (!start[1].startsWith("/"))   // it is meant for a proxy, §3.2.2
+                start[1] = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");
+            if (!TARGET.test(start[1])) throw HttpException.expected("a path of visible ASCII", start[1]);
+
+            if (lines.length > MAX_HEADERS + 1) throw new HttpException(431, "over " + MAX_HEADERS + " headers");
+            var headers = new LinkedHashMap<String, String>();
+            for (int i = 1; i < lines.length; i++) {
+                String[] header = lines[i].split(":", 2);
+                if (header.length < 2 || !TOKEN.test(header[0]))   // a folded line, too: it begins with a space
+                    throw HttpException.expected("'Name: value'", lines[i]);
+                headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
+            }
+            var request = new Request(start[0], start[1], start[2], headers);
+            request.check();
+            return request;
+        }
+
+        /** Up to the first empty line, of lines that end with CR LF; 0 if that has not come. RFC 9112 §2.2. */
+        private static int headLength(Input input) throws HttpException {
+            int line = 0;   // where the one under way begins
+            for (int at = 0; at < Math.min(input.available(), MAX_HEAD); at++) {
+                int c = input.peek(at);
+                boolean afterCr = at > 0 && input.peek(at - 1) == '\r';
+                if (afterCr != (c == '\n') || c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f)
+                    throw new HttpException(400, "expected text and CR LF, got the control character "
+                            + (afterCr ? 13 : c) + " alone");
+                if (c == '\n' && at - line == 1) return at + 1;
+                if (c == '\n') line = at + 1;
+            }
+            if (input.available() >= MAX_HEAD)
+                throw new HttpException(line == 0 ? 414 : 431, "expected a head of at most " + MAX_HEAD + " bytes");
+            return 0;
+        }
+
         /** What could make two programs disagree about where the request goes or ends, RFC 9112 §3.2 and §6.3. */
         private void check() throws HttpException {
             String host = headers.get("host"), length = headers.get("content-length");
@@ -1016,78 +1048,6 @@ public class Relay implements AutoCloseable {
         String path() { return target.contains("?") ? target.substring(0, target.indexOf('?')) : target; }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
         boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
-    }
-
-    /** Takes the head of one request apart as it comes, RFC 9112 §3 and §5. Knows no socket. One thread. */
-    static final class RequestReader {
-        private final StringBuilder line = new StringBuilder();   // the one under way,
-        private boolean ends;                                     // if its CR is there; the LF must come next
-        private boolean blank;                                    // an empty line stood before the head
-        private String[] start;                                   // method, target, version; null before these
-        private final Map<String, String> headers = new LinkedHashMap<>();
-        private int count, room = MAX_HEAD;                       // headers; bytes that the head may still have
-
-        boolean hasBegun() { return start != null || ends || !line.isEmpty(); }
-
-        /** The request, or null if its head is not whole yet. */
-        Request next(Input input) throws HttpException {
-            for (String text; (text = readLine(input)) != null; ) {
-                if (start == null) {
-                    if (text.isEmpty() && !blank) blank = true;   // one is ignored, RFC 9112 §2.2
-                    else readStart(text);
-                } else if (!text.isEmpty()) {
-                    readHeader(text);
-                } else {
-                    var request = new Request(start[0], start[1], start[2], headers);
-                    request.check();
-                    return request;
-                }
-            }
-            return null;
-        }
-
-        /** A line without its CR LF, or null; refused once it can't become right or fit the room, RFC 9112 §2.2. */
-        private String readLine(Input input) throws HttpException {
-            while (input.available() > 0) {
-                int c = input.bytes[input.start++] & 0xff;
-                if (c == '\n' && ends) {
-                    String whole = line.toString();
-                    line.setLength(0);
-                    ends = false;
-                    return whole;
-                }
-                if (ends || c < ' ' && c != '\t' && c != '\r' || c == 0x7f)
-                    throw new HttpException(400, "expected text and CR LF, got the control character "
-                            + (ends ? 13 : c) + " alone");
-                if (c == '\r') ends = true;
-                else line.append((char) c);
-                if (line.length() + 2 > room)
-                    throw new HttpException(start == null ? 414 : 431,
-                            "expected a head of at most " + MAX_HEAD + " bytes");
-            }
-            return null;
-        }
-
-        private void readStart(String line) throws HttpException {
-            String[] words = line.split(" ", -1);
-            if (words.length != 3 || !Request.TOKEN.test(words[0]) || !Request.VERSION.test(words[2]))
-                throw HttpException.expected("'GET /path HTTP/1.1'", line);
-            if (!words[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + words[2]);
-            if (!words[1].startsWith("/"))   // it is meant for a proxy, RFC 9112 §3.2.2
-                words[1] = words[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");
-            if (!Request.TARGET.test(words[1])) throw HttpException.expected("a path of visible ASCII", words[1]);
-            start = words;
-            room -= line.length() + 2;
-        }
-
-        private void readHeader(String line) throws HttpException {
-            String[] header = line.split(":", 2);
-            if (header.length < 2 || !Request.TOKEN.test(header[0]))   // a folded line, too: it begins with a space
-                throw HttpException.expected("'Name: value'", line);
-            if (++count > MAX_HEADERS) throw new HttpException(431, "expected at most " + MAX_HEADERS + " headers");
-            headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
-            room -= line.length() + 2;
-        }
     }
 
     /** An answer: a text or, if that is null, a file. */
@@ -1273,8 +1233,7 @@ public class Relay implements AutoCloseable {
             this.code = code;
         }
 
-        @Override
-        public String toString() { return (code + " " + printable(getMessage())).strip(); }
+        @Override public String toString() { return (code + " " + printable(getMessage())).strip(); }
     }
 
     /** A whole message or a control frame: bytes[start..end), good until the next one is read. */
@@ -1525,7 +1484,7 @@ public class Relay implements AutoCloseable {
         private Queue<WebSocket> senders;             // who waits for room here; null if nobody ever has
 
         WebSocket(Loop loop, SocketChannel channel, SelectionKey key, String target, String address) {
-            super(loop, channel, key);
+            super(loop, channel, key, MAX_READ);
             this.target = target;
             this.address = address;
         }
@@ -1546,11 +1505,7 @@ public class Relay implements AutoCloseable {
             if (rest.length > 0) readOnSoon();
         }
 
-        @Override
-        int mostToRead() { return MAX_READ; }
-
-        @Override
-        boolean isReading() { return outcome == null && awaited == null; }
+        @Override boolean isReading() { return outcome == null && awaited == null; }
 
         @Override
         void take(Input input) {
@@ -1604,8 +1559,7 @@ public class Relay implements AutoCloseable {
             endSoon();
         }
 
-        @Override
-        void shutDown() { close(1001, "the relay is shutting down"); }
+        @Override void shutDown() { close(1001, "the relay is shutting down"); }
 
         @Override
         void settle() throws IOException {

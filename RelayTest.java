@@ -1307,7 +1307,7 @@ class RelayTest {
         private static final String HEAD = "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
 
         private static Relay.Request read(Pieces pieces) throws Relay.HttpException, EOFException {
-            return pieces.next(new Relay.RequestReader()::next);
+            return pieces.next(Relay.Request::read);
         }
 
         private static Relay.Request parse(String latin1) throws Relay.HttpException, EOFException {
