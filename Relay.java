@@ -558,7 +558,8 @@ public class Relay implements AutoCloseable {
         volatile int booked;                        // bytes of memory for what has come
         volatile long lastHeard = now();            // when a byte came last
         volatile long stuckSince = NEVER;           // when the system took no more, till it says that it does again
-        private volatile long deadline = NEVER;     // when it must have ended, once it is ending
+        volatile CloseException outcome;            // how it ends; null as long as it does not
+        private long deadline = NEVER;              // when it must have ended, once it is ending
 
         Connection(Loop loop, SocketChannel channel, SelectionKey key, int mostToRead) {
             this.loop = loop;
@@ -575,14 +576,11 @@ public class Relay implements AutoCloseable {
         /** Whether take() would take anything, if it were whole. */
         abstract boolean isReading();
 
-        /** The peer has closed its half. */
-        abstract void endOfInput();
-
         /** About once a second. @param silence ms since a byte came */
         abstract void checkSilence(long silence) throws IOException;
 
-        /** The socket has been closed, for the reason that code and text tell. Once. */
-        abstract void ended(int code, String reason);
+        /** The socket has been closed. Once. */
+        abstract void ended();
 
         /** The relay is shutting down. */
         void shutDown() { end(); }
@@ -604,7 +602,7 @@ public class Relay implements AutoCloseable {
             if (isOverBudget()) return;   // what is not read takes no memory; the next turn is told of it again
             loop.input.restart(unread);
             inputEnded = loop.input.readFrom(channel, mostToRead) < 0;
-            if (inputEnded) endOfInput();
+            if (inputEnded) endSoon(1006, "connection lost");   // not at once: perhaps the peer still reads
             else takeAndKeep();
         }
 
@@ -721,8 +719,13 @@ public class Relay implements AutoCloseable {
             buffered.addAndGet(bytes);
         }
 
-        /** Sends nothing more than what is in the outbox, and ends when the peer does, in farewellTime at most. */
-        void endSoon() {
+        /**
+         * Sends nothing more than what is in the outbox, and ends when the peer does, in farewellTime at most.
+         *
+         * @param code and reason: for the log; those of the first call count
+         */
+        void endSoon(int code, String reason) {
+            if (outcome == null) outcome = new CloseException(code, reason);
             shut = true;
             deadline = Math.min(deadline, now() + options.farewellTime);
             settleSoon();
@@ -730,15 +733,15 @@ public class Relay implements AutoCloseable {
 
         void end() { abort(1006, "connection lost"); }
 
-        /** Ends it without a word; code and reason are for the log. Only the first call counts. */
+        /** Ends it without a word. */
         void abort(int code, String reason) {
             if (over) return;
             over = true;
-            shut = true;
             connections.remove(this);
             closeQuietly(channel);
             try {
-                ended(code, reason);
+                endSoon(code, reason);
+                ended();
             } finally {
                 discard(0);
                 bookInput(-booked);
@@ -759,7 +762,7 @@ public class Relay implements AutoCloseable {
         long held() { return booked + waiting; }   // will be free when it is gone
         long lastActive() { return isStuck() ? Math.max(lastHeard, stuckSince) : lastHeard; }
         boolean isStuck() { return stuckSince != NEVER; }
-        boolean isEnding() { return deadline != NEVER; }
+        boolean isEnding() { return outcome != null; }
         boolean isVisitor() { return this instanceof Visit || isEnding(); }   // no client yet, or none any more
     }
 
@@ -857,7 +860,7 @@ public class Relay implements AutoCloseable {
                 try {
                     boolean more = request.keepAlive() && !closing;
                     response.get().send(this, more, !request.method.equals("HEAD"));
-                    execute(more ? visit -> next() : Connection::endSoon);
+                    execute(more ? visit -> next() : visit -> endSoon(1000, "all is said"));
                 } catch (IOException gone) {
                     execute(Connection::end);
                 } catch (RuntimeException | Error failure) {
@@ -900,11 +903,9 @@ public class Relay implements AutoCloseable {
             else end();   // without a word, as nothing was asked
         }
 
-        @Override void endOfInput() { end(); }
-
         @Override
-        void ended(int code, String reason) {
-            if (code == 1011) log("error", reason);
+        void ended() {
+            if (outcome.code == 1011) log("error", outcome.getMessage());
             if (writing != null) writing.complete(false);
         }
 
@@ -1222,8 +1223,9 @@ public class Relay implements AutoCloseable {
     private static final byte[] NOTHING = {};
 
     /**
-     * How a WebSocket ends, and the way out of any depth of it: RFC 6455 §7.4. 1005 means no code, 1006 no close. To
-     * refuse one thing more, throw one where frames are read or in Client.take; checkClose() knows which may be sent.
+     * How a connection ends, and the way out of any depth of a WebSocket: RFC 6455 §7.4. 1005 means no code, 1006 no
+     * close. To refuse one thing more, throw one where frames are read or in Client.take; checkClose() knows which may
+     * be sent.
      */
     static final class CloseException extends Exception {
         final int code;
@@ -1476,7 +1478,6 @@ public class Relay implements AutoCloseable {
         final String target, address;                 // what the client asked for; where it is
         private final FrameReader reader = new FrameReader(options.maxMessage, this::bookInput);
         private Handler handler = message -> {};
-        private CloseException outcome;               // how it ends; null as long as it does not
         private boolean left;                         // the room, if it was in one
         private boolean pinged;                       // since it was last heard of
         private WebSocket awaited;                    // till that one's outbox has room, nothing is read here,
@@ -1505,7 +1506,7 @@ public class Relay implements AutoCloseable {
             if (rest.length > 0) readOnSoon();
         }
 
-        @Override boolean isReading() { return outcome == null && awaited == null; }
+        @Override boolean isReading() { return !isEnding() && awaited == null; }
 
         @Override
         void take(Input input) {
@@ -1552,11 +1553,10 @@ public class Relay implements AutoCloseable {
 
         /** Starts the closing handshake or answers it, RFC 6455 §7.1. Only the first call counts. */
         void close(int code, String reason) {
-            if (outcome != null) return;
-            outcome = new CloseException(code, reason);
+            if (isEnding()) return;
             if (waiting > options.maxOutbox) discard(1);   // or it would not come to the close in time
             post(encodeClose(code, reason));
-            endSoon();
+            endSoon(code, reason);
         }
 
         @Override void shutDown() { close(1001, "the relay is shutting down"); }
@@ -1564,7 +1564,7 @@ public class Relay implements AutoCloseable {
         @Override
         void settle() throws IOException {
             super.settle();
-            if (outcome != null) leave();
+            if (isEnding()) leave();
             while (senders != null && !senders.isEmpty() && (shut || waiting <= options.maxOutbox / 2))
                 senders.poll().stopWaiting(this);
         }
@@ -1597,18 +1597,7 @@ public class Relay implements AutoCloseable {
             pinged = silence >= options.pingAfter;
         }
 
-        @Override
-        void endOfInput() {
-            if (outcome == null) outcome = new CloseException(1006, "connection lost");
-            endSoon();   // not at once: perhaps it still reads
-        }
-
-        @Override
-        void ended(int code, String reason) {
-            if (outcome == null) outcome = new CloseException(code, reason);
-            leave();
-            settleSoon();
-        }
+        @Override void ended() { leave(); }
 
         @Override
         long blocked(long now) {
