@@ -435,7 +435,7 @@ public class Relay implements AutoCloseable {
                 channel.setOption(StandardSocketOptions.TCP_NODELAY, true);   // or games wait up to 40 ms for an ACK
                 channel.setOption(StandardSocketOptions.SO_SNDBUF, SEND_BUFFER);
                 channel.configureBlocking(false);
-                var visit = new Visit(this, channel, channel.register(selector, OP_READ));
+                var visit = new Visit(this, channel);
                 if (closing) visit.end();
             } catch (IOException | OutOfMemoryError e) {
                 channel.close();
@@ -561,12 +561,11 @@ public class Relay implements AutoCloseable {
         volatile CloseException outcome;            // how it ends; null as long as it does not
         private long deadline = NEVER;              // when it must have ended, once it is ending
 
-        Connection(Loop loop, SocketChannel channel, SelectionKey key, int mostToRead) {
+        Connection(Loop loop, SocketChannel channel, int mostToRead) throws IOException {
             this.loop = loop;
             this.channel = channel;
-            this.key = key;
+            this.key = channel.register(loop.selector, OP_READ, this);   // on the same loop as before it is the same
             this.mostToRead = mostToRead;
-            key.attach(this);
             connections.add(this);
         }
 
@@ -807,7 +806,7 @@ public class Relay implements AutoCloseable {
         private long headDue = now() + options.headTime;      // when the request must be here
         private CompletableFuture<Boolean> writing;           // what the answer's thread waits for, if it does
 
-        Visit(Loop loop, SocketChannel channel, SelectionKey key) { super(loop, channel, key, MAX_HEAD); }
+        Visit(Loop loop, SocketChannel channel) throws IOException { super(loop, channel, MAX_HEAD); }
 
         @Override
         void take(Input input) throws IOException {
@@ -835,8 +834,7 @@ public class Relay implements AutoCloseable {
             if (home != loop) key.cancel();
             home.execute(() -> {
                 try {
-                    SelectionKey registration = home == loop ? key : channel.register(home.selector, 0);
-                    var socket = new WebSocket(home, channel, registration, request.target, address);
+                    var socket = new WebSocket(home, channel, request.target, address);
                     home.let(socket, one -> socket.open(accept, rest));
                 } catch (IOException | RuntimeException | Error gone) {
                     closeQuietly(channel);
@@ -1484,8 +1482,8 @@ public class Relay implements AutoCloseable {
         private byte[] parked;                        // and this frame for it stays with its sender
         private Queue<WebSocket> senders;             // who waits for room here; null if nobody ever has
 
-        WebSocket(Loop loop, SocketChannel channel, SelectionKey key, String target, String address) {
-            super(loop, channel, key, MAX_READ);
+        WebSocket(Loop loop, SocketChannel channel, String target, String address) throws IOException {
+            super(loop, channel, MAX_READ);
             this.target = target;
             this.address = address;
         }
