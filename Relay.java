@@ -23,9 +23,7 @@
  * into the outbox of each receiver -> in this turn of the loop or the next, each outbox is written to its socket, up to
  * 128 KiB in one write. All of it happens on one thread: that of the loop to which the room belongs.
  *
- * What a WebSocket is and what a relay is stands in 5 to 8, more than a quarter of this. The rest is what it takes to
- * run one among strangers; who reads for the first time needs 2 and 3 first, of 4 the opening handshake only, and
- * neither 1 nor 9.
+ * Who reads for the first time needs 2 and 3, of 4 the opening handshake, then 5 to 8.
  */
 
 import java.io.*;
@@ -170,9 +168,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * The options, and with them all limits; what the command line lacks is here for tests to shorten. Times are in
-     * milliseconds, sizes in bytes; not to be changed once a relay has them. 10,000 clients with a message of 1 MiB and
-     * an outbox of 4 MiB each would come to 50 GiB: the budget caps the sum at a quarter of the heap.
+     * The options, and with them all limits; what the command line lacks is here for tests to shorten. In milliseconds
+     * and bytes. 10,000 clients with 1 MiB of message and 4 MiB of outbox each would come to 50 GiB: hence the budget.
      */
     static final class Options {
         int port = 8080;                                     // 0: any free one
@@ -210,15 +207,12 @@ public class Relay implements AutoCloseable {
     //
     // A loop is a thread that attends to many sockets and waits for none: it asks the system which of all are ready,
     // does for each of these what can be done, and asks again. There is a loop for each processor. A room belongs to
-    // one of them, which its name decides, and with it all that happens in the room: so nothing there needs a lock. The
-    // first loop also accepts connections and speaks HTTP with them. (The price: a room has one processor at most,
-    // which is enough for some hundred players who all talk.)
+    // one of them, which its name decides, and with it all that happens in the room: so nothing there needs a lock, and
+    // a room has one processor at most. The first loop also accepts connections, speaks HTTP with them, answers STUN.
     //
     // In each turn a loop first reads, which puts frames into outboxes, and then writes these. So what has gathered for
-    // a client by then leaves in one system call, and that is what makes a relay cheap.
-    //
-    // A loop must not wait for a disk. So what is no handshake, or is refused, is answered by a virtual thread of its
-    // own, in plain code that may take its time.
+    // a client by then leaves in one system call, and that is what makes a relay cheap. A loop must not wait for disks:
+    // what is no handshake, or is refused, is answered by a virtual thread of its own, in plain code.
     //
     // That the peer is gone shows as an IOException. This is no error anywhere; it ends the connection.
 
@@ -235,8 +229,7 @@ public class Relay implements AutoCloseable {
             new ArrayBlockingQueue<>(10_000), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());   // what is too much for a terminal that has stopped is lost
     private ServerSocketChannel listener;                                 // null until started
-    private DatagramSocket stun;                                          // the same, and without STUN
-    private final List<Thread> threads = new ArrayList<>();               // of the loops, and for STUN
+    private DatagramChannel stun;                                         // the same, and without STUN
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -248,11 +241,10 @@ public class Relay implements AutoCloseable {
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
         for (int i = 0; i < Runtime.getRuntime().availableProcessors(); i++) loops.add(new Loop());
-        listener.configureBlocking(false);
-        loops.getFirst().acceptor = listener.register(loops.getFirst().selector, OP_ACCEPT);
-        threads.addAll(loops);
-        if (stun != null) threads.add(Thread.ofPlatform().name("relay-stun").daemon().unstarted(this::serveStun));
-        threads.forEach(Thread::start);
+        Loop first = loops.getFirst();
+        first.acceptor = listener.configureBlocking(false).register(first.selector, OP_ACCEPT);
+        if (stun != null) stun.configureBlocking(false).register(first.selector, OP_READ);
+        loops.forEach(Thread::start);
         return this;
     }
 
@@ -267,9 +259,11 @@ public class Relay implements AutoCloseable {
             boolean proxied = options.stunPort > 0 && listener.socket().getInetAddress().isLoopbackAddress();
             port = "UDP port " + number;
             wayOut = "--stun PORT moves it, --no-stun leaves it out";
-            stun = new DatagramSocket(number, proxied ? null : options.host);   // null: all, for no proxy passes on UDP
+            stun = DatagramChannel.open();
+            stun.bind(new InetSocketAddress(proxied ? null : options.host, number));   // all, as no proxy passes on UDP
         } catch (IOException e) {
-            if (listener != null) listener.close();
+            closeQuietly(listener);
+            closeQuietly(stun);
             boolean taken = e.toString().contains("in use");   // or else the address is not ours
             if (tries == 1)
                 throw new IOException("cannot listen on " + port + ": " + e.getMessage() + (taken ? "; " + wayOut : ""),
@@ -279,7 +273,7 @@ public class Relay implements AutoCloseable {
     }
 
     int port() { return listener.socket().getLocalPort(); }
-    int stunPort() { return stun == null ? -1 : stun.getLocalPort(); }   // -1, too, once that is closed
+    int stunPort() { return stun == null ? -1 : stun.socket().getLocalPort(); }   // -1, too, once that is closed
 
     /** The lines for whoever started the relay: first the address to open, then what else to know. */
     private List<String> welcome() throws SocketException {
@@ -301,13 +295,13 @@ public class Relay implements AutoCloseable {
         if (loops.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
-        if (stun != null) stun.close();
+        closeQuietly(stun);
         connections.forEach(connection -> connection.execute(Connection::shutDown));
         awaitUntil(connections::isEmpty, options.farewellTime);
         connections.forEach(connection -> connection.execute(Connection::end));
         awaitUntil(connections::isEmpty, 500);
         loops.forEach(loop -> loop.execute(() -> loop.stopped = true));
-        awaitUntil(() -> threads.stream().noneMatch(Thread::isAlive), 500);   // or the ports would still be taken
+        awaitUntil(() -> loops.stream().noneMatch(Thread::isAlive), 500);   // or the ports would still be taken
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -334,7 +328,7 @@ public class Relay implements AutoCloseable {
 
         @Override
         public void run() {
-            while (!stopped) turn();
+            while (!stopped || !unsettled.isEmpty()) turn();
             closeQuietly(selector);
             runTasks();
         }
@@ -363,8 +357,9 @@ public class Relay implements AutoCloseable {
         }
 
         private void attend(SelectionKey key) {
-            if (key == acceptor) accept();
-            else let((Connection) key.attachment(), Connection::attend);
+            if (key.attachment() instanceof Connection connection) let(connection, Connection::attend);
+            else if (key == acceptor) accept();
+            else serveStun();
         }
 
         private void runTasks() {
@@ -372,9 +367,8 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * For as long as the reading took, or until memory is free. Those who are left come first in the next turn, and
-         * by then there may be more for them: to write to all of a room of a hundred before reading again costs a half
-         * more.
+         * For as long as the reading took, or until memory is free. Those left come first in the next turn, and with
+         * more: to write to all of a room of a hundred before reading again costs a half more.
          */
         private void write() {
             runTasks();
@@ -398,7 +392,9 @@ public class Relay implements AutoCloseable {
             } catch (IOException | CancelledKeyException gone) {
                 connection.end();
             } catch (RuntimeException | Error failure) {
-                connection.abort(1011, "a bug or no memory: " + failure);
+                String reason = "a bug or no memory: " + failure;
+                connection.abort(1011, reason);
+                log("error", reason);
             }
         }
 
@@ -433,13 +429,11 @@ public class Relay implements AutoCloseable {
             }
             try {
                 channel.setOption(StandardSocketOptions.TCP_NODELAY, true);   // or games wait up to 40 ms for an ACK
-                channel.setOption(StandardSocketOptions.SO_SNDBUF, SEND_BUFFER);
-                channel.configureBlocking(false);
+                channel.setOption(StandardSocketOptions.SO_SNDBUF, SEND_BUFFER).configureBlocking(false);
                 var visit = new Visit(this, channel);
                 if (closing) visit.end();
-            } catch (IOException | OutOfMemoryError e) {
+            } catch (IOException | OutOfMemoryError e) {   // of the peer, who is gone, or for it
                 channel.close();
-                throw e;
             }
         }
 
@@ -448,7 +442,7 @@ public class Relay implements AutoCloseable {
             var times = List.of(options.headTime, options.pingAfter, options.stallTime, options.farewellTime);
             nextSweep = now() + Math.clamp(Collections.min(times) / 3, 10, 1_000);   // a second, but for tests
             for (SelectionKey key : selector.keys())
-                if (key.attachment() != null) let((Connection) key.attachment(), Connection::sweep);
+                if (key.attachment() instanceof Connection connection) let(connection, Connection::sweep);
             if (acceptor != null && acceptor.isValid()) acceptor.interestOps(OP_ACCEPT);
         }
     }
@@ -456,9 +450,8 @@ public class Relay implements AutoCloseable {
     private boolean isOverBudget() { return buffered.get() > options.budget; }
 
     /**
-     * Past the budget, no socket is read. Mostly, what waits is on its way out, and that is soon over. If it is not,
-     * because of clients that finish no message or take none, those who hold the most are cut off without a word,
-     * until a quarter of the budget is free or will be when they are gone. From any loop.
+     * Past the budget, no socket is read, and mostly that is soon over. If clients finish no message or take none,
+     * those who hold the most are cut off, until a quarter of the budget is or will be free. From any loop.
      */
     private void judge() {
         long now = now(), last = lastTrial.get();
@@ -488,7 +481,7 @@ public class Relay implements AutoCloseable {
 
     private static void closeQuietly(Closeable socket) {
         try {
-            socket.close();
+            if (socket != null) socket.close();
         } catch (IOException ignored) { /* it is closed all the same */ }
     }
 
@@ -531,13 +524,12 @@ public class Relay implements AutoCloseable {
     // --- 3. Connection -----------------------------------------------------------------------------------------------
     //
     // A socket, what has come from it and had to wait, and what waits to be written to it: its outbox. There are two
-    // kinds: a Visit speaks HTTP, and a WebSocket takes its place on the same socket if that is what the visitor asks
-    // for. Neither ever waits. What can't be done now is done in a later turn, when the system says that it can.
+    // kinds: a Visit speaks HTTP, and a WebSocket takes its place on the same socket if the visitor asks for that.
     //
     // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and that can overtake our
     // last words. So a connection ends in steps. endSoon() shuts the outbox and sets a deadline; once all is written,
     // the peer is told that this was all; when the peer says so, too, or at the deadline, the socket is closed. abort()
-    // does that at once, and so does end(), since the peer is gone; either tells the subclass by ended().
+    // does that at once, and so does end(), since the peer is gone. After each of them comes settle().
 
     /** All of it is its loop's own. Other threads may read what is volatile, and execute() a step. */
     abstract class Connection {
@@ -578,9 +570,6 @@ public class Relay implements AutoCloseable {
         /** About once a second. @param silence ms since a byte came */
         abstract void checkSilence(long silence) throws IOException;
 
-        /** The socket has been closed. Once. */
-        abstract void ended();
-
         /** The relay is shutting down. */
         void shutDown() { end(); }
 
@@ -602,7 +591,7 @@ public class Relay implements AutoCloseable {
             loop.input.restart(unread);
             inputEnded = loop.input.readFrom(channel, mostToRead) < 0;
             if (inputEnded) endSoon(1006, "connection lost");   // not at once: perhaps the peer still reads
-            else takeAndKeep();
+            takeAndKeep();
         }
 
         /** Goes on with what had to wait. */
@@ -616,27 +605,25 @@ public class Relay implements AutoCloseable {
 
         /** Lets others have their turn before it reads on. */
         void readOnSoon() {
-            if (resting) return;
+            if (!resting) loop.resting.add(this);
             resting = true;
-            loop.resting.add(this);
             settleSoon();
         }
 
         private void takeAndKeep() throws IOException {
             if (!isEnding()) take(loop.input);
             if (over) return;
-            bookInput(-unread.length);
-            unread = isEnding() ? NOTHING : loop.input.rest();
-            bookInput(unread.length);
+            byte[] rest = isEnding() ? NOTHING : loop.input.rest();
+            bookInput(rest.length - unread.length);
+            unread = rest;
         }
 
         private boolean wantsInput() { return !inputEnded && (isEnding() || isReading() && !resting); }
 
         /** Has the loop settle it in this turn, after all reading, or in one of the next. */
         void settleSoon() {
-            if (unsettled) return;
+            if (!unsettled) loop.unsettled.add(this);
             unsettled = true;
-            loop.unsettled.add(this);
         }
 
         /** Writes, ends if it is time, and says for what it waits next. */
@@ -713,16 +700,12 @@ public class Relay implements AutoCloseable {
 
         /** Books memory taken for what comes in, in bytes, or given back if negative. */
         void bookInput(int bytes) {
-            if (bytes == 0) return;
+            if (bytes == 0 || over) return;   // once it is over, all has been given back
             booked += bytes;
             buffered.addAndGet(bytes);
         }
 
-        /**
-         * Sends nothing more than what is in the outbox, and ends when the peer does, in farewellTime at most.
-         *
-         * @param code and reason: for the log; those of the first call count
-         */
+        /** Sends no more than is in the outbox, and ends when the peer does or at the deadline. The first counts. */
         void endSoon(int code, String reason) {
             if (outcome == null) outcome = new CloseException(code, reason);
             shut = true;
@@ -735,16 +718,12 @@ public class Relay implements AutoCloseable {
         /** Ends it without a word. */
         void abort(int code, String reason) {
             if (over) return;
+            endSoon(code, reason);
+            discard(0);
+            bookInput(-booked);
             over = true;
             connections.remove(this);
             closeQuietly(channel);
-            try {
-                endSoon(code, reason);
-                ended();
-            } finally {
-                discard(0);
-                bookInput(-booked);
-            }
         }
 
         /** Looks at all deadlines. */
@@ -804,7 +783,7 @@ public class Relay implements AutoCloseable {
     /** A connection that speaks HTTP: request, answer and so on, until a request is one for a WebSocket. */
     private final class Visit extends Connection {
         private long headDue = now() + options.headTime;      // when the request must be here
-        private CompletableFuture<Boolean> writing;           // what the answer's thread waits for, if it does
+        private CompletableFuture<Boolean> writing = new CompletableFuture<>();   // what the answer's thread waits for
 
         Visit(Loop loop, SocketChannel channel) throws IOException { super(loop, channel, MAX_HEAD); }
 
@@ -829,8 +808,8 @@ public class Relay implements AutoCloseable {
             String accept = acceptHandshake(request), address = address(request);
             Loop home = loops.get(Math.floorMod(request.target.hashCode(), loops.size()));
             byte[] rest = input.rest();   // of somebody who does not wait for our answer
-            over = true;
             bookInput(-booked);
+            over = true;
             if (home != loop) key.cancel();
             home.execute(() -> {
                 try {
@@ -859,10 +838,8 @@ public class Relay implements AutoCloseable {
                     boolean more = request.keepAlive() && !closing;
                     response.get().send(this, more, !request.method.equals("HEAD"));
                     execute(more ? visit -> next() : visit -> endSoon(1000, "all is said"));
-                } catch (IOException gone) {
-                    execute(Connection::end);
-                } catch (RuntimeException | Error failure) {
-                    execute(visit -> abort(1011, "a bug or no memory: " + failure));
+                } catch (IOException | RuntimeException | Error failure) {
+                    execute(visit -> { throw failure; });
                 }
             });
         }
@@ -886,9 +863,7 @@ public class Relay implements AutoCloseable {
         @Override
         void settle() throws IOException {
             super.settle();
-            if (writing == null || waiting > 0) return;
-            writing.complete(!shut);
-            writing = null;
+            if (waiting == 0) writing.complete(!shut);
         }
 
         @Override boolean isReading() { return headDue != NEVER; }
@@ -899,12 +874,6 @@ public class Relay implements AutoCloseable {
             String late = "a whole request must arrive within " + options.headTime / 1000 + " s";
             if (unread.length > 0) refuse(Request.NONE, new HttpException(408, late));
             else end();   // without a word, as nothing was asked
-        }
-
-        @Override
-        void ended() {
-            if (outcome.code == 1011) log("error", outcome.getMessage());
-            if (writing != null) writing.complete(false);
         }
 
         /** Where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
@@ -970,10 +939,10 @@ public class Relay implements AutoCloseable {
             while (input.available() >= 2 && input.peek(0) == '\r' && input.peek(1) == '\n') input.start += 2;   // §2.2
             int length = headLength(input);
             if (length == 0) return null;
-            String[] lines = new String(input.bytes, input.start, length, StandardCharsets.ISO_8859_1).split("\r\n");
+            String head = new String(input.bytes, input.start, length, StandardCharsets.ISO_8859_1);
             input.start += length;
 
-            String[] start = lines[0].split(" ", -1);
+            String[] lines = head.split("\r\n"), start = lines[0].split(" ", -1);
             if (start.length != 3 || !TOKEN.test(start[0]) || !VERSION.test(start[2]))
                 throw HttpException.expected("'GET /path HTTP/1.1'", lines[0]);
             if (!start[2].startsWith("HTTP/1.")) throw new HttpException(505, "expected HTTP/1.1, got " + start[2]);
@@ -1001,14 +970,12 @@ public class Relay implements AutoCloseable {
                 int c = input.peek(at);
                 boolean afterCr = at > 0 && input.peek(at - 1) == '\r';
                 if (afterCr != (c == '\n') || c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f)
-                    throw new HttpException(400, "expected text and CR LF, got the control character "
-                            + (afterCr ? 13 : c) + " alone");
+                    throw new HttpException(400, "got the control character " + (afterCr ? 13 : c) + " alone");
                 if (c == '\n' && at - line == 1) return at + 1;
                 if (c == '\n') line = at + 1;
             }
-            if (input.available() >= MAX_HEAD)
-                throw new HttpException(line == 0 ? 414 : 431, "expected a head of at most " + MAX_HEAD + " bytes");
-            return 0;
+            if (input.available() < MAX_HEAD) return 0;
+            throw new HttpException(line == 0 ? 414 : 431, "expected a head of at most " + MAX_HEAD + " bytes");
         }
 
         /** What could make two programs disagree about where the request goes or ends, RFC 9112 §3.2 and §6.3. */
@@ -1097,12 +1064,10 @@ public class Relay implements AutoCloseable {
                 + "object-src 'none'; base-uri 'none'; form-action 'self'";
 
         private final Path root;
-        private final String name;   // of the folder, and of its place on the web,
-        final String url;            // as it stands in a URL
+        final String url;   // its name, as it stands in a URL
 
         Folder(Path folder) {
             root = folder.toAbsolutePath().normalize();
-            name = root.getFileName().toString();
             url = root.toUri().getRawPath().replaceFirst("/$", "").replaceFirst(".*/", "");
         }
 
@@ -1129,7 +1094,8 @@ public class Relay implements AutoCloseable {
             for (int i = 0; i < segments.length; i++) {
                 String segment = URI.create("/" + segments[i]).getPath().substring(1);   // decodes, once
                 boolean visible = segment.matches("(?![.])[^\\x00-\\x1f\\x7f/\\\\:\ufffd]+");
-                if (i == 0 ? !segment.equals(name) : !visible) throw new NoSuchFileException(path);
+                boolean right = i == 0 ? segment.equals(root.getFileName().toString()) : visible;
+                if (!right) throw new NoSuchFileException(path);
                 if (i > 0) file = file.resolve(segment);
             }
             file = file.toRealPath();   // follows links
@@ -1194,9 +1160,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * RFC 6455 §10.2. A browser tells where its page came from; pages from elsewhere are not let in unless allowed.
-     * Other programs could say what they like, so that one which says nothing is let in. A browser tells a page nothing
-     * of a handshake that has failed; hence any other request is refused in the same way, and its page may read why.
+     * RFC 6455 §10.2. A browser tells where its page came from; what tells nothing is no browser. It tells the page
+     * nothing of a handshake that has failed: hence any other request is refused in the same way, and may be read.
      */
     private void checkOrigin(String origin, String host) throws HttpException {
         var allowed = options.origins;
@@ -1222,8 +1187,7 @@ public class Relay implements AutoCloseable {
 
     /**
      * How a connection ends, and the way out of any depth of a WebSocket: RFC 6455 §7.4. 1005 means no code, 1006 no
-     * close. To refuse one thing more, throw one where frames are read or in Client.take; checkClose() knows which may
-     * be sent.
+     * close. To refuse one thing more, throw one where frames are read or in Client.take.
      */
     static final class CloseException extends Exception {
         final int code;
@@ -1373,15 +1337,11 @@ public class Relay implements AutoCloseable {
             if (messageOpcode == TEXT) utf8.finish();
             messageOpcode = CONTINUATION;
             length = 0;
+            release();   // whoever has the frame keeps its bytes for as long as it takes
             return whole;
         }
 
-        /** The last message has been dealt with: its memory is freed, unless another one is under way in there. */
-        void done() {
-            if (messageOpcode == CONTINUATION) release();
-        }
-
-        /** Frees the memory of the message under way, or of the last one. */
+        /** Frees the memory of the message under way. */
         void release() {
             if (message.length > 0) book.accept(-message.length);
             message = NOTHING;
@@ -1478,8 +1438,7 @@ public class Relay implements AutoCloseable {
         private Handler handler = message -> {};
         private boolean left;                         // the room, if it was in one
         private boolean pinged;                       // since it was last heard of
-        private WebSocket awaited;                    // till that one's outbox has room, nothing is read here,
-        private byte[] parked;                        // and this frame for it stays with its sender
+        private byte[] parked;                        // a frame that waits for room there; meanwhile nothing is read
         private Queue<WebSocket> senders;             // who waits for room here; null if nobody ever has
 
         WebSocket(Loop loop, SocketChannel channel, String target, String address) throws IOException {
@@ -1504,7 +1463,7 @@ public class Relay implements AutoCloseable {
             if (rest.length > 0) readOnSoon();
         }
 
-        @Override boolean isReading() { return !isEnding() && awaited == null; }
+        @Override boolean isReading() { return !isEnding() && parked == null; }
 
         @Override
         void take(Input input) {
@@ -1517,7 +1476,6 @@ public class Relay implements AutoCloseable {
                         case CLOSE -> close(frame.code(), frame.reason());   // echoes it, RFC 6455 §5.5.1
                         default -> handler.take(frame);
                     }
-                    reader.done();
                     if (isOverBudget() || System.nanoTime() - began > MAX_SHARE) readOnSoon();
                 }
             } catch (CloseException e) {
@@ -1543,7 +1501,6 @@ public class Relay implements AutoCloseable {
             }
             if (senders == null) senders = new ArrayDeque<>();
             senders.add(sender);
-            sender.awaited = this;
             sender.parked = frame;
             sender.bookInput(frame.length);
             sender.settleSoon();
@@ -1568,8 +1525,7 @@ public class Relay implements AutoCloseable {
         }
 
         private void stopWaiting(WebSocket receiver) {
-            if (awaited != receiver) return;   // it has ended
-            awaited = null;
+            if (parked == null) return;   // this has left
             receiver.post(parked);
             bookInput(-parked.length);
             parked = null;
@@ -1580,7 +1536,7 @@ public class Relay implements AutoCloseable {
         private void leave() {
             if (left) return;
             left = true;
-            awaited = null;
+            parked = null;
             reader.release();
             metrics.clients.decrementAndGet();
             handler.leave();
@@ -1589,13 +1545,11 @@ public class Relay implements AutoCloseable {
 
         @Override
         void checkSilence(long silence) {
-            if (awaited != null || resting) lastHeard = now();   // it is not heard because nobody listens
+            if (parked != null || resting) lastHeard = now();   // it is not heard because nobody listens
             else if (silence >= 2 * options.pingAfter) abort(1006, "silent for " + 2 * options.pingAfter / 1000 + " s");
             else if (silence >= options.pingAfter && !pinged) send(PING_FRAME);
             pinged = silence >= options.pingAfter;
         }
-
-        @Override void ended() { leave(); }
 
         @Override
         long blocked(long now) {
@@ -1613,93 +1567,76 @@ public class Relay implements AutoCloseable {
     private static final byte[][] RELAYS_OWN_WORDS = {ascii("self"), ascii("join"), ascii("quit")};
     private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // what a target is if it is no id
 
+    /** Lets a client into the room it asked for. (A test puts an echo in its place.) */
+    Handler enter(WebSocket socket) {
+        return rooms.computeIfAbsent(socket.target, name -> new Room()).join(socket);
+    }
+
     /** All on its loop's thread. */
     private final class Room {
-        private final String name;
         private final List<Client> clients = new ArrayList<>(4);   // by id
         private int lastId;
 
-        Room(String name) { this.name = name; }
-
         /** Tells the newcomer its id and who is there, and then those of the newcomer. */
         Client join(WebSocket socket) {
-            var newcomer = new Client(++lastId, this, socket);
+            var newcomer = new Client(socket);
             socket.send(encodeText(newcomer.id + " self"));
             for (Client other : clients) socket.send(encodeText(other.id + " join"));
             tellOthers(newcomer, encodeText(newcomer.id + " join"));
             clients.add(newcomer);
+            log("join", socket.target, newcomer.id, socket.address);
             return newcomer;
         }
 
-        /** Tells those who stay; if there are none, the room is gone. */
-        void leave(Client leaver) {
-            clients.remove(leaver);
-            if (clients.isEmpty()) rooms.remove(name);
-            else tellOthers(leaver, encodeText(leaver.id + " quit"));
-        }
-
-        int tellOthers(Client sender, byte[] frame) {
+        private int tellOthers(Client sender, byte[] frame) {
             for (Client other : clients) if (other != sender) other.socket.send(frame);
             return clients.size() - 1;
         }
 
         /** Tells the client of that id, if there is one: it may just have quit. */
-        int tell(int id, Client sender, byte[] frame) {
+        private int tell(int id, Client sender, byte[] frame) {
             int at = Math.min(id, clients.size()) - 1;   // or before, where others have left: ids ascend from 1
             while (at >= 0 && clients.get(at).id > id) at--;
             if (at < 0 || clients.get(at).id != id) return 0;
             clients.get(at).socket.sendPatiently(sender.socket, frame);
             return 1;
         }
-    }
 
-    /** Lets a client into the room it asked for. (A test puts an echo in its place.) */
-    Handler enter(WebSocket socket) {
-        Client client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
-        log("join", socket.target, client.id, socket.address);
-        return client;
-    }
+        /** A WebSocket in this room. */
+        private final class Client implements Handler {
+            final int id = ++lastId;
+            final byte[] prefix = ascii(id + "");   // begins each message from it
+            final WebSocket socket;
 
-    /** A WebSocket in a room. */
-    private final class Client implements Handler {
-        final int id;
-        final byte[] prefix;   // the id, as it begins each message from it
-        final Room room;
-        final WebSocket socket;
+            Client(WebSocket socket) { this.socket = socket; }
 
-        Client(int id, Room room, WebSocket socket) {
-            this.id = id;
-            this.prefix = ascii(id + "");
-            this.room = room;
-            this.socket = socket;
-        }
+            /** Sends "id msgtype data" for "target msgtype data". @throws CloseException 1008 if it has no such form */
+            @Override
+            public void take(Frame message) throws CloseException {
+                byte[] bytes = message.bytes;
+                int space = indexOfSpace(bytes, message.start, message.end);
+                int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
+                int target = target(bytes, message.start, space);
+                if (target == MALFORMED || typeEnd <= space + 1)
+                    throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+                for (byte[] word : RELAYS_OWN_WORDS)
+                    if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
+                        throw refusal("only the relay says self, join and quit", message);
 
-        /** Sends "sender msgtype data" for "target msgtype data". @throws CloseException 1008 if it has no such form */
-        @Override
-        public void take(Frame message) throws CloseException {
-            byte[] bytes = message.bytes;
-            int space = indexOfSpace(bytes, message.start, message.end);
-            int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
-            int target = target(bytes, message.start, space);
-            if (target == MALFORMED || typeEnd <= space + 1)
-                throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
-            for (byte[] word : RELAYS_OWN_WORDS)
-                if (Arrays.equals(bytes, space + 1, typeEnd, word, 0, word.length))
-                    throw refusal("only the relay says self, join and quit", message);
+                byte[] frame = encode(message.opcode, prefix, bytes, space, message.end);
+                int receivers = target == EVERYONE ? tellOthers(this, frame) : tell(target, this, frame);
+                metrics.messages.increment();
+                metrics.deliveries.add(receivers);
+                metrics.bytes.add((long) receivers * frame.length);
+            }
 
-            byte[] frame = encode(message.opcode, prefix, bytes, space, message.end);
-            int receivers = target == EVERYONE ? room.tellOthers(this, frame) : room.tell(target, this, frame);
-            metrics.messages.increment();
-            metrics.deliveries.add(receivers);
-            metrics.bytes.add((long) receivers * frame.length);
-        }
-
-        @Override
-        public void leave() {
-            try {
-                log("quit", room.name, id, socket.address, socket.outcome);
-            } finally {
-                room.leave(this);
+            /** Tells those who stay; if there are none, the room is gone. */
+            @Override
+            public void leave() {
+                clients.remove(this);
+                if (clients.isEmpty()) rooms.remove(socket.target);
+                else tellOthers(this, encodeText(id + " quit"));
+                log("quit", socket.target, id, socket.address, socket.outcome);
             }
         }
     }
@@ -1727,18 +1664,15 @@ public class Relay implements AutoCloseable {
 
     // --- 9. STUN -----------------------------------------------------------------------------------------------------
     //
-    // A player behind a home router does not know the address that the world sees. So a browser asks a STUN server
-    // "where do I come from?" and tells the other player the answer through the relay; both then send there, which
-    // opens the way through both routers. This is that server, RFC 8489 §12: it answers a Binding request with the
-    // address from which that came, and remembers nothing.
+    // A browser behind a home router asks "where do I come from?", RFC 8489 §12, and tells the other player the answer
+    // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
     // A message has a header of 20 bytes: its type, the length of what follows, the cookie by which STUN is known, and
     // an ID that the answer repeats. Attributes follow, each a type, a length and a value padded to four bytes. The
     // address in the answer is XORed with cookie and ID, since some routers rewrite addresses that they see in packets.
     //
-    // Anybody can forge a sender's address to have the answer sent to a victim. That gains nothing here: a datagram
-    // brings one datagram at most, never over twice as long with its UDP header: 28 bytes bring 40, or 52 over IPv6.
-    // And nothing but a request is answered, so that two servers cannot be made to answer one another for ever.
+    // To forge a sender's address, so that a victim gets the answer, gains nothing: one datagram brings one at most, of
+    // not over twice its length with UDP's header. And only requests are answered: servers never answer one another.
 
     private static final int BINDING = 0x0001, SUCCESS = 0x0101, ERROR = 0x0111;   // RFC 8489 §5
     private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
@@ -1747,21 +1681,18 @@ public class Relay implements AutoCloseable {
     // Attributes below 0x8000 must be known, or the answer is an error. Those of the RFC are, and do not matter here.
     private static final Set<Integer> KNOWN = Set.of(0x01, 0x06, 0x08, 0x09, 0x0a, 0x14, 0x15, 0x1c, 0x1d, 0x1e, 0x20);
 
+    /** Answers what has come, on the first loop's thread; a hundred at most, and then others have their turn. */
     private void serveStun() {
-        var bytes = new byte[MAX_STUN + 1];   // what is too long is cut off to this, a length that no message has
-        while (!closing) {
-            try {
-                var datagram = new DatagramPacket(bytes, bytes.length);
-                stun.receive(datagram);
-                var from = (InetSocketAddress) datagram.getSocketAddress();
-                byte[] answer = answerStun(bytes, datagram.getLength(), from);
+        var datagram = ByteBuffer.allocate(MAX_STUN + 1);   // cuts what is too long to a length that no message has
+        try {
+            InetSocketAddress from;
+            for (int i = 0; i < 100 && (from = (InetSocketAddress) stun.receive(datagram.clear())) != null; i++) {
+                byte[] answer = answerStun(datagram.array(), datagram.position(), from);
                 // Java cannot say from which address: a machine with several may use another than was asked, and the
                 // asker's router drops that. The way out is --host.
-                if (answer != null) stun.send(new DatagramPacket(answer, answer.length, from));
-            } catch (IOException | OutOfMemoryError e) {
-                pause(1);   // we have closed or, more likely, nothing can be sent to an address that was forged
+                if (answer != null) stun.send(ByteBuffer.wrap(answer), from);
             }
-        }
+        } catch (IOException e) { /* nothing can be sent to an address that was forged, or we have closed */ }
     }
 
     /** The response to a datagram, null if that is no right Binding request: RFC 8489 §6.3, §14. Knows no socket. */
