@@ -194,6 +194,9 @@ public class Relay implements AutoCloseable {
     private static final int MAX_HEAD = 8 << 10;         // a request head: browsers send 500 bytes, with cookies 4,000
     private static final int MAX_HEADERS = 100;          // in it: each costs ten times its shortest line
     private static final int MAX_READ = 64 << 10;        // what one read may bring, and the most that is kept for later
+    private static final int LEAST_READ = 4 << 10;       // what it may always bring
+    private static final int MAX_TURN = 1 << 20;         // what those of a turn may bring, or the others wait for long
+    private static final int MAX_NEW = 30;               // new connections in a turn, and STUN requests
     private static final int MAX_SHARE = 200_000;        // ns, for which one is read: a room of thousands takes long
     private static final int MAX_WRITE = 128 << 10;      // what one write may take along
     private static final int LEAST_WRITES = 8;           // in a turn, however short its reading was
@@ -321,6 +324,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();  // from any thread
         private SelectionKey acceptor;                                        // for new connections; the first loop's
         private long began;                                                   // this turn did, at so many ns
+        private int readable;                                                 // bytes of each connection in this turn
         private long nextSweep = now();
         private volatile boolean stopped;
 
@@ -352,6 +356,7 @@ public class Relay implements AutoCloseable {
             else selector.selectNow();
             began = System.nanoTime();
             for (int i = resting.size(); i > 0; i--) let(resting.poll(), Connection::readOn);
+            readable = Math.clamp(MAX_TURN / Math.max(1, selector.selectedKeys().size()), LEAST_READ, MAX_READ);
             selector.selectedKeys().forEach(this::attend);
             selector.selectedKeys().clear();
         }
@@ -408,7 +413,7 @@ public class Relay implements AutoCloseable {
         private void accept() {
             try {
                 SocketChannel channel;
-                for (int i = 0; i < 100 && (channel = listener.accept()) != null; i++) admit(channel);
+                for (int i = 0; i < MAX_NEW && (channel = listener.accept()) != null; i++) admit(channel);
             } catch (IOException | OutOfMemoryError e) {
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());   // out of descriptors, likely
@@ -448,16 +453,17 @@ public class Relay implements AutoCloseable {
     }
 
     private boolean isOverBudget() { return buffered.get() > options.budget; }
+    private long fairShare() { return options.budget / 2 / Math.max(1, connections.size()); }
 
     /**
-     * Past the budget, no socket is read, and mostly that is soon over. If clients finish no message or take none,
+     * Past the budget, few sockets are read, and mostly that is soon over. If clients finish no message or take none,
      * those who hold the most are cut off, until a quarter of the budget is or will be free. From any loop.
      */
     private void judge() {
         long now = now(), last = lastTrial.get();
         if (now < last + 10 || !lastTrial.compareAndSet(last, now)) return;
         if (now > last + STUCK) overBudgetSince = now;
-        long fairShare = options.budget / 2 / Math.max(1, connections.size());
+        long fairShare = fairShare();
         var toBlame = connections.stream().filter(one -> one.blocked(now) >= fairShare)
                 .map(one -> Map.entry(one.held(), one))   // which may change while they are sorted
                 .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).iterator();
@@ -587,9 +593,9 @@ public class Relay implements AutoCloseable {
             }
             if (!key.isReadable() || !wantsInput()) return;
             lastHeard = now();
-            if (isOverBudget()) return;   // what is not read takes no memory; the next turn is told of it again
+            if (!mayRead()) return;   // what is not read takes no memory; the next turn is told of it again
             loop.input.restart(unread);
-            inputEnded = loop.input.readFrom(channel, mostToRead) < 0;
+            inputEnded = loop.input.readFrom(channel, Math.min(mostToRead, loop.readable)) < 0;
             if (inputEnded) endSoon(1006, "connection lost");   // not at once: perhaps the peer still reads
             takeAndKeep();
         }
@@ -616,6 +622,11 @@ public class Relay implements AutoCloseable {
             byte[] rest = isEnding() ? NOTHING : loop.input.rest();
             bookInput(rest.length - unread.length);
             unread = rest;
+        }
+
+        /** Past the budget, those who hold little go on, as most who only play do; a quarter further, nobody does. */
+        private boolean mayRead() {
+            return !isOverBudget() || held() < fairShare() && buffered.get() < options.budget * 5 / 4;
         }
 
         private boolean wantsInput() { return !inputEnded && (isEnding() || isReading() && !resting); }
@@ -1681,12 +1692,12 @@ public class Relay implements AutoCloseable {
     // Attributes below 0x8000 must be known, or the answer is an error. Those of the RFC are, and do not matter here.
     private static final Set<Integer> KNOWN = Set.of(0x01, 0x06, 0x08, 0x09, 0x0a, 0x14, 0x15, 0x1c, 0x1d, 0x1e, 0x20);
 
-    /** Answers what has come, on the first loop's thread; a hundred at most, and then others have their turn. */
+    /** Answers what has come, on the first loop's thread; a few, and then others have their turn. */
     private void serveStun() {
         var datagram = ByteBuffer.allocate(MAX_STUN + 1);   // cuts what is too long to a length that no message has
         try {
             InetSocketAddress from;
-            for (int i = 0; i < 100 && (from = (InetSocketAddress) stun.receive(datagram.clear())) != null; i++) {
+            for (int i = 0; i < MAX_NEW && (from = (InetSocketAddress) stun.receive(datagram.clear())) != null; i++) {
                 byte[] answer = answerStun(datagram.array(), datagram.position(), from);
                 // Java cannot say from which address: a machine with several may use another than was asked, and the
                 // asker's router drops that. The way out is --host.
