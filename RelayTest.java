@@ -5157,6 +5157,17 @@ class RelayTest {
         }
 
         @Test
+        void whoHoldsLittleGoesOnPastTheBudget() throws IOException {
+            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 2)) {
+                relay.buffered.addAndGet((1 << 20) + 1);   // as if others held it
+                for (int i = 0; i < 10; i++) {
+                    room.get(1).send(text("* a"));
+                    room.get(2).expect("1 a");
+                }
+            }
+        }
+
+        @Test
         void nobodyIsCutOffForWhatOthersHold() throws IOException {
             try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 3)) {
                 byte[] message = text("* " + "x".repeat(400));
