@@ -5103,17 +5103,20 @@ class RelayTest {
                 var before = Holding.afterCollection(relay);
                 var newcomers = new Newcomers(relay.url().getPort());
                 var noise = new Noise();
+                long worst = 0;
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
-                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++)   // a busy machine has but little of a storm
+                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {   // a busy machine has but little of a storm
                         games.send(Duration.ofSeconds(8));
+                        games.settle();
+                        worst = Math.max(worst, games.worst());
+                    }
                     storm.signal("TERM");
                     storm.expectExit(143);
                 }
-                games.settle();
                 assertEquals("ok", games.check());
                 long innocent = 4 * noise.worst;   // from the sender's thread to the receiver's, a message waits four times
-                assertTrue(games.worst() < 1_000 + innocent, () -> games.worst() + " ms late");
+                assertTrue(worst < 500 + innocent, worst + " ms late");
                 assertTrue(newcomers.waits.getLast() < 2_000 + innocent, newcomers::toString);
                 assertTrue(newcomers.turnedAway.size() <= newcomers.waits.size() / 20, newcomers::toString);
 
@@ -7187,9 +7190,10 @@ class RelayTest {
     @ExtendWith(InChromium.class)
     class Modules {
         @TestFactory
+        @Timeout(180)   // the games that the tests play take 25 s of a processor, which others may use as well
         Stream<DynamicNode> allHold() throws IOException {
             try (var relay = withPages(0); var page = InChromium.open(relay, "/spacewar/test/")) {
-                page.until("globalThis.results !== undefined", Duration.ofSeconds(120));   // which a busy machine may need
+                page.until("globalThis.results !== undefined", Duration.ofSeconds(150));
                 var results = ((List<?>) page.evaluate("results")).stream().map(result -> (Map<?, ?>) result).toList();
                 assertFalse(results.isEmpty());
                 assertEquals("[]", page.complaints.toString());
@@ -8653,7 +8657,8 @@ class RelayTest {
         private final Map<String, Integer> faults = new TreeMap<>();
         private final int[] latencies = new int[1_000_000];            // how many took so many µs, or more for the last
         private long delivered, worst;                                 // worst: the greatest latency in ns
-        private long due;                                              // when the next message is, by System.nanoTime
+        private long begun;                                            // by System.nanoTime; what was due before is not counted
+        private long due;                                              // when the next message is
         private int turn;                                              // whose it is
         private boolean soon;                                          // it is due so soon that we must not sleep
 
@@ -8672,11 +8677,14 @@ class RelayTest {
             return this;
         }
 
-        /** Sends for so long; what arrives in this time is counted, and nothing from before. */
+        /**
+         * Sends for so long. Of what is sent from now on, what arrives is counted, also later; not what was sent before, since
+         * nobody has read it in the meantime.
+         */
         void send(Duration time) throws IOException {
             Arrays.fill(latencies, 0);
             delivered = worst = 0;
-            long start = due = System.nanoTime();
+            long start = begun = due = System.nanoTime();
             if (scenario.perSecond > 0) Thread.ofPlatform().daemon().start(() -> wake(start, start + time.toNanos()));
             run(time, () -> false, scenario.perSecond > 0 ? this::sendWhatIsDue : this::sendWhatMayGo);
             soon = false;
@@ -8902,9 +8910,12 @@ class RelayTest {
 
             private void arrived(int number, long now) {
                 int slot = number % missing.length;
-                latencies[(int) Math.min((now - dueAt[slot]) / 1_000, latencies.length - 1)]++;
-                worst = Math.max(worst, now - dueAt[slot]);
-                delivered++;
+                long latency = now - dueAt[slot];
+                if (dueAt[slot] - begun >= 0) {
+                    latencies[(int) Math.min(latency / 1_000, latencies.length - 1)]++;
+                    worst = Math.max(worst, latency);
+                    delivered++;
+                }
                 if (--missing[slot] == 0 && scenario.perSecond == 0) ready.add(this);
             }
 
@@ -8936,6 +8947,21 @@ class RelayTest {
             assertEquals("1 not told '2 self'", check(List.of("1 self", "1 join"), "0 1 2 3", text -> text));
             assertEquals("1 not told '1 join'", check(List.of("2 self", "1 quit"), "0 1 2 3", text -> text));
             assertEquals("4 lost, 1 not told of all", check(List.of(), "", text -> "2 self"));
+        }
+
+        @Test
+        void whatWasSentBeforeIsNotCounted() throws IOException {
+            try (var crowd = new Crowd(new Scenario("", 1, 2, 0))) {
+                var sender = crowd.clients.getFirst();
+                var receiver = crowd.clients.getLast();
+                for (String text : List.of("2 self", "1 join")) receiver.hear(ByteBuffer.wrap(bytes(text)), 0);
+                sender.next(System.nanoTime());
+                crowd.send(Duration.ZERO);
+                sender.next(System.nanoTime());
+                String words = StandardCharsets.US_ASCII.decode(sender.words.duplicate()).toString();
+                for (int number : List.of(0, 1)) receiver.hear(ByteBuffer.wrap(bytes("1 " + words + "0000000" + number)), System.nanoTime());
+                assertEquals(1, crowd.delivered);
+            }
         }
 
         private static String check(List<String> greeting, String numbers, UnaryOperator<String> change) throws IOException {
@@ -9100,6 +9126,7 @@ class RelayTest {
                         var newcomers = new HostileLoad.Newcomers(port);
                         try (newcomers) {
                             games.send(Duration.ofMinutes(1));
+                            games.settle();
                         }
                         var now = HostileLoad.Holding.of(relay);
                         print(minute + "", now, games, newcomers.toString());
@@ -9111,9 +9138,9 @@ class RelayTest {
                 }
                 for (int minute = 1; minute <= 2; minute++) {
                     games.send(Duration.ofMinutes(1));
+                    games.settle();
                     print("after " + minute, HostileLoad.Holding.of(relay), games, "");
                 }
-                games.settle();
                 var after = HostileLoad.Holding.afterCollection(relay);
                 print("GC", after, games, "");
                 System.out.printf("live objects: %d kB before, %d kB after%n%n", before.heap(), after.heap());
