@@ -7703,14 +7703,13 @@ class RelayTest {
                 double before = ann.number("frameRate()");
                 long began = System.nanoTime();
                 try (var eve = new Pump(Stranger.join(relay).raw, 1_000, number -> {
-                    java.util.concurrent.locks.LockSupport.parkNanos(began + number * 10_000_000 - System.nanoTime());
+                    LockSupport.parkNanos(began + number * 10_000_000 - System.nanoTime());
                     return burst;
                 })) {
                     ann.until("seen('Eve').state === 'flying'");
-                    double during = ann.number("frameRate()");
+                    eventually(() -> ann.number("frameRate()") > 0.75 * before, "frames as before");   // others may cost some as well for a while
                     long rate = eve.sent.get() * 100_000_000_000L / (System.nanoTime() - began);
                     assertTrue(rate > 9_000, "only " + rate + " reports a second");
-                    assertTrue(during > 0.75 * before, during + " frames a second, and before " + before);
                 }
             });
         }
