@@ -377,11 +377,10 @@ public class Relay implements AutoCloseable {
          */
         private void write() {
             runTasks();
-            long middle = System.nanoTime(), end = middle + (middle - began);
-            Connection next;
+            long end = 2 * System.nanoTime() - began;
             for (int i = 0; i < LEAST_WRITES || isOverBudget() || System.nanoTime() < end; i++) {
-                if ((next = unsettled.poll()) == null) break;
-                let(next, Connection::settle);
+                if (unsettled.isEmpty()) break;
+                let(unsettled.poll(), Connection::settle);
             }
             if (now() >= nextSweep) sweep();
             if (isOverBudget()) {
@@ -537,7 +536,7 @@ public class Relay implements AutoCloseable {
     // the peer is told that this was all; when the peer says so, too, or at the deadline, the socket is closed. abort()
     // does that at once, and so does end(), since the peer is gone. After each of them comes settle().
 
-    /** All of it is its loop's own. Other threads may read what is volatile, and execute() a step. */
+    /** All of it is its loop's own. Others may execute() a step and read what is volatile, and call blocked(). */
     abstract class Connection {
         static final long NEVER = Long.MAX_VALUE;
 
@@ -746,7 +745,7 @@ public class Relay implements AutoCloseable {
             else checkSilence(now - lastHeard);
         }
 
-        /** Bytes that wait because of this client: of a message it has not finished, and of those it does not take. */
+        /** Bytes that wait because of this client: those it does not take; a WebSocket adds its unfinished message. */
         long blocked(long now) { return now - STUCK > stuckSince ? waiting : 0; }   // by any thread, as all below
         long held() { return booked + waiting; }   // will be free when it is gone
         long lastActive() { return isStuck() ? Math.max(lastHeard, stuckSince) : lastHeard; }
@@ -800,15 +799,14 @@ public class Relay implements AutoCloseable {
 
         @Override
         void take(Input input) throws IOException {
-            Request request = Request.NONE;
+            Request request = Request.NONE;   // if it cannot be read
             try {
-                Request next = Request.read(input);
-                if (next == null) return;
-                request = next;
-                if (next.isForRelay()) checkOrigin(next.headers.get("origin"), next.header("host"));
-                next.requireBodyless();
-                if (next.isForRelay()) upgrade(next, input);
-                else answer(next, () -> respond(next));
+                request = Request.read(input);
+                if (request == null) return;
+                if (request.isForRelay()) checkOrigin(request.headers.get("origin"), request.header("host"));
+                request.requireBodyless();
+                if (request.isForRelay()) upgrade(request, input);
+                else answer(request, Relay.this::respond);
             } catch (HttpException refusal) {
                 refuse(request, refusal);
             }
@@ -837,17 +835,17 @@ public class Relay implements AutoCloseable {
         private void refuse(Request request, HttpException refusal) throws IOException {
             if (request == Request.NONE || request.isForRelay())
                 log("refuse", request.target, "-", address(request), refusal.response.status, refusal.getMessage());
-            answer(request, () -> refusal.response);
+            answer(request, asked -> refusal.response);
         }
 
         /** On a virtual thread, which may wait for a disk and for the client. */
-        private void answer(Request request, Supplier<Response> response) {
+        private void answer(Request request, Function<Request, Response> response) {
             headDue = NEVER;
             settleSoon();
             Thread.startVirtualThread(() -> {
                 try {
                     boolean more = request.keepAlive() && !closing;
-                    response.get().send(this, more, !request.method.equals("HEAD"));
+                    response.apply(request).send(this, more, !request.method.equals("HEAD"));
                     execute(more ? visit -> next() : visit -> endSoon(1000, "all is said"));
                 } catch (IOException | RuntimeException | Error failure) {
                     execute(visit -> { throw failure; });
@@ -1018,8 +1016,7 @@ public class Relay implements AutoCloseable {
         String header(String name) { return headers.getOrDefault(name, ""); }   // a header's value, "" if there is none
 
         boolean hasToken(String name, String token) {
-            for (String word : header(name).split(",")) if (word.strip().equalsIgnoreCase(token)) return true;
-            return false;
+            return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
         }
 
         String path() { return target.contains("?") ? target.substring(0, target.indexOf('?')) : target; }
@@ -1057,8 +1054,8 @@ public class Relay implements AutoCloseable {
             headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
             byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
             long left = withBody && status != 304 ? bytes.length + length : bytes.length;
-            try (InputStream file = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(this.file);
-                    var all = new SequenceInputStream(new ByteArrayInputStream(bytes), file)) {
+            InputStream body = text != null ? new ByteArrayInputStream(text) : Files.newInputStream(file);
+            try (var all = new SequenceInputStream(new ByteArrayInputStream(bytes), body)) {
                 for (; left > 0; left -= bytes.length) {
                     bytes = all.readNBytes((int) Math.min(left, FILE_PIECE));
                     if (bytes.length == 0) throw new EOFException(file + " has become shorter");
@@ -1191,7 +1188,8 @@ public class Relay implements AutoCloseable {
     //
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
     // has a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is wrong is
-    // found at the first wrong byte, and no more than 16 KiB are allocated for what has only been announced.
+    // found at the first wrong byte (of a close, when it is whole), and no more than 16 KiB are allocated for what has
+    // only been announced.
 
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
     private static final byte[] NOTHING = {};
@@ -1242,9 +1240,8 @@ public class Relay implements AutoCloseable {
         /** The next whole message or control frame, null if it is not there. @throws CloseException 1002, 1007, 1009 */
         Frame next(Input input) throws CloseException {
             while (inFrame || readHeader(input)) {
-                if (opcode == CLOSE) checkClose(input);
                 boolean whole = input.available() >= left;
-                if (opcode >= CLOSE) return whole ? takeInPlace(input, opcode) : null;
+                if (opcode >= CLOSE) return whole ? takeControl(input) : null;
                 if (whole && last && length == 0) {   // the usual case; nothing is copied
                     Frame frame = takeInPlace(input, messageOpcode);
                     if (messageOpcode == TEXT) utf8.check(frame.bytes, frame.start, frame.end);
@@ -1306,21 +1303,20 @@ public class Relay implements AutoCloseable {
             return new Frame(opcode, input.bytes, start, input.start);
         }
 
-        /** RFC 6455 §5.5.1 and §7.4; looks at what is there of it, through the mask. */
-        private void checkClose(Input input) throws CloseException {
-            int there = Math.min(left, input.available());
+        /** RFC 6455 §5.5; of a close also §7.4: code and reason. */
+        private Frame takeControl(Input input) throws CloseException {
+            Frame frame = takeInPlace(input, opcode);
+            if (opcode != CLOSE || left == 0) return frame;
             if (left == 1) throw protocolError("a close with half a code");
-            if (there < 2) return;
-            int code = unmasked(input, 0) << 8 | unmasked(input, 1);
+            int code = frame.code();
             boolean registered = code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
             if (!registered && (code < 3000 || code > 4999))
                 throw protocolError("close code " + code + " must not be sent");
             var reason = new Utf8();
-            for (int i = 2; i < there; i++) reason.next(unmasked(input, i));
-            if (there == left) reason.finish();
+            reason.check(frame.bytes, frame.start + 2, frame.end);
+            reason.finish();
+            return frame;
         }
-
-        private int unmasked(Input input, int at) { return (input.peek(at) ^ mask >>> 8 * (at & 3)) & 0xff; }
 
         /** A payload that is long, or in several frames, or still to come: each piece is checked as it comes. */
         private void append(Input input) throws CloseException {
@@ -1403,7 +1399,7 @@ public class Relay implements AutoCloseable {
     // A server's frame is a header of 2, 4 or 10 bytes and the payload as it is, without a mask. So the same bytes will
     // do for all who receive it, and are made only once.
 
-    /** A frame with a whole payload: the prefix, then bytes[start..end). A server does not mask. RFC 6455 §5.2. */
+    /** A frame with a whole payload: the prefix, then bytes[start..end). RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
         int length = prefix.length + end - start;
         int header = length < 126 ? 2 : length < 65536 ? 4 : 10;
@@ -1626,7 +1622,7 @@ public class Relay implements AutoCloseable {
             public void take(Frame message) throws CloseException {
                 byte[] bytes = message.bytes;
                 int space = indexOfSpace(bytes, message.start, message.end);
-                int typeEnd = indexOfSpace(bytes, Math.min(space + 1, message.end), message.end);
+                int typeEnd = indexOfSpace(bytes, space + 1, message.end);
                 int target = target(bytes, message.start, space);
                 if (target == MALFORMED || typeEnd <= space + 1)
                     throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
