@@ -1188,8 +1188,7 @@ public class Relay implements AutoCloseable {
     //
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
     // has a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes. What is wrong is
-    // found at the first wrong byte (of a close, when it is whole), and no more than 16 KiB are allocated for what has
-    // only been announced.
+    // found at the first wrong byte, and no more than 16 KiB are allocated for what has only been announced.
 
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
     private static final byte[] NOTHING = {};
@@ -1240,8 +1239,9 @@ public class Relay implements AutoCloseable {
         /** The next whole message or control frame, null if it is not there. @throws CloseException 1002, 1007, 1009 */
         Frame next(Input input) throws CloseException {
             while (inFrame || readHeader(input)) {
+                if (opcode == CLOSE) checkClose(input);
                 boolean whole = input.available() >= left;
-                if (opcode >= CLOSE) return whole ? takeControl(input) : null;
+                if (opcode >= CLOSE) return whole ? takeInPlace(input, opcode) : null;
                 if (whole && last && length == 0) {   // the usual case; nothing is copied
                     Frame frame = takeInPlace(input, messageOpcode);
                     if (messageOpcode == TEXT) utf8.check(frame.bytes, frame.start, frame.end);
@@ -1303,20 +1303,21 @@ public class Relay implements AutoCloseable {
             return new Frame(opcode, input.bytes, start, input.start);
         }
 
-        /** RFC 6455 §5.5; of a close also §7.4: code and reason. */
-        private Frame takeControl(Input input) throws CloseException {
-            Frame frame = takeInPlace(input, opcode);
-            if (opcode != CLOSE || left == 0) return frame;
+        /** RFC 6455 §5.5.1 and §7.4; looks at what is there of it, through the mask. */
+        private void checkClose(Input input) throws CloseException {
+            int there = Math.min(left, input.available());
             if (left == 1) throw protocolError("a close with half a code");
-            int code = frame.code();
+            if (there < 2) return;
+            int code = unmasked(input, 0) << 8 | unmasked(input, 1);
             boolean registered = code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
             if (!registered && (code < 3000 || code > 4999))
                 throw protocolError("close code " + code + " must not be sent");
             var reason = new Utf8();
-            reason.check(frame.bytes, frame.start + 2, frame.end);
-            reason.finish();
-            return frame;
+            for (int i = 2; i < there; i++) reason.next(unmasked(input, i));
+            if (there == left) reason.finish();
         }
+
+        private int unmasked(Input input, int at) { return (input.peek(at) ^ mask >>> 8 * (at & 3)) & 0xff; }
 
         /** A payload that is long, or in several frames, or still to come: each piece is checked as it comes. */
         private void append(Input input) throws CloseException {
