@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 help() {
     cat <<'TEXT'
 ./build.sh run [ARGS]   start the relay, as `java Relay.java ARGS` does, with whatever JDK 21+ there is
-./build.sh test [NAME]  run the tests, or one group of them (needs Maven, which fetches JUnit once)
+./build.sh test [NAME]  run the tests, or the group NAME, or the test NAME.METHOD (needs Maven, which fetches JUnit once)
 ./build.sh bench        measure what the relay delivers on this machine and what that costs, in a minute
 ./build.sh bench NAME   FrameCost: what a frame of the game costs; BytesInAFight: what four players send and get;
                         Soak: hostile clients for 20 minutes (MINUTES=N: for N), and what the relay holds meanwhile
@@ -45,17 +45,24 @@ compile() {
     "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -d build/classes Relay.java
 }
 
+# The tests of the relay and of the game, the benchmark, and what runs them.
 compile_tests() {
-    compile
     fetch_junit
+    compile
+    rm -rf build/test-classes
     mkdir -p build/test-classes
-    "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes RelayTest.java
+    "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes \
+        RelayTest.java spacewar/test/*.java .bench/*.java .ci/*.java
 }
 
-# JUnit and its console launcher, into build/junit.
+# JUnit and its launcher, into build/junit.
 fetch_junit() {
     [ -e build/junit/fetched ] && return
-    command -v mvn > /dev/null || { echo "build.sh: the tests need Maven (mvn), which fetches JUnit" >&2; exit 1; }
+    if ! command -v mvn > /dev/null; then
+        echo "build.sh: the tests need Maven (mvn), which fetches JUnit." \
+            "On Debian: sudo apt install maven; elsewhere: https://maven.apache.org/install.html" >&2
+        exit 1
+    fi
     mkdir -p build/junit
     cat > build/junit/pom.xml <<'XML'
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -63,7 +70,7 @@ fetch_junit() {
   <groupId>relay</groupId><artifactId>tests</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
     <dependency><groupId>org.junit.jupiter</groupId><artifactId>junit-jupiter</artifactId><version>5.14.1</version></dependency>
-    <dependency><groupId>org.junit.platform</groupId><artifactId>junit-platform-console</artifactId><version>1.14.1</version></dependency>
+    <dependency><groupId>org.junit.platform</groupId><artifactId>junit-platform-launcher</artifactId><version>1.14.1</version></dependency>
   </dependencies>
 </project>
 XML
@@ -91,26 +98,20 @@ run() {
     exec "$JAVA_HOME/bin/java" Relay.java "$@"
 }
 
-# Runs JUnit with these options.
-junit() {
-    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' org.junit.platform.console.ConsoleLauncher execute \
-        --disable-banner --disable-ansi-colors "$@"
+# Runs the tests or the benchmark, all of it or what these names say.
+junit() {   # test|bench [NAME]...
+    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' RunTests "$@"
 }
 
 test() {
     compile_tests
     fetch_packages
-    local select=(--scan-classpath build/test-classes)
-    [ $# -gt 0 ] && select=(--select-class "RelayTest\$$1")
-    local parallel=junit.jupiter.execution.parallel   # for those tests that mostly wait
-    junit "${select[@]}" --exclude-tag bench --details "${DETAILS:-tree}" --config $parallel.enabled=true \
-        --config $parallel.config.strategy=fixed --config $parallel.config.fixed.parallelism=4 \
-        --config $parallel.config.fixed.max-pool-size=4   # also if some wait for futures
+    junit test "$@"
 }
 
 bench() {
     compile_tests
-    junit --select-class "RelayTest\$${1:-Load}" --include-tag bench --details none
+    junit bench "${1:-Load}"
 }
 
 echo_() {

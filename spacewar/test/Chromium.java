@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.io.*;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/** A headless Chromium, driven over its DevTools protocol. It ends with the tests, however they end. */
+final class Chromium implements AutoCloseable {
+    private final Path folder = Files.createTempDirectory("relay-chromium");
+    private final Process process;
+    // not answered yet, by id
+    private final Map<Integer, CompletableFuture<Map<?, ?>>> calls = new ConcurrentHashMap<>();
+    private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by session
+    private int lastId;
+
+    /**
+     * One that sends nothing past the relay: connections of WebRTC never open, and no names are looked up, not even by
+     * itself.
+     */
+    Chromium() throws IOException {
+        this(List.of(), "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1");
+    }
+
+    /**
+     * Messages go through a pipe each way, with a NUL at the end of each, so there need be no network between it and
+     * the tests.
+     */
+    Chromium(List<String> before, String... switches) throws IOException {
+        var command = new ArrayList<>(before);
+        // Without the features that it disables it costs a tenth less.
+        command.addAll(List.of("sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh",
+                "--headless", "--remote-debugging-pipe", "--user-data-dir=" + folder, "--no-sandbox", "--disable-gpu",
+                "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--disable-features=Translate,MediaRouter,OptimizationHints,PaintHolding"));
+        command.addAll(List.of(switches));
+        process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+        Thread.startVirtualThread(() -> {
+            var message = new ByteArrayOutputStream();
+            try (var in = process.getInputStream()) {
+                for (int next = in.read(); next >= 0; next = in.read()) {
+                    if (next != 0) {
+                        message.write(next);
+                    } else {
+                        take((Map<?, ?>) Json.parse(message.toString(StandardCharsets.UTF_8)));
+                        message.reset();
+                    }
+                }
+            } catch (IOException hasEnded) {
+                // then nobody answers any more
+            }
+            for (var call : calls.values()) call.completeExceptionally(new IllegalStateException("Chromium has ended"));
+        });
+    }
+
+    /** An answer, or an event of a page. */
+    private void take(Map<?, ?> message) {
+        if (message.get("id") instanceof Double id) calls.remove(id.intValue()).complete(message);
+        else if (message.get("sessionId") instanceof String session && pages.get(session) instanceof Page page)
+            page.take((String) message.get("method"), (Map<?, ?>) message.get("params"));
+    }
+
+    private synchronized CompletableFuture<Map<?, ?>> send(
+            Map<String, ?> session, String method, Map<String, ?> parameters) {
+        var call = new HashMap<String, Object>(session);
+        call.putAll(Map.of("id", ++lastId, "method", method, "params", parameters));
+        var answer = new CompletableFuture<Map<?, ?>>();
+        calls.put(lastId, answer);
+        try {
+            process.getOutputStream().write(RelayTest.bytes(Json.write(call) + "\0"));
+            process.getOutputStream().flush();
+        } catch (IOException hasEnded) {
+            answer.completeExceptionally(hasEnded);
+        }
+        return answer;
+    }
+
+    /** Calls a method of the protocol and waits for its result. @param session empty for the browser itself */
+    private Map<?, ?> call(Map<String, ?> session, String method, Map<String, ?> parameters) {
+        Map<?, ?> answer = send(session, method, parameters).orTimeout(20, TimeUnit.SECONDS).join();
+        if (answer.get("error") != null) throw new IllegalStateException(method + ": " + answer.get("error"));
+        return (Map<?, ?>) answer.get("result");
+    }
+
+    Page open(String address) {
+        return blank().go(address);
+    }
+
+    /** An empty page in a window and a context of its own: it shares nothing with other pages. */
+    Page blank() {
+        Object context = call(Map.of(), "Target.createBrowserContext", Map.of()).get("browserContextId");
+        Object target = tab(context, true);
+        Object session = call(Map.of(), "Target.attachToTarget", Map.of("targetId", target, "flatten", true))
+                .get("sessionId");
+        var page = new Page(context, target, Map.of("sessionId", session));
+        pages.put(session, page);
+        for (String domain : List.of("Page", "Runtime", "Log")) page.call(domain + ".enable", Map.of());
+        return page.focus(true);
+    }
+
+    private Object tab(Object context, boolean ownWindow) {
+        return call(Map.of(), "Target.createTarget",
+                Map.of("url", "about:blank", "browserContextId", context, "newWindow", ownWindow)).get("targetId");
+    }
+
+    /** A key as DevTools must be told of it. It goes by its code, after the names of modifiers and a +: Shift+Slash. */
+    record Key(String code, String key, int number, String text, int modifiers) {
+        private static final List<String> MODIFIERS = List.of("Alt", "Control", "Meta", "Shift");   // bit by bit
+        private static final Map<String, Integer> NAMED =
+                Map.of("Tab", 9, "Enter", 13, "Escape", 27, "ArrowLeft", 37, "ArrowUp", 38, "ArrowRight", 39,
+                "ArrowDown", 40, "F1", 112);
+
+        static Key of(String chord) {
+            String code = chord.substring(chord.lastIndexOf('+') + 1);
+            int modifiers = Stream.of(chord.split("[+]")).mapToInt(MODIFIERS::indexOf).filter(bit -> bit >= 0)
+                    .map(bit -> 1 << bit).sum();
+            boolean types = modifiers == 0 || modifiers == 8;
+            if (NAMED.containsKey(code)) return new Key(code, code, NAMED.get(code), code.equals("Enter") && types
+                    ? "\r" : "", modifiers);
+            String key = switch (code) {
+                case "Space" -> " ";
+                case "Slash" -> modifiers == 8 ? "?" : "/";
+                default -> code.substring(3).toLowerCase(Locale.ROOT);
+            };
+            return new Key(code, key, code.equals("Slash") ? 191 : Character.toUpperCase(key.charAt(0)), types ? key
+                    : "", modifiers);
+        }
+
+        Map<String, ?> event(boolean down) {
+            return Map.of("type", down ? "keyDown" : "keyUp", "code", code, "key", key, "windowsVirtualKeyCode", number,
+                    "text", down ? text : "", "modifiers", modifiers);
+        }
+    }
+
+    /** A finger on a page, in its pixels. */
+    record Finger(int id, double x, double y) {}
+
+    /** Methods that return the page wait for nothing but what they say. */
+    final class Page implements AutoCloseable {
+        // the console's errors and warnings, uncaught exceptions
+        final Queue<String> complaints = new ConcurrentLinkedQueue<>();
+        private final Object context, target;
+        private final Map<String, ?> session;
+        private final Map<Object, Consumer<String>> bindings = new ConcurrentHashMap<>();
+        private int touched;   // fingers on it
+
+        private Page(Object context, Object target, Map<String, ?> session) {
+            this.context = context;
+            this.target = target;
+            this.session = session;
+        }
+
+        Page go(String address) {
+            call("Page.navigate", Map.of("url", address));
+            return this;
+        }
+
+        /** Runs a script in each document from now on, before its own. */
+        Page first(String script) {
+            call("Page.addScriptToEvaluateOnNewDocument", Map.of("source", script));
+            return this;
+        }
+
+        /** A screen of so many CSS pixels; that of a phone has touch. */
+        Page screen(int width, int height, double ratio, boolean phone) {
+            call("Emulation.setDeviceMetricsOverride", Map.of("width", width, "height", height, "deviceScaleFactor",
+                    ratio, "mobile", phone));
+            call("Emulation.setTouchEmulationEnabled", Map.of("enabled", phone, "maxTouchPoints", phone ? 5 : 1));
+            return this;
+        }
+
+        /** Its process dies. */
+        Page crash() {
+            send(session, "Page.crash", Map.of());   // nobody is left to answer
+            return this;
+        }
+
+        /** What a media query such as prefers-reduced-motion finds. */
+        Page media(String feature, String value) {
+            call("Emulation.setEmulatedMedia", Map.of("features", List.of(Map.of("name", feature, "value", value))));
+            return this;
+        }
+
+        /** Opens another tab over it. */
+        Page hide() {
+            focus(false).activate(tab(context, false));
+            return until("document.hidden");
+        }
+
+        Page show() {
+            activate(target);
+            return focus(true).until("!document.hidden");
+        }
+
+        /** Whether it has the focus all the while, which the window of the next page would take otherwise. */
+        private Page focus(boolean always) {
+            call("Emulation.setFocusEmulationEnabled", Map.of("enabled", always));
+            return this;
+        }
+
+        private void activate(Object tab) {
+            Chromium.this.call(Map.of(), "Target.activateTarget", Map.of("targetId", tab));
+        }
+
+        private void take(String event, Map<?, ?> parameters) {
+            if (event.equals("Runtime.bindingCalled")) bindings.get(parameters.get("name"))
+                    .accept((String) parameters.get("payload"));
+            var said = switch (event) {
+                case "Log.entryAdded" -> (Map<?, ?>) parameters.get("entry");
+                case "Runtime.exceptionThrown" -> (Map<?, ?>) parameters.get("exceptionDetails");
+                case "Runtime.consoleAPICalled" -> parameters;
+                default -> Map.of();
+            };
+            boolean serious = said.containsKey("exception") || Stream.of("error", "warning", "assert")
+                    .anyMatch(level -> said.containsValue(level));
+            if (serious) complaints.add(Stream.of("text", "url", "args", "exception").map(said::get)
+                    .filter(Objects::nonNull).toList().toString());
+        }
+
+        Map<?, ?> call(String method, Map<String, ?> parameters) {
+            return Chromium.this.call(session, method, parameters);
+        }
+
+        /** From now on its scripts have a function of that name, by which they tell something to a listener. */
+        Page onBinding(String name, Consumer<String> listener) {
+            bindings.put(name, listener);
+            call("Runtime.addBinding", Map.of("name", name));
+            return this;
+        }
+
+        /** The value of an expression of JavaScript; if that is a promise, what comes of it. */
+        Object evaluate(String expression) {
+            var result = call("Runtime.evaluate", Map.of("expression", expression, "awaitPromise", true,
+                    "returnByValue", true));
+            if (result.get("exceptionDetails") != null) throw new IllegalStateException(expression + ": "
+                    + result.get("exceptionDetails"));
+            return ((Map<?, ?>) result.get("result")).get("value");
+        }
+
+        /** Waits until an expression is true, perhaps of a document still to be loaded. */
+        Page until(String expression) {
+            return until(expression, Duration.ofSeconds(10));
+        }
+
+        Page until(String expression, Duration atMost) {
+            try {
+                RelayTest.eventually(() -> {
+                    try {
+                        if (Boolean.TRUE.equals(evaluate(expression))) return true;
+                    } catch (IllegalStateException stillLoading) {
+                        // so it is not true
+                    }
+                    // asking again and again would cost a processor, which the pages need
+                    LockSupport.parkNanos(10_000_000);
+                    return false;
+                }, expression, atMost);
+            } catch (AssertionError e) {
+                throw new AssertionError(e.getMessage() + " on\n"
+                        + evaluate("location + '\\n' + document.body.innerText") + "\n" + complaints, e);
+            }
+            return this;
+        }
+
+        /** Waits until all of this can be read on it. */
+        Page shows(String... texts) {
+            for (String text : texts) until("document.body.innerText.includes(" + Json.write(text) + ")");
+            return this;
+        }
+
+        /** Types into what has the focus. */
+        Page type(String text) {
+            call("Input.insertText", Map.of("text", text));
+            return this;
+        }
+
+        Page click(double x, double y) {
+            for (String type : List.of("mousePressed", "mouseReleased")) call("Input.dispatchMouseEvent",
+                    Map.of("type", type, "x", x, "y", y, "button", "left", "clickCount", 1));
+            return this;
+        }
+
+        Page hold(String... chords) {
+            for (String chord : chords) call("Input.dispatchKeyEvent", Key.of(chord).event(true));
+            return this;
+        }
+
+        Page release(String... chords) {
+            for (String chord : chords) call("Input.dispatchKeyEvent", Key.of(chord).event(false));
+            return this;
+        }
+
+        Page press(String... chords) {
+            for (String chord : chords) hold(chord).release(chord);
+            return this;
+        }
+
+        /** Goes on with the Tab key until what a selector names has the focus. */
+        Page tabTo(String selector) {
+            for (int steps = 0; !Boolean.TRUE.equals(evaluate("document.activeElement.matches(" + Json.write(selector)
+                    + ")")); steps++) {
+                assertTrue(steps < 100, "Tab does not lead to " + selector);
+                press("Tab");
+            }
+            return this;
+        }
+
+        /** These fingers touch it now: more than before, moved ones, or none at all. */
+        Page touch(Finger... fingers) {
+            call("Input.dispatchTouchEvent", Map.of("type", fingers.length == 0 ? "touchEnd" : touched < fingers.length
+                    ? "touchStart" : "touchMove", "touchPoints",
+                    Stream.of(fingers).map(finger -> Map.of("id", finger.id, "x", finger.x, "y", finger.y)).toList()));
+            touched = fingers.length;
+            return this;
+        }
+
+        /** What it looks like, as PNG. */
+        byte[] screenshot() {
+            return Base64.getDecoder().decode((String) call("Page.captureScreenshot", Map.of()).get("data"));
+        }
+
+        @Override
+        public void close() {
+            pages.values().remove(this);
+            Chromium.this.call(Map.of(), "Target.disposeBrowserContext", Map.of("browserContextId", context));
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        send(Map.of(), "Browser.close", Map.of());
+        try {
+            if (!process.waitFor(10, TimeUnit.SECONDS)) process.destroyForcibly().waitFor();
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+        }
+        try (var files = Files.walk(folder)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) Files.deleteIfExists(file);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+import org.junit.jupiter.api.extension.*;
+
+/** Lends the groups of tests that need it one Chromium, which starts with the first of them and ends with the last. */
+final class InChromium implements BeforeAllCallback, BeforeEachCallback {
+    static Chromium chromium;
+
+    @Override
+    public void beforeAll(ExtensionContext context) {
+        RelayTest.require("chromium", "chromium");
+        chromium = context.getRoot().getStore(ExtensionContext.Namespace.GLOBAL).getOrComputeIfAbsent(Chromium.class);
+    }
+
+    /** For a single test of a group. */
+    @Override
+    public void beforeEach(ExtensionContext context) {
+        beforeAll(context);
+    }
+
+    static Chromium.Page open(Relay relay, String path) {
+        return chromium.open("http://localhost:" + relay.port() + path);
+    }
+}

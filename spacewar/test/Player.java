@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.function.Consumer;
+import java.util.stream.*;
+
+/**
+ * The game on a page of its own. In its scripts `game` is the live game, and seen(name) a ship as game.inspect() tells
+ * of it.
+ */
+final class Player implements AutoCloseable {
+    private static final String SCRIPT = """
+        addEventListener('load', async () => {
+          const { game } = await import('/spacewar/spacewar.js');
+          const { orbit } = await import('/spacewar/physics.js');
+          const seen = name => game.inspect().ships.find(ship => ship.name === name) ?? {};
+
+          /** Each frame of so many ms, or until record.over: ship -> [time on the clock of all pages, x, y, vx, vy]. */
+          const record = ms => new Promise(done => {
+            const sights = {};
+            const end = performance.now() + ms;
+            requestAnimationFrame(function note() {
+              const { now, ships } = game.inspect();
+              for (const { name, state, x, y, vx, vy } of ships) {
+                if (state === 'flying') (sights[name] ??= []).push([performance.timeOrigin + now, x, y, vx, vy]);
+              }
+              if (performance.now() < end && !record.over) requestAnimationFrame(note);
+              else done(sights);
+            });
+          });
+
+          /** Frames that are drawn in a second. */
+          const frameRate = async () => {
+            const before = game.frames;
+            const began = performance.now();
+            await new Promise(done => setTimeout(done, 1_000));
+            return (game.frames - before) / (performance.now() - began) * 1_000;
+          };
+
+          /** Where our ship is on the screen: in the middle of where a click would find it. */
+          const where = () => {
+            const found = [];
+            for (let x = 0; x < innerWidth; x += 4) {
+              for (let y = 0; y < innerHeight; y += 4) if (game.view.pick(x, y) === game.me.id) found.push([x, y]);
+            }
+            return [0, 1].map(axis => found.reduce((sum, point) => sum + point[axis], 0) / found.length);
+          };
+
+          /** How many px of the screen are one of the world, as long as our ship has not made the view move. */
+          const scale = () => (where()[0] - innerWidth / 2) / game.me.x;
+
+          /** Whether the canvas has as many pixels as the screen has there. */
+          const crisp = () => {
+            const { width, height, clientWidth, clientHeight } = document.querySelector('#sky');
+            return clientWidth === innerWidth && clientHeight === innerHeight
+              && Math.abs(width - clientWidth * devicePixelRatio) <= 1
+              && Math.abs(height - clientHeight * devicePixelRatio) <= 1;
+          };
+
+          const middle = selector => {
+            const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+          };
+
+          /** Whether the pads are wide enough for thumbs, on the screen, and apart. */
+          const padsFit = () => {
+            const pads = [...document.querySelectorAll('#pads button')].map(pad => pad.getBoundingClientRect());
+            const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+            return pads.every(pad => pad.width >= 64 && pad.height >= 64
+              && pad.left >= 0 && pad.right <= innerWidth && pad.top >= 0 && pad.bottom <= innerHeight
+              && pads.every(other => other === pad || apart(pad, other)));
+          };
+
+          /** What a screen reader calls it. */
+          const label = selector => {
+            const element = document.querySelector(selector);
+            return element.ariaLabel || document.getElementById(element.getAttribute('aria-labelledby')).textContent;
+          };
+
+          /** Whether one sees what has the focus. */
+          const ringed = () => getComputedStyle(document.activeElement).outlineStyle !== 'none';
+
+          Object.assign(globalThis,
+            { game, seen, orbit, record, frameRate, where, scale, crisp, middle, padsFit, label, ringed });
+        });
+        """;
+
+    final Chromium.Page page;
+
+    /** Opens the game. @param before what is to be done with the page until then */
+    Player(String address, Consumer<Chromium.Page> before) {
+        this(InChromium.chromium, address, before);
+    }
+
+    Player(Chromium chromium, String address, Consumer<Chromium.Page> before) {
+        page = chromium.blank().first(SCRIPT);
+        before.accept(page);
+        page.go(address).until("globalThis.game !== undefined");
+    }
+
+    /** Somebody who has been here before, and has chosen a name and no practice ships, which shoot. */
+    static Player of(int port, String name, Consumer<Chromium.Page> before) {
+        return of(InChromium.chromium, address(port), name, before);
+    }
+
+    static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
+        var settings = Map.of("name", name, "look", name.length(), "practice", 0);
+        return new Player(chromium, address, before.andThen(page ->
+                page.first("localStorage.spacewar ??= " + Json.write(Json.write(settings)))))
+                .until("game.me.state === 'flying'");
+    }
+
+    static Player of(int port, String name) {
+        return of(port, name, page -> {});
+    }
+
+    static Player of(Relay relay, String name) {
+        return of(relay.port(), name).until("game.inspect().link === 'relay'");
+    }
+
+    static String address(int port) {
+        return "http://localhost:" + port + SpacewarTest.GAME;
+    }
+
+    Player reload() {
+        ask("globalThis.old = true; location.reload()");
+        return until("globalThis.old === undefined && globalThis.game !== undefined");
+    }
+
+    Object ask(String expression) {
+        return page.evaluate(expression);
+    }
+
+    double number(String expression) {
+        return ((Number) ask(expression)).doubleValue();
+    }
+
+    Player until(String expression) {
+        page.until(expression);
+        return this;
+    }
+
+    /** Puts its ship somewhere, at rest. */
+    Player place(double x, double y, double angle) {
+        ask("Object.assign(game.me, { x: %s, y: %s, vx: 0, vy: 0, angle: %s }); null".formatted(x, y, angle));
+        return this;
+    }
+
+    Player orbit(double radius, double phase) {
+        ask("orbit(game.me, %s, %s, 1)".formatted(radius, phase));
+        return this;
+    }
+
+    /** Starts to record what is seen of each ship. */
+    CompletableFuture<Map<String, List<Sight>>> record(int ms) {
+        return CompletableFuture.supplyAsync(() -> ((Map<?, ?>) ask("record(" + ms + ")")).entrySet().stream()
+                .collect(Collectors.toMap(
+                ship -> (String) ship.getKey(), ship -> ((List<?>) ship.getValue()).stream().map(Sight::of).toList())),
+                Thread::startVirtualThread);
+    }
+
+    /** It draws, and its ship moves. */
+    Player fliesOn() {
+        return until("game.frames > %s + 10 && game.me.x !== %s".formatted(ask("game.frames"), ask("game.me.x")));
+    }
+
+    /** It draws, and nothing moves. */
+    Player standsStill() {
+        return until(
+                "new Promise(done => { const { time } = game.world; const { frames } = game; const check = () => "
+                + "game.frames < frames + 10"
+                + " ? requestAnimationFrame(check) : done(time === game.world.time); check(); })");
+    }
+
+    /** For as long as a ship must have been seen somewhere for what it does there to be believed. */
+    Player waitAMoment() {
+        return until("performance.now() > %s + 300".formatted(ask("performance.now()")));
+    }
+
+    /**
+     * Whatever happens, its console stays silent. Only the browser itself tells there that the relay could not be
+     * reached.
+     */
+    @Override
+    public void close() {
+        page.complaints.removeIf(complaint -> complaint.matches(
+                "\\[Failed to load resource: net::ERR_CONNECTION_\\w+, [^,]*/ice.json]"
+                + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
+                + "(Error in connection establishment: net::ERR_\\w+|"
+                + "Error during WebSocket handshake: Unexpected response code: 404).*"));
+        page.close();
+        assertEquals("[]", page.complaints.toString());
+    }
+
+    /** Where a ship was seen at a time, in ms, px and px/ms. */
+    record Sight(double at, double x, double y, double vx, double vy) {
+        static Sight of(Object values) {
+            double[] numbers = ((List<?>) values).stream().mapToDouble(value -> (Double) value).toArray();
+            return new Sight(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]);
+        }
+
+        /** How far from there, moved on by the velocity, it was seen another time. */
+        double off(Sight other) {
+            double time = other.at - at;
+            return Math.hypot(other.x - x - vx * time, other.y - y - vy * time);
+        }
+    }
+}

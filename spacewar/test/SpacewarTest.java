@@ -1,0 +1,2098 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the game promises, as tests that need more than a page of its own: several players, a relay that restarts,
+ * networks, browsers driven from outside. What a page can test by itself is in the modules beside this file.
+ */
+
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.io.*;
+import java.math.BigDecimal;
+import java.net.*;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.*;
+import java.util.regex.Pattern;
+import java.util.stream.*;
+import org.junit.jupiter.api.*;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.*;
+
+@Timeout(60)
+class SpacewarTest {
+    static final String GAME = "/spacewar/?game=1", ITS_ROOM = "/ws-relay/spacewar?game=1";
+
+    /** A relay that serves the pages that come with it. */
+    static Relay withPages(int port) throws IOException {
+        return RelayTest.relay(options -> {
+            options.port = port;
+            options.folder = Path.of("spacewar");
+        });
+    }
+
+    /** Passes on what connections to it and from a port say, each piece 40 to 60 ms later. */
+    static final class DelayingProxy implements AutoCloseable {
+        private record Piece(long due, byte[] bytes) {}
+
+        private final ServerSocket listening = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+        private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
+        private final int target;
+
+        DelayingProxy(int target) throws IOException {
+            this.target = target;
+            Thread.startVirtualThread(() -> untilClosed(() -> {
+                while (true) connect(listening.accept());
+            }));
+        }
+
+        int port() {
+            return listening.getLocalPort();
+        }
+
+        private void connect(Socket here) throws IOException {
+            var there = new Socket(InetAddress.getLoopbackAddress(), target);
+            pass(here, there);
+            pass(there, here);
+        }
+
+        private void pass(Socket from, Socket to) throws IOException {
+            sockets.add(from);
+            to.setTcpNoDelay(true);
+            var pieces = new LinkedBlockingQueue<Piece>();
+            Thread.startVirtualThread(() -> untilClosed(() -> {
+                var buffer = new byte[1 << 16];
+                int count;
+                do {
+                    count = from.getInputStream().read(buffer);
+                    pieces.add(new Piece(System.nanoTime() + ThreadLocalRandom.current()
+                            .nextLong(40_000_000, 60_000_000), Arrays.copyOf(buffer, Math.max(0, count))));
+                } while (count > 0);
+            }));
+            Thread.startVirtualThread(() -> untilClosed(() -> {
+                for (Piece piece = pieces.take(); piece.bytes.length > 0; piece = pieces.take()) {
+                    TimeUnit.NANOSECONDS.sleep(piece.due - System.nanoTime());
+                    to.getOutputStream().write(piece.bytes);
+                }
+                to.shutdownOutput();
+            }));
+        }
+
+        private static void untilClosed(Executable work) {
+            try {
+                work.execute();
+            } catch (Throwable closed) {
+                assertInstanceOf(IOException.class, closed);
+            }
+        }
+
+        @Override
+        public void close() throws IOException {
+            listening.close();
+            for (Socket socket : sockets) socket.close();
+        }
+    }
+
+    /** Waits until each of these sees the ships of all, and no others. */
+    static void meet(Player... players) {
+        for (Player player : players) player.until("game.inspect().ships.length === " + players.length);
+    }
+
+    /** Waits until each of these sees it: an expression of the ship of that name. */
+    static void allSee(String name, String expression, Player... players) {
+        for (Player player : players) player.until("(ship => " + expression + ")(seen(" + Json.write(name) + "))");
+    }
+
+    /**
+     * Waits until a ship at rest has been seen where it is for so long that the witness believes what it does there.
+     */
+    static void isSeen(Player pilot, Player witness) {
+        var place = (List<?>) pilot.ask("[game.me.x, game.me.y]");
+        allSee((String) pilot.ask("game.me.name"), "Math.hypot(ship.x - %s, ship.y - %s) < 50".formatted(
+                place.toArray()), witness);
+        witness.waitAMoment();
+    }
+
+    /** One shoots the other, so far below the sun. */
+    static void shoot(Player shooter, Player victim, int y) {
+        shooter.place(-60, y, 0);
+        victim.place(60, y, 0);
+        isSeen(shooter, victim);
+        isSeen(victim, shooter);
+        shooter.page.press("KeyF");
+        victim.until("game.me.state === 'exploded'");
+    }
+
+    // --- the tests ---------------------------------------------------------------------------
+
+    /** The page that shows any room: who is there, what is said, a line to send. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    @SuppressWarnings("try")   // the relay is closed within
+    class Watch {
+        static final String ROOM = "/ws-relay/spacewar?game=1",
+                PAGE = "/spacewar/watch.html?room=%2Fspacewar%3Fgame%3D1";
+
+        @Test
+        void itJoinsTheRoomAndShowsWhatHappens() throws IOException {
+            try (var relay = withPages(0); var page = InChromium.open(relay, PAGE).shows("connected as 1", "1 you")) {
+                try (var two = RelayTest.Raw.open(relay, ROOM).expect("2 self").expect("1 join")) {
+                    page.until(
+                            "[...document.querySelectorAll('#people li')].map(li => li.textContent).join() === '1 "
+                            + "you,2'").shows("join");
+                    two.send(RelayTest.text("* hello wörld \uD83D\uDE80"))
+                            .send(RelayTest.frame(true, 2, RelayTest.concat(RelayTest.bytes("1 bytes "),
+                            RelayTest.hex("00ff"))));
+                    page.shows("hello", "wörld \uD83D\uDE80", "2 bytes: 00 ff");
+                }
+                page.until("document.querySelectorAll('#people li').length === 1").shows("quit");
+                assertTrue(page.screenshot().length > 10_000);
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void aLineSentThroughTheFormArrives() throws IOException {
+            try (var relay = withPages(0); var one = RelayTest.Raw.open(relay, ROOM).expect("1 self");
+                    var page = InChromium.open(relay, PAGE).shows("connected as 2")) {
+                page.evaluate("document.querySelector('#line').focus()");
+                page.type("hello wörld  \uD83D\uDE80 ").press("Enter");
+                one.expect("2 join").expect("2 hello wörld  \uD83D\uDE80 ");
+                page.until("document.querySelector('#line').value === ''")
+                        .until("document.querySelector('#feed .sent .type').textContent === 'hello'");
+                page.evaluate("document.querySelector('#target').value = '1'");
+                page.type("to-one").press("Enter");
+                one.expect("2 to-one");
+                for (String refused : List.of("", " hello", "self", "quit 1")) {
+                    page.evaluate("document.querySelector('#line').value = " + Json.write(refused)
+                            + "; document.querySelector('#note').textContent = ''");
+                    page.press("Enter").until("document.querySelector('#note').textContent !== ''");
+                }
+                one.send(RelayTest.text("1 over")).expect("1 over");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void htmlInAMessageIsShownAsText() throws IOException {
+            String html = "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script><b>bold</b>&lt;";
+            try (var relay = withPages(0); var page = InChromium.open(relay, PAGE).shows("connected as 1");
+                    var two = RelayTest.Raw.open(relay, ROOM)) {
+                two.send(RelayTest.text("* hello " + html)).send(RelayTest.text("* <b>type</b> x"));
+                page.shows(html, "<b>type</b>")
+                        .until("window.harmed === undefined && !document.querySelector('#feed img, #feed script, #feed "
+                        + "b b')");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void anyRoomCanBeWatchedAndIsLeftForAnother() throws IOException {
+            try (var relay = withPages(0);
+                    var one = RelayTest.Raw.open(relay, "/ws-relay/other/game?a=b&c=d").expect("1 self");
+                    var page = InChromium.open(relay, "/spacewar/watch.html?room=%2Fother%2Fgame%3Fa%3Db%26c%3Dd")
+                            .shows("connected as 2");
+                    var two = RelayTest.Raw.open(relay, "/ws-relay/elsewhere").expect("1 self")) {
+                page.shows("-m websockets 'ws://localhost:" + relay.port() + "/ws-relay/other/game?a=b&c=d'");
+                one.expect("2 join").send(RelayTest.text("2 hello there"));
+                page.shows("there")
+                        .evaluate(
+                        "document.querySelector('#room').value = '/elsewhere'; "
+                        + "document.querySelector('#chooser').requestSubmit()");
+                two.expect("2 join").send(RelayTest.text("* hello yonder"));
+                page.shows("yonder");
+                one.expect("2 quit");
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+
+        @Test
+        void afterARestartOfTheRelayThePageJoinsAgainWithin5Seconds() throws IOException {
+            try (var relay = withPages(0); var page = InChromium.open(relay, PAGE).shows("connected as 1")) {
+                relay.close();
+                page.shows("not connected", "trying again");
+                long before = System.nanoTime();
+                try (var next = withPages(relay.port()); var one = RelayTest.Raw.open(next, ROOM).expect("1 self")) {
+                    one.expect("2 join");
+                    assertTrue(System.nanoTime() - before < 5_000_000_000L, "it took "
+                            + (System.nanoTime() - before) / 1_000_000 + " ms");
+                    one.send(RelayTest.text("* back again"));
+                    page.shows("connected as 2", "again");
+                }
+                // what the browser says of each try
+                page.complaints.removeIf(complaint -> complaint.contains("ERR_CONNECTION_REFUSED"));
+                assertEquals("[]", page.complaints.toString());
+            }
+        }
+    }
+
+    /** First paint: from the address to a ship that flies. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    @SuppressWarnings("try")   // files are served and nothing more said of it
+    class GamePage {
+        /** In this time, or three times that where nobody knows what else the machine does. */
+        private static final Duration AT_ONCE = Duration.ofMillis("true".equals(System.getenv("CI")) ? 3_000 : 1_000);
+
+        /** From the address typed to a ship that moves and turns. */
+        private static Player fliesAtOnce(int port) {
+            var began = new AtomicLong();
+            var player = new Player(Player.address(port), page -> began.set(System.nanoTime()));
+            double x = player.number("seen('').x"), angle = player.number("seen('').angle");
+            player.page.hold("KeyA");
+            player.until("seen('').x !== %s && seen('').angle < %s".formatted(x, angle));
+            long took = System.nanoTime() - began.get();
+            player.page.release("KeyA");
+            assertTrue(took < AT_ONCE.toNanos(), "it took " + took / 1_000_000 + " ms");
+            return player;
+        }
+
+        @Test
+        void aShipFliesWithinASecond() throws IOException {
+            try (var relay = withPages(0); var player = fliesAtOnce(relay.port())) {
+                player.until("document.querySelector('#link').textContent.startsWith('relay')");
+            }
+        }
+
+        @Test
+        void alsoWithoutARelayAndThenThereArePracticeShipsToFight() {
+            try (var files = new RelayTest.FilesOnly(); var player = fliesAtOnce(files.port())) {
+                player.until("document.querySelector('#link').textContent === 'offline · practice'");
+                assertEquals(2.0,
+                        player.ask("game.inspect().ships.filter(ship => ship.bot && ship.state === 'flying').length"));
+            }
+        }
+
+        @Test
+        void itsAddressIsItsRoom() throws IOException {
+            try (var relay = withPages(0);
+                    var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?a=b&c=d").expect("1 self");
+                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?a=b&c=d#e",
+                            page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
+                peer.expect("2 join").expect("2 pilot [1,\"Ann\",5,0]");
+                assertEquals("/spacewar/?a=b&c=d#e", player.ask("location.href.slice(location.origin.length)"));
+                assertEquals("/spacewar?a=b&c=d", player.ask("game.inspect().room"));
+                assertEquals("arena", player.ask("game.world.rules.name"));
+            }
+        }
+
+        @Test
+        void itsAddressAsksForTheClassicRules() throws IOException {
+            try (var relay = withPages(0);
+                    var player = new Player("http://localhost:" + relay.port() + "/spacewar/?rules=1962", page -> {})) {
+                player.until("game.world.rules.name === '1962' && game.me.torpedoes === 32");
+            }
+        }
+    }
+
+    /** What one page does, all pages show. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class Fight {
+        @Test
+        void twoMeetFlyFireHitExplodeAndComeBack() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                meet(ann, bob);
+                double angle = bob.number("seen('Ann').angle");
+                ann.page.hold("KeyS", "KeyD");
+                allSee("Ann", "ship.angle > " + (angle + 0.5), ann, bob);
+                ann.page.release("KeyS", "KeyD");
+                double end = ann.until("game.me.turn === 0").number("game.me.angle");
+                bob.until("Math.abs(seen('Ann').angle - %s) < 0.01".formatted(end));
+
+                shoot(ann, bob, 800);
+                bob.until("game.world.debris.length === 6");
+                allSee("Bob", "ship.state === 'exploded' && ship.score === -1", ann, bob);
+                allSee("Ann", "ship.state === 'flying' && ship.score === 1", ann, bob);
+                ann.until("document.querySelector('#log').textContent.includes('You shot Bob')")
+                        .until("document.querySelector('#scores tbody').innerText.replace(/\\s+/g, ' ').trim() === "
+                        + "'Ann (you) 1 Bob -1'");
+                bob.until("document.querySelector('#log').textContent.includes('Ann shot you')");
+                allSee("Bob", "ship.state === 'flying' && ship.score === -1", ann, bob);
+            }
+        }
+
+        @Test
+        void aMissileFliesInEverySkyFromTheNoseThatFiredIt() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                meet(ann, bob);
+                ann.place(-60, -800, -Math.PI / 2);
+                isSeen(ann, bob);
+                ann.page.press("Space");
+                String missile =
+                        "game.inspect().missiles.find(({ owner, age }) => owner === %s && age > 300)".formatted(
+                        ann.ask("game.inspect().self"));
+                for (Player player : List.of(ann, bob))
+                    player.until(
+                            "(missile => Math.abs(missile.x + 60) < 5 && missile.y < -850 && Math.abs(missile.vy + "
+                            + "0.2) < 0.02)(%s)".formatted(missile));
+            }
+        }
+
+        @Test
+        void whoComesLateLearnsNamesAndScoresAndWhoLeavesIsGone() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                meet(ann, bob);
+                shoot(ann, bob, 800);
+                try (var cyd = Player.of(relay, "Cyd")) {
+                    meet(ann, bob, cyd);
+                    allSee("Ann", "ship.score === 1", ann, bob, cyd);
+                    allSee("Bob", "ship.score === -1", ann, bob, cyd);
+                    allSee("Cyd", "ship.score === 0 && ship.state === 'flying'", ann, bob, cyd);
+                    shoot(cyd, ann, -800);   // where there is no debris of the other
+                    allSee("Cyd", "ship.score === 1", ann, bob, cyd);
+                    allSee("Ann", "ship.score === 0 && ship.state === 'exploded'", ann, bob, cyd);
+                    for (Player player : List.of(ann, bob, cyd)) player.until(
+                            "new Set([...game.world.ships.values()].map(ship => ship.look)).size === 3");
+                }
+                meet(ann, bob);
+                ann.until("document.querySelector('#log').textContent.includes('Cyd left')");
+            }
+        }
+    }
+
+    /** A remote ship is where its pilot sees it. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class Positions {
+        private static final double JUMP = 6;   // px, between two frames
+
+        /** The most that one page is off about the other's ship, in px. */
+        static double worst(String name, Map<String, List<Player.Sight>> own, Map<String, List<Player.Sight>> remote) {
+            var pilots = new TreeMap<Double, Player.Sight>();
+            for (Player.Sight sight : own.get(name)) pilots.put(sight.at(), sight);
+            var errors = remote.get(name).stream().flatMap(sight ->
+                    Stream.of(pilots.floorEntry(sight.at()), pilots.ceilingEntry(sight.at()))
+                    .filter(entry -> entry != null && Math.abs(entry.getKey() - sight.at()) < 25)
+                    .map(entry -> entry.getValue().off(sight)).limit(1))
+                    .mapToDouble(error -> error).summaryStatistics();
+            assertTrue(errors.getCount() > 60, "too few frames: " + errors);
+            return errors.getMax();
+        }
+
+        /** The most that a ship jumps between two frames, in px. */
+        static double jump(List<Player.Sight> sights) {
+            return IntStream.range(1, sights.size()).mapToDouble(i -> sights.get(i - 1).off(sights.get(i))).max()
+                    .orElse(0);
+        }
+
+        private static void check(
+                CompletableFuture<Map<String, List<Player.Sight>>> annSees,
+                CompletableFuture<Map<String, List<Player.Sight>>> bobSees, double most) {
+            var ann = annSees.join();
+            var bob = bobSees.join();
+            double ofAnn = worst("Ann", ann, bob), ofBob = worst("Bob", bob, ann),
+                    jumped = Math.max(jump(ann.get("Bob")), jump(bob.get("Ann")));
+            String found = "off by %.2f and %.2f px, jumps of %.2f px".formatted(ofAnn, ofBob, jumped);
+            assertTrue(Math.max(ofAnn, ofBob) <= most && jumped <= JUMP, found);
+        }
+
+        /**
+         * For how many ms it has known, give or take 3 ms, how far the other's clock is ahead, which only the browser
+         * could tell otherwise.
+         */
+        private static double clockKnownFor(Player player, Player other) {
+            var origin = BigDecimal.valueOf(other.number("performance.timeOrigin"));
+            return player.number("((known, now) => now - (window.unknownAt = known ? window.unknownAt ?? now : now))"
+                    + "(Math.abs(game.inspect().peers[0].skew - (performance.timeOrigin - %s)) < 3, "
+                    + "performance.now())".formatted(origin));
+        }
+
+        /** ... and that it was put there by the test has faded from all pages. */
+        static void allSeeAtRest(String name, String expression, Player... players) {
+            allSee(name, expression, players);
+            for (Player player
+                    : players) player.until(
+                    "[...game.world.ships.values()].every(({ dx, dy }) => Math.hypot(dx, dy) < 0.01)");
+        }
+
+        /**
+         * They see each other, and have known each other's clock for some readings: first ones that are late may be
+         * right by chance, being as late on the way there as on the way back, and then the next makes it 8 ms off.
+         */
+        static void areTogether(Player ann, Player bob, double roundTrip) {
+            meet(ann, bob);
+            ann.until("game.inspect().peers[0].rtt >= " + roundTrip);
+            RelayTest.eventually(() -> Math.min(clockKnownFor(ann, bob), clockKnownFor(bob, ann)) > 4_000,
+                    "each knows the other's clock", Duration.ofSeconds(60));   // readings go back 30 s
+        }
+
+        /** On circles around the sun. */
+        static void coast(int ms, double most, Player ann, Player bob) {
+            ann.orbit(80, 0);
+            bob.orbit(400, Math.PI);   // on neither does a ship begin
+            allSeeAtRest("Ann", "Math.abs(Math.hypot(ship.x, ship.y) - 80) < 1", ann, bob);
+            allSeeAtRest("Bob", "Math.abs(Math.hypot(ship.x, ship.y) - 400) < 1", ann, bob);
+            check(ann.record(ms), bob.record(ms), most);
+        }
+
+        private static void fly(Player ann, Player bob, double roundTrip, double coasting,
+                double manoeuvring) throws Exception {
+            areTogether(ann, bob, roundTrip);
+            coast(4_000, coasting, ann, bob);
+
+            ann.place(-600, -300, 0);
+            bob.place(600, 300, 0);
+            allSeeAtRest("Ann", "ship.x < -550", ann, bob);
+            allSeeAtRest("Bob", "ship.x > 550", ann, bob);
+            var annSees = ann.record(6_000);
+            var bobSees = bob.record(6_000);
+            manoeuvre(annSees, ann, bob);
+            check(annSees, bobSees, manoeuvring);
+        }
+
+        /** Turns and burns at random until then. */
+        static void manoeuvre(Future<?> end, Player... players) throws InterruptedException {
+            var random = new Random(1);
+            var held = new HashSet<String>();
+            while (!end.isDone()) {
+                int who = random.nextInt(players.length);
+                String key = List.of("KeyA", "KeyS", "KeyD", "KeyD").get(random.nextInt(4));
+                if (held.add(who + key)) players[who].page.hold(key);
+                else if (held.remove(who + key)) players[who].page.release(key);
+                Thread.sleep(random.nextInt(20, 120));
+            }
+            for (Player player : players) player.page.release("KeyA", "KeyS", "KeyD");
+        }
+
+        @Test
+        void onOneMachine() throws Exception {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                fly(ann, bob, 0, 0.5, 1.5);
+            }
+        }
+
+        @Test
+        void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
+            try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
+                    var ann = Player.of(relay, "Ann");
+                    var bob = Player.of(proxy.port(), "Bob")) {
+                fly(ann, bob, 80, 1.5, 4);
+            }
+        }
+    }
+
+    /** The relay goes away and comes back; nobody touches anything. */
+    @Nested
+    @RelayTest.Waits
+    @ExtendWith(InChromium.class)
+    @SuppressWarnings("try")   // the relay is closed within
+    class Reconnect {
+        private static final long SOON = 5_000_000_000L;
+
+        /** All of them are in one room again in time, with their names and scores. */
+        private static void expectReunion(int port, long before, Map<Player, String> ships) {
+            var players = ships.keySet().toArray(Player[]::new);
+            meet(players);
+            for (Player player : players) player.until("game.inspect().link === 'relay'");
+            ships.values().forEach(ship -> allSee(ship.split(" ")[0], "`${ship.name} ${ship.score}` === "
+                    + Json.write(ship), players));
+            assertTrue(System.nanoTime() - before < SOON, "it took " + (System.nanoTime() - before) / 1_000_000
+                    + " ms");
+        }
+
+        @Test
+        void afterItsRestartAllAreInOneRoomAgainWithin5SecondsWithNameAndScore() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob");
+                    var cyd = Player.of(relay, "Cyd")) {
+                meet(ann, bob, cyd);
+                shoot(ann, bob, 800);
+                allSee("Ann", "ship.score === 1", ann, bob, cyd);
+                var players = List.of(ann, bob, cyd);
+                for (Player player : players) {
+                    player.until("game.me.state === 'flying'").orbit(900, players.indexOf(player));
+                    player.ask("game.settings.practice = 2");
+                }
+                var flights = players.stream().map(player -> player.record(15_000)).toList();
+                relay.close();
+                for (Player player : players) player.until(
+                        "document.querySelector('#link').textContent === 'offline · practice'");
+                long before = System.nanoTime();
+                try (var next = withPages(relay.port())) {
+                    expectReunion(next.port(), before, Map.of(ann, "Ann 1", bob, "Bob -1", cyd, "Cyd 0"));
+                }
+                for (Player player : players) player.fliesOn().ask("record.over = true");
+                for (Player player : players) {
+                    var flight = flights.get(players.indexOf(player)).join().get((String) player.ask("game.me.name"));
+                    double pause = IntStream.range(1, flight.size())
+                            .mapToDouble(i -> flight.get(i).at() - flight.get(i - 1).at()).max().orElseThrow();
+                    assertTrue(pause < 500, "it stood still for " + pause + " ms");
+                }
+            }
+        }
+
+        @Test
+        void aPageOpenedWhileItIsDownJoinsWhenItIsUp() throws IOException {
+            var files = new RelayTest.FilesOnly();
+            try (files; var ann = Player.of(files.port(), "Ann"); var bob = Player.of(files.port(), "Bob")) {
+                for (Player player : List.of(ann, bob)) player.until("game.inspect().link === 'offline'");
+                files.close();
+                long before = System.nanoTime();
+                try (var relay = withPages(files.port())) {
+                    expectReunion(relay.port(), before, Map.of(ann, "Ann 0", bob, "Bob 0"));
+                }
+            }
+        }
+    }
+
+    /** The tests of the game's modules, which any browser runs at /spacewar/test/. */
+    @Nested
+    @RelayTest.Waits
+    @ExtendWith(InChromium.class)
+    class Modules {
+        @TestFactory
+        @Timeout(180)   // the games that the tests play take 25 s of a processor, which others may use as well
+        Stream<DynamicNode> allHold() throws IOException {
+            try (var relay = withPages(0); var page = InChromium.open(relay, "/spacewar/test/")) {
+                page.until("globalThis.results !== undefined", Duration.ofSeconds(150));
+                var results = ((List<?>) page.evaluate("results")).stream().map(result -> (Map<?, ?>) result).toList();
+                assertFalse(results.isEmpty());
+                assertEquals("[]", page.complaints.toString());
+                return results.stream().collect(Collectors.groupingBy(result -> (String) result.get("module"),
+                        LinkedHashMap::new, Collectors.toList()))
+                        .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
+                        module.getValue().stream().map(Modules::test)));
+            }
+        }
+
+        private static DynamicNode test(Map<?, ?> result) {
+            return DynamicTest.dynamicTest((String) result.get("name"), () -> assertNull(result.get("error")));
+        }
+    }
+
+    /** What the original of the game got wrong, by the numbers that it had there; 14 is in Direct. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    @SuppressWarnings("try")   // the relay is closed within
+    class Defects {
+        private static final String HTML = "<img src=/x onerror=harm()>";
+
+        @Test
+        @DisplayName("1: HTML in a name is text")
+        void htmlInANameIsText() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, HTML); var bob = Player.of(relay, "Bob");
+                    var peer = Stranger.join(relay)) {
+                peer.says("pilot", "1", Json.write(HTML), "5", "0");
+                String cleaned = HTML.substring(0, 20);
+                for (Player player : List.of(ann, bob)) {
+                    player.page.press("KeyT");
+                    player.until("game.inspect().ships.filter(ship => ship.name === %s).length === 2".formatted(
+                            Json.write(cleaned)))
+                            .until("document.querySelector('#scores').textContent.includes(%s)".formatted(
+                            Json.write(cleaned)))
+                            .until("document.querySelector('#timing').textContent.includes(%s)".formatted(
+                            Json.write(cleaned)));
+                    assertEquals(0.0, player.ask("document.querySelectorAll('img, [onerror]').length"));
+                }
+            }
+        }
+
+        @Test
+        @DisplayName("2: a time of 0 in a report, and clocks that are days off, stop nobody")
+        void clocksThatAreOffStopNobody() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann");
+                    var bob = new Player(Player.address(relay.port()), page -> page.first("Date.now = () => 0"));
+                            var peer = Stranger.join(relay)) {
+                for (String time : List.of("0", "-1e13", "1e13", "0", "1e12", "-0", "1e-300")) {
+                    peer.says("report", "1", time, "0", "900", "900", "0", "0", "0", "0", "0").says("ping", "1", time);
+                    peer.to(1, "pong", "1", time, time);
+                }
+                ann.until("seen('Eve').state === 'flying'");
+                double x = bob.place(500, -500, 0).number("game.me.x");
+                ann.until("game.inspect().ships.some(ship => ship.id === 2 && Math.abs(ship.x - %s) < 20)".formatted(
+                        x));
+                for (Player player : List.of(ann, bob)) player.fliesOn();
+            }
+        }
+
+        @Test
+        @DisplayName("3: one shot scores once, however often it is said to have hit")
+        void aShotScoresOnce() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay)) {
+                peer.fliesBefore(ann);
+                ann.until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
+                ann.until("game.world.missiles.length === 1");
+                for (int i = 0; i < 25; i++) peer.flies().hitBy(1, 1).flies().hitBy(1, i);
+                peer.says("score", "1").says("pilot", "1", "\"over\"", "1", "0");
+                ann.until("seen('over').id === 2");
+                assertEquals(1.0, ann.ask("game.me.score"));
+            }
+        }
+
+        @Test
+        @DisplayName("4: a page is told its id once, and only by the relay")
+        void anIdIsToldOnce() throws IOException {
+            try (var relay = new FalseRelay(RelayTest.options(options -> options.folder = Path.of("spacewar")));
+                    var ann = Player.of(relay.start().port(), "Ann")) {
+                relay.say("7 self", "8 join", "8 pilot [1,\"Bob\",1,0]");
+                allSee("Bob", "ship.id === 8", ann);
+                relay.say("8 self", "9 self", "-1 join", "0 join", "x join", "7 join", "7 quit", "9 quit",
+                        "9 pilot [1,\"Eve\",1,0]", "8 pilot [1,\"Rob\",1,0]");
+                allSee("Rob", "ship.id === 8", ann);
+                assertEquals(7.0, ann.ask("game.inspect().self"));
+                assertEquals("7:Ann,8:Rob",
+                        ann.ask("game.inspect().ships.filter(ship => !ship.bot).map(({ id, name }) => "
+                        + "`${id}:${name}`).join()"));
+                ann.fliesOn();
+            }
+        }
+
+        @Test
+        @DisplayName("5: a malformed report is nothing")
+        void aMalformedReportIsNothing() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay)) {
+                for (String data : List.of("", " ", "{", "[", "null", "1", "[]", "[1]", "{\"x\":1}", "[1,2", "[[[[",
+                        "\u0000", "NaN", "undefined"))
+                    peer.send("report " + data);
+                peer.send("report").says("pilot", "1", "\"over\"", "1", "0");
+                ann.until("seen('over').id === 2").fliesOn();
+                assertEquals("observing", ann.ask("seen('over').state"));
+            }
+        }
+
+        @Test
+        @DisplayName("6: the game starts whatever is in the browser's storage")
+        @RelayTest.Waits
+        void itStartsWhateverIsStored() throws IOException {
+            String forbidden =
+                    "Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden'); } })";
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann");
+                    var eve = new Player(Player.address(relay.port()), page -> page.first(forbidden))) {
+                eve.until("game.me.state === 'flying'").fliesOn();
+                for (String stored : List.of("", "null", "{", "[]", "7", "\"Ann\"",
+                        "{\"name\":{},\"look\":1e9,\"keys\":7,\"muted\":\"\",\"names\":[],\"practice\":-1}",
+                        "{\"keys\":{\"fire\":7,\"left\":[7,null],\"__proto__\":[\"KeyQ\"]}}", "\ud800\u0000")) {
+                    ann.ask("localStorage.spacewar = " + Json.write(stored));
+                    ann.reload().fliesOn();
+                }
+            }
+        }
+
+        @Test
+        @DisplayName(
+                "7: in the timing table least is the least and greatest the greatest, and who only watches has no row")
+        @RelayTest.Measures
+        void theTimingTableIsInOrder() throws Exception {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay);
+                    var watcher = RelayTest.Raw.open(relay, ITS_ROOM)) {
+                ann.until("game.netplay.peers.length === 2");
+                ann.page.press("KeyT");
+                for (int delay : List.of(9, 110, 30, 105)) peer.pong(delay);
+                String cells =
+                        "[...document.querySelectorAll('#timing tbody td')].map(cell => parseInt(cell.textContent))";
+                ann.until(
+                        "(([path, least, mean, greatest, jitter, loss, ...more]) => !more.length && least >= 9 && "
+                        + "least < 100 && least < mean && mean < greatest && greatest >= 110)("
+                        + cells + ")");
+            }
+        }
+
+        @Test
+        @DisplayName("8: no key stays held when the window loses the focus")
+        void noKeyStaysHeld() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
+                        ann.page.hide().show())) {
+                    ann.page.hold("KeyA", "KeyD", "KeyF");
+                    ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
+                    leave.run();
+                    ann.until("game.me.turn === 0 && !game.me.thrust && !game.me.fire")
+                            .page.release("KeyA", "KeyD", "KeyF");
+                }
+            }
+        }
+
+        @Test
+        @DisplayName("9: observing is no free way out, and however pause is toggled there is one loop")
+        @RelayTest.Waits
+        void observingIsNotFreeAndThereIsOneLoop() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyO");
+                ann.until("game.me.state === 'observing'").page.press("KeyO");
+                ann.until("game.me.state === 'hyperspace' && game.me.until - game.world.time > 2_000");
+                for (int i = 0; i < 10; i++) ann.page.press("KeyP");
+                String frames = """
+                    new Promise(done => {
+                      const before = game.frames;
+                      let left = 30;
+                      requestAnimationFrame(function next() {
+                        if (left--) requestAnimationFrame(next);
+                        else done(game.frames - before);
+                      });
+                    })""";
+                assertEquals(30, ann.number(frames), 1);
+                ann.until("game.me.state === 'flying'");
+            }
+        }
+
+        @Test
+        @DisplayName("10: a phone gets a page of its own width, with pads")
+        void aPhoneGetsAPageOfItsWidth() throws IOException {
+            try (var relay = withPages(0);
+                    var ann = new Player(Player.address(relay.port()), page -> page.screen(390, 844, 3, true))) {
+                ann.until(
+                        "innerWidth === 390 && document.documentElement.scrollWidth === 390 && "
+                        + "document.querySelector('#sky').clientWidth === 390")
+                        .until("[...document.querySelectorAll('#pads button')].filter(pad => "
+                        + "pad.checkVisibility()).length === 5");
+            }
+        }
+
+        @Test
+        @DisplayName("11: of those who have left nothing is kept")
+        void ofThoseWhoLeftNothingIsKept() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                for (int id = 2; id < 6; id++) {
+                    try (var peer = Stranger.join(relay)) {
+                        peer.flies();
+                        ann.until("game.inspect().peers.length === 1 && game.inspect().ships.length === 2");
+                    }
+                    ann.until(
+                            "game.netplay.peers.length === 0 && game.relay.peers.size === 0 && "
+                            + "[...game.world.ships.values()].every(ship => !ship.remote)");
+                }
+            }
+        }
+
+        @Test
+        @DisplayName("12: with the relay down there is a sky, and Enter is hyperspace")
+        @RelayTest.Waits
+        void withTheRelayDownThereIsASky() {
+            try (var files = new RelayTest.FilesOnly(); var ann = Player.of(files.port(), "Ann")) {
+                ann.until("game.frames > 10").page.press("Enter");
+                ann.until("game.me.state === 'hyperspace'").until("game.me.state === 'flying'");
+            }
+        }
+
+        @Test
+        @DisplayName("13: after a restart of the relay newcomers meet those who were there")
+        void afterARestartNewcomersMeetTheOthers() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                relay.close();
+                ann.until("game.inspect().link === 'offline'");
+                try (var next = withPages(relay.port()); var bob = Player.of(next, "Bob")) {
+                    meet(ann, bob);
+                    allSee("Ann", "ship.state === 'flying'", ann, bob);
+                    allSee("Bob", "ship.state === 'flying'", ann, bob);
+                }
+            }
+        }
+
+        @Test
+        @DisplayName("15: a hidden tab says that it only observes, and comes back by hyperspace")
+        @RelayTest.Waits
+        void aHiddenTabObserves() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                meet(ann, bob);
+                ann.page.hide();
+                allSee("Ann", "ship.state === 'observing'", bob);
+                bob.ask("new Promise(done => setTimeout(done, 5_500))");   // longer than a silent ship is believed in
+                allSee("Ann", "ship.state === 'observing'", bob);
+                ann.page.show();
+                allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
+                allSee("Ann", "ship.state === 'flying'", ann, bob);
+            }
+        }
+
+        @Test
+        @DisplayName("16: the canvas has as many pixels as the screen there, also after a resize")
+        void theCanvasHasThePixelsOfTheScreen() throws IOException {
+            try (var relay = withPages(0);
+                    var ann = new Player(Player.address(relay.port()), page -> page.screen(1000, 700, 2, false))) {
+                ann.until("crisp()").until("document.querySelector('#sky').width === 2000")
+                        .page.screen(811, 603, 2, false);
+                ann.until("document.querySelector('#sky').width === 1622").until("crisp()");
+            }
+        }
+    }
+
+    /** Somebody in the game's room who gives a name there, and then says whatever the test wants. */
+    static final class Stranger implements AutoCloseable {
+        /**
+         * px below and to the right of the sun: where nobody else is, and what is at rest falls but a few px in a
+         * second.
+         */
+        private static final String AWAY = "600";
+
+        private final RelayTest.Raw raw;
+
+        private Stranger(RelayTest.Raw raw) {
+            this.raw = raw;
+        }
+
+        static Stranger join(Relay relay) throws IOException {
+            return new Stranger(RelayTest.lazy(RelayTest.Raw.open(relay, ITS_ROOM)))
+                    .says("pilot", "1", "\"Eve\"", "0", "0");
+        }
+
+        Stranger send(String message) throws IOException {
+            raw.send(RelayTest.text("* " + message));
+            return this;
+        }
+
+        /** A message of a type with these fields. */
+        Stranger says(String msgtype, String... fields) throws IOException {
+            return send(msgtype + " [" + String.join(",", fields) + "]");
+        }
+
+        Stranger to(int id, String msgtype, String... fields) throws IOException {
+            raw.send(RelayTest.text(id + " " + msgtype + " [" + String.join(",", fields) + "]"));
+            return this;
+        }
+
+        /** Reports that it flies, out there. */
+        Stranger flies() throws IOException {
+            return says("report", "1", "0", "0", AWAY, AWAY, "0", "0", "0", "0", "0");
+        }
+
+        /** ... and is seen there for a moment. */
+        Stranger fliesBefore(Player witness) throws IOException {
+            flies();
+            witness.until("Math.hypot(seen('Eve').x - %1$s, seen('Eve').y - %1$s) < 50".formatted(AWAY)).waitAMoment();
+            return this;
+        }
+
+        /** Reports that it was hit there by somebody's missile. */
+        Stranger hitBy(int shooter, int missile) throws IOException {
+            return says("death", "1", "0", AWAY, AWAY, "0", "0", "0", "1", "\"missile\"", shooter + "", missile + "");
+        }
+
+        /** Waits for the next message of a type. */
+        String hears(String msgtype) throws IOException {
+            String message = raw.receive().text();
+            while (!message.contains(" " + msgtype + " ")) message = raw.receive().text();
+            return message;
+        }
+
+        /** Answers the next ping, so many ms late. */
+        void pong(int late) throws Exception {
+            String[] words = hears("ping").split(" ");
+            Thread.sleep(late);
+            to(Integer.parseInt(words[0]), "pong", words[2].replaceAll("[\\[\\]]", ""), System.nanoTime() / 1_000_000
+                    + "");
+        }
+
+        /** Leaves, when all it said has been taken. */
+        @Override
+        public void close() throws IOException {
+            raw.send(RelayTest.close(1000, ""));
+            raw.in.readAllBytes();
+            raw.close();
+        }
+    }
+
+    /** A relay that says what the test wants, and hears nothing. */
+    static final class FalseRelay extends Relay {
+        private final BlockingQueue<WebSocket> clients = new LinkedBlockingQueue<>();
+
+        FalseRelay(Relay.Options options) {
+            super(options);
+        }
+
+        @Override
+        Handler enter(WebSocket socket) {
+            clients.add(socket);
+            return message -> {};
+        }
+
+        /** To the first client there is. */
+        void say(String... messages) {
+            RelayTest.eventually(() -> !clients.isEmpty(), "a client");
+            for (String message : messages) clients.peek()
+                    .send(encode(1, new byte[0], RelayTest.bytes(message), 0, RelayTest.bytes(message).length));
+        }
+    }
+
+    /** The worst that somebody in the room can do is to lie about their own ship. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    @SuppressWarnings("try")   // that Bob is there is enough
+    class HostilePeer {
+        private static final List<String> WRONG = List.of("null", "true", "\"\"", "\"1\"", "{}", "[]", "[1]", "-1",
+                "0.5", "1e9", "-1e308", "1e999", "NaN", "9007199254740993", "\"<img src=x onerror=harm()>\"",
+                "\"__proto__\"", "\"" + "x".repeat(1_000) + "\"");
+        private static final Map<String, List<String>> RIGHT = Map.of(
+                "report", List.of("1", "0", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "0", "0"),
+                "fire", List.of("1", "0", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "0", "0", "1"),
+                "death", List.of("1", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "1", "\"missile\"", "1", "1"),
+                "pilot", List.of("1", "\"Eve\"", "1", "0"), "ping", List.of("1", "0"), "pong", List.of("1", "0", "0"));
+
+        private static final String ORBIT =
+                "Math.abs(Math.hypot(game.me.x, game.me.y) - 300) < 1 && game.me.state === 'flying' && game.me.score "
+                + "=== 0";
+
+        /**
+         * Ann circles the sun and Bob watches; whatever the hostile one does, they do so ever after, with name and
+         * score.
+         */
+        private static void changesNothing(Hostility hostility) throws Exception {
+            try (var relay = withPages(0);
+                    var ann = Player.of(relay.port(), "Ann", page -> page.first(Direct.NOTES))
+                    .until("game.inspect().link === 'relay'");
+                    var bob = Stranger.join(relay).says("pilot", "1", "\"Bob\"", "9", "4")) {
+                allSee("Bob", "ship.score === 4", ann);
+                ann.orbit(300, 0).until(ORBIT);
+                hostility.towards(relay, ann);
+                ann.until("game.inspect().peers.length === 1").until(ORBIT).fliesOn().until(ORBIT);
+                assertEquals("1 Ann flying 0, 2 Bob observing 4",
+                        ann.ask("game.inspect().ships.map(({ id, name, state, score }) => `${id} ${name} ${state} "
+                        + "${score}`).join(', ')"));
+                assertEquals("relay", ann.ask("game.inspect().link"));
+                assertEquals(0.0, ann.ask("document.querySelectorAll('img, [onerror]').length"));
+            }
+        }
+
+        interface Hostility {
+            void towards(Relay relay, Player victim) throws Exception;
+        }
+
+        /** Everything that is right but for one field, which is all that there is. */
+        @Test
+        void wrongFieldsOfEveryKind() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (var message : RIGHT.entrySet()) {
+                    for (int field = 0; field < message.getValue().size(); field++) {
+                        var fields = message.getValue().toArray(String[]::new);
+                        try (var eve = Stranger.join(relay).flies()) {
+                            for (String wrong : WRONG) {
+                                fields[field] = wrong;
+                                eve.says(message.getKey(), fields);
+                            }
+                            eve.says(message.getKey(), Arrays.copyOf(fields, field))
+                                    .says(message.getKey(), String.join(",", fields), "0");
+                        }
+                    }
+                }
+            });
+        }
+
+        @Test
+        void whatIsNoMessageAtAll() throws Exception {
+            changesNothing((relay, ann) -> {
+                try (var eve = Stranger.join(relay)) {
+                    for (String type : List.of("report", "fire", "death", "pilot", "ping", "pong", "status", "recv",
+                            "send", "close", "connect", "constructor", "__proto__", "toString", "hasOwnProperty",
+                            "peers", "id", "url", "#peers", "onself", "ship", "score", "x".repeat(1_000), "<b>"))
+                        for (String data : List.of("", " ", " [", " [1,{\"a\":", " " + "[".repeat(5_000),
+                        " {\"__proto__\":{\"score\":9}}", " \u0000\u0001"))
+                            eve.send(type + data);
+                    for (String type : RIGHT.keySet()) eve.raw.send(RelayTest.frame(true, 2,
+                            RelayTest.concat(RelayTest.bytes("* " + type + " "), RelayTest.hex("00ff80fe"))));
+                    eve.raw.send(RelayTest.frame(true, 2, RelayTest.concat(RelayTest.bytes("* "),
+                            RelayTest.hex("00ff80fe")))).send(RelayTest.text("* report " + "9".repeat(1_000_000)));
+                }
+            });
+        }
+
+        @Test
+        void forgedScoresAndShipsOfOthers() throws Exception {
+            changesNothing((relay, ann) -> {
+                try (var eve = Stranger.join(relay).fliesBefore(ann)) {
+                    for (int id : new int[] {0, 1, 2, 3, 99}) eve.hitBy(id, 1).hitBy(id, 0).flies();
+                    eve.says("pilot", "1", "\"Ann\"", "5", "99999").says("pilot", "1", "\"Bob\"", "9", "-5")
+                            .send("score 1").send("1 score 1");
+                    for (int id : new int[] {1, 2}) eve.raw.send(RelayTest.text(id + " score 1"))
+                            .send(RelayTest.text(id + " death [1]"));
+                    eve.says("pilot", "1", "\"over\"", "1", "0");
+                    allSee("over", "ship.id === 3", ann);
+                }
+            });
+        }
+
+        @Test
+        void forgedWordsOfTheRelay() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (String word : List.of("self", "join", "quit", "self 1", "quit 2", "join x")) {
+                    for (String target : List.of("*", "1", "2")) {
+                        try (var eve = Stranger.join(relay)) {
+                            eve.raw.send(RelayTest.text(target + " " + word));
+                        }
+                    }
+                }
+            });
+        }
+
+        /** What a browser would say to connect, for a channel and with sound and picture. */
+        private static List<String> descriptions() {
+            try (var page = InChromium.chromium.blank()) {
+                return ((List<?>) page.evaluate("""
+                        Promise.all([['data'], ['data', 'audio'], ['audio', 'video'], []].map(async media => {
+                          const connection = new RTCPeerConnection();
+                          for (const kind of media)
+                            kind === 'data' ? connection.createDataChannel('') : connection.addTransceiver(kind);
+                          return (await connection.createOffer()).sdp;
+                        }))""")).stream().map(String::valueOf).toList();
+            }
+        }
+
+        /** Descriptions and candidates of every kind, for somebody in the room. */
+        private static List<String> signals() {
+            String channel = descriptions().getFirst(), candidate = "candidate:1 1 udp 1 10.0.0.1 9 typ host";
+            var data = new ArrayList<>(descriptions());
+            data.addAll(List.of("", " ", "v=0", "{", "null", "\u0000\u0001", "<img src=x onerror=harm()>",
+                    "x".repeat(100_000), Json.write(Map.of("type", "offer", "sdp", channel)), channel.repeat(2),
+                    channel.substring(0, 300), channel.replace("m=application", "m=audio"),
+                    channel.replace("fingerprint", "fingerprints"), channel
+                    + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n".repeat(2_000), channel
+                    + "a=ice-options:trickle\r\n".repeat(5_000), candidate,
+                    candidate.replace("10.0.0.1", "nobody.example"), candidate.replace("udp", "tcp"), candidate
+                    + " x".repeat(50_000), "candidate:" + "9".repeat(200), "[" + Json.write(candidate) + "]",
+                    "{\"candidate\":\"" + candidate + "\",\"sdpMLineIndex\":99}"));
+            return data;
+        }
+
+        /** The connections that a page has, at any time, for so many others in the room. */
+        private static void expectFew(Player ann, int most) {
+            assertTrue(ann.number("open()") <= most, () -> ann.ask("open()") + " connections");
+            assertNull(ann.ask("times.track"));
+        }
+
+        @Test
+        void offersAnswersAndCandidatesOfWhoComesLater() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (String data : signals()) {
+                    try (var eve = Stranger.join(relay)) {
+                        for (String word : List.of("answer ", "offer ", "candidate ", "offer ",
+                                "answer ")) eve.raw.send(RelayTest.text("1 " + word + data));
+                    }
+                    expectFew(ann, 3);   // of two that come and go so fast the page may know both
+                }
+                try (var eve = Stranger.join(relay)) {
+                    for (int i = 0; i < 5_000; i++) eve.raw.send(RelayTest.text("1 candidate candidate:" + i
+                            + " 1 udp 1 10.0.0.1 9 typ host"));
+                }
+            });
+        }
+
+        @Test
+        void offersAnswersAndCandidatesOfWhoWasThereBefore() throws Exception {
+            var signals = signals();
+            try (var relay = withPages(0)) {
+                var strangers = new ArrayList<Stranger>();
+                for (int i = 0; i < signals.size(); i++) strangers.add(Stranger.join(relay));
+                try (var ann = Player.of(relay.port(), "Ann", page -> page.first(Direct.NOTES))) {
+                    String id = strangers.size() + 1 + " ";
+                    ann.until("game.inspect().peers.length === " + strangers.size());
+                    for (String words : List.of("offer", "candidate answer", "offer offer offer offer")) {
+                        for (Stranger stranger : strangers) {
+                            for (String word : words.split(" ")) stranger.raw.send(RelayTest.text(id + word + " "
+                                    + signals.get(strangers.indexOf(stranger))));
+                        }
+                        // what is right is answered: the rest is dealt with too
+                        if (words.equals("offer")) strangers.getFirst().hears("answer");
+                        ann.fliesOn();
+                        expectFew(ann, strangers.size());
+                    }
+                    for (Stranger stranger : strangers) stranger.close();
+                    ann.until("game.inspect().peers.length === 0").until("open() === 0").fliesOn();
+                }
+            }
+        }
+
+        @Test
+        void joiningAndLeavingAHundredTimes() throws Exception {
+            changesNothing((relay, ann) -> {
+                for (int i = 0; i < 100; i++) {
+                    try (var eve = Stranger.join(relay)) {
+                        eve.raw.send(RelayTest.text("1 candidate x"));
+                    }
+                    if (i % 10 == 0) expectFew(ann, 40);
+                }
+                ann.until("game.inspect().peers.length === 1").until("open() <= 1");
+                assertTrue(ann.number("connections.length") <= 60, () -> ann.ask("connections.length")
+                        + " connections made");
+            });
+        }
+
+        @Test
+        void tenThousandReportsASecondWhichCostNoFrames() throws Exception {
+            changesNothing((relay, ann) -> {
+                byte[] hundred = RelayTest.text("* report [1,0,0,900,900,0,0,0,0,0]");
+                hundred = RelayTest.concat(Collections.nCopies(100, hundred).toArray(byte[][]::new));
+                byte[] burst = hundred;
+                double before = ann.number("frameRate()");
+                long began = System.nanoTime();
+                try (var eve = new RelayTest.Pump(Stranger.join(relay).raw, 1_000, number -> {
+                    LockSupport.parkNanos(began + number * 10_000_000 - System.nanoTime());
+                    return burst;
+                })) {
+                    ann.until("seen('Eve').state === 'flying'");
+                    // others may cost some as well for a while
+                    RelayTest.eventually(() -> ann.number("frameRate()") > 0.75 * before, "frames as before");
+                    long rate = eve.sent.get() * 100_000_000_000L / (System.nanoTime() - began);
+                    assertTrue(rate > 9_000, "only " + rate + " reports a second");
+                }
+            });
+        }
+    }
+
+    /** Keyboards, fingers, gamepads and screens. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class PlaysWhereYouAre {
+        private static final String STEERING = "[game.me.turn, game.me.thrust, game.me.fire].join()";
+
+        private static void expectSteering(Player player, String turnThrustFire) {
+            player.until(STEERING + " === '" + turnThrustFire + "'");
+        }
+
+        @Test
+        void keysCountByTheirPlaceWhateverIsPrintedOnThem() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                for (var keys : Map.of("KeyA KeyH ArrowLeft", "-1,false,false", "KeyS KeyJ ArrowRight", "1,false,false",
+                        "KeyD KeyK ArrowUp", "0,true,false", "KeyF KeyL Space", "0,false,true").entrySet()) {
+                    for (String key : keys.getKey().split(" ")) {
+                        ann.page.hold(key);
+                        expectSteering(ann, keys.getValue());
+                        ann.page.release(key);
+                        expectSteering(ann, "0,false,false");
+                    }
+                }
+                var french = new Chromium.Key("KeyA", "q", 'Q', "q", 0);   // an A where others have Q
+                ann.page.call("Input.dispatchKeyEvent", french.event(true));
+                expectSteering(ann, "-1,false,false");
+                ann.page.call("Input.dispatchKeyEvent", french.event(false));
+                ann.page.press("ArrowDown");
+                ann.until("game.me.state === 'hyperspace'");
+            }
+        }
+
+        @Test
+        void aKeyChosenInTheSettingsCountsAndIsKept() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyC").until("document.querySelector('#settings').open").tabTo("#keys [name=fire]")
+                        .press("Enter", "KeyQ", "Escape").until("document.activeElement.id === 'sky'");
+                ann.page.hold("KeyQ");
+                expectSteering(ann, "0,false,true");
+                ann.page.release("KeyQ").hold("KeyF", "KeyA");
+                expectSteering(ann, "-1,false,false");
+                ann.page.release("KeyF", "KeyA");
+                ann.reload().page.hold("KeyQ");
+                expectSteering(ann, "0,false,true");
+                ann.page.release("KeyQ");
+            }
+        }
+
+        @Test
+        void noShortcutOfTheBrowserIsStolen() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.ask("globalThis.stolen = []; globalThis.heard = 0;"
+                        + "addEventListener('keydown', event => { heard++; if (event.defaultPrevented) "
+                        + "stolen.push(event.code); }); null");
+                for (String modifier : List.of("Control", "Alt", "Meta", "Control+Shift"))
+                    for (String code : List.of("KeyS", "KeyF", "KeyD", "KeyP", "KeyR", "KeyN", "ArrowLeft",
+                            "Enter")) ann.page.press(modifier + "+" + code);
+                ann.page.press("F1", "Tab", "KeyE");
+                ann.until("heard === 35").fliesOn();
+                assertEquals("", ann.ask("stolen.join()"));
+                assertEquals("flying 0,false,false", ann.ask("`${game.me.state} ${%s}`".formatted(STEERING)));
+                ann.page.press("ArrowLeft", "Space");
+                ann.until("stolen.join() === 'ArrowLeft,Space'");
+            }
+        }
+
+        /** Where the middle of a pad is. */
+        private static Chromium.Finger on(Player player, int finger, String pad) {
+            var at = (List<?>) player.ask("middle('#pads [name=" + pad + "]')");
+            return new Chromium.Finger(finger, (Double) at.get(0), (Double) at.get(1));
+        }
+
+        @ParameterizedTest(name = "{0} × {1}")
+        @CsvSource({"390, 844", "844, 390"})
+        void severalFingersSteerAPhone(int width, int height) throws IOException {
+            try (var relay = withPages(0);
+                    var ann = Player.of(relay.port(), "Ann", page -> page.screen(width, height, 3, true))) {
+                ann.until("padsFit()").until("crisp()");
+                var left = on(ann, 1, "left");
+                var right = on(ann, 1, "right");
+                var thrust = on(ann, 2, "thrust");
+                var fire = on(ann, 3, "fire");
+                ann.page.touch(left).touch(left, thrust);
+                expectSteering(ann, "-1,true,false");
+                ann.page.touch(right, thrust).touch(right, thrust, fire);
+                expectSteering(ann, "1,true,true");
+                ann.page.touch();
+                expectSteering(ann, "0,false,false");
+                ann.page.touch(on(ann, 1, "hyperspace")).touch();
+                ann.until("game.me.state === 'hyperspace'");
+            }
+        }
+
+        @Test
+        void twoFingersOnTheSkyZoom() throws IOException {
+            try (var relay = withPages(0);
+                    var ann = Player.of(relay.port(), "Ann", page -> page.screen(390, 844, 1, true))) {
+                ann.place(100, -100, 0);
+                double before = ann.until("scale() > 0").number("scale()");   // from the first frame on
+                ann.page.touch(new Chromium.Finger(1, 180, 300), new Chromium.Finger(2, 210, 300));
+                for (int by = 10; by <= 60; by += 10) ann.page.touch(new Chromium.Finger(1, 180 - by, 300),
+                        new Chromium.Finger(2, 210 + by, 300));
+                ann.page.touch();
+                ann.until("scale() > " + 1.5 * before);
+            }
+        }
+
+        @Test
+        void aGamepadSteers() throws IOException {
+            String stub = """
+                const none = { pressed: false, touched: false, value: 0 };
+                const pad = { id: 'stub', index: 0, connected: true, mapping: 'standard',
+                  axes: [0, 0, 0, 0], buttons: Array(17).fill(none) };
+                globalThis.pad = pad;
+                globalThis.down = (...buttons) => {
+                  pad.buttons = pad.buttons.map((_, i) =>
+                    buttons.includes(i) ? { pressed: true, touched: true, value: 1 } : none);
+                };
+                navigator.getGamepads = () => [pad, null, null, null];
+                """;
+            try (var relay = withPages(0); var ann = Player.of(relay.port(), "Ann", page -> page.first(stub))) {
+                ann.ask("dispatchEvent(new Event('gamepadconnected')); pad.axes[0] = -1; down(0, 1)");
+                expectSteering(ann, "-1,true,true");
+                ann.ask("pad.axes[0] = 0.1; down(7, 15)");
+                expectSteering(ann, "1,false,true");
+                ann.ask("down()");
+                expectSteering(ann, "0,false,false");
+                ann.ask("down(3)");
+                ann.until("game.me.state === 'hyperspace'");
+            }
+        }
+
+        @ParameterizedTest(name = "at {0} pixels for one")
+        @ValueSource(doubles = {1, 1.5, 2, 3})
+        void itIsCrispAlsoAfterAResize(double ratio) throws IOException {
+            try (var relay = withPages(0);
+                    var ann = Player.of(relay.port(), "Ann", page -> page.screen(800, 600, ratio, false))) {
+                ann.until("crisp()").page.screen(533, 701, ratio, false).until("innerWidth === 533").until("crisp()")
+                        .screen(533, 701, 4 - ratio, false)
+                        .until("devicePixelRatio === " + (4 - ratio)).until("crisp()");
+            }
+        }
+    }
+
+    /** What lies around the sky, by keyboard alone, and for those who see it otherwise. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class PanelsAndAccess {
+        private static final Map<String, String> DIALOGS =
+                Map.of("help", "Shift+Slash", "settings", "KeyC", "invite", "KeyI");
+
+        private static String open(String dialog) {
+            return "document.querySelector('#" + dialog + "').open";
+        }
+
+        /** ... and keys are for the ship again. */
+        private static String closed(String dialog) {
+            return "!" + open(dialog) + " && document.activeElement.id === 'sky'";
+        }
+
+        @Test
+        void whoeverIsNewIsAskedForANameAndFliesOnMeanwhile() throws IOException {
+            try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
+                ann.until(open("name")).fliesOn().page.tabTo("#first-name").type(" Ann\u202e ").press("Enter");
+                ann.until(closed("name")).until("seen('Ann').state === 'flying'").page.hold("KeyA");
+                ann.until("game.me.turn === -1").page.release("KeyA");
+                ann.reload().until("seen('Ann').state === 'flying'");
+                assertEquals(false, ann.ask(open("name")));
+            }
+        }
+
+        @Test
+        void theNameCanWait() throws IOException {
+            try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
+                ann.page.hold("KeyA").until(open("name"));
+                ann.until("game.me.turn === -1").page.release("KeyA").tabTo("#first-name").press("KeyD", "Escape")
+                        .until(closed("name"));
+                assertEquals("pilot 1 0", ann.ask("`${game.me.name || 'pilot 1'} ${game.me.turn}`"));
+            }
+        }
+
+        @Test
+        void eachDialogIsLabelledOpensByItsKeyPausesKeepsTheFocusAndClosesByEscape() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                DIALOGS.forEach((dialog, key) -> {
+                    ann.page.press(key).until(open(dialog)).press("Tab", "Tab", "KeyD", "Tab")
+                            .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
+                    ann.until("label('#" + dialog + "').length > 3").standsStill();
+                    assertEquals(false, ann.ask("game.me.thrust"));
+                    ann.page.press("Escape").until(closed(dialog)).hold("KeyA");
+                    ann.until("game.me.turn === -1").fliesOn().page.release("KeyA");
+                });
+            }
+        }
+
+        @Test
+        void theMenuIsReachedByTab() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                for (String dialog : List.of("invite", "settings", "help")) {
+                    ann.page.tabTo("[data-command=" + dialog + "]").until("ringed()")
+                            .press("Enter").until(open(dialog)).press("Escape").until(closed(dialog));
+                }
+            }
+        }
+
+        @Test
+        @RelayTest.Waits
+        void eachCommandHasItsKey() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyN").until("!game.settings.names").press("KeyN").until("game.settings.names");
+                ann.page.press("KeyM")
+                        .until("game.sound.muted && document.querySelector('[data-command=sound]').ariaPressed === "
+                        + "'false'")
+                        .press("KeyM").until("!game.sound.muted");
+                ann.page.press("KeyT").until("!document.querySelector('#timing').hidden").press("KeyT")
+                        .until("document.querySelector('#timing').hidden");
+                ann.page.press("KeyO").until("game.me.state === 'observing'").press("KeyO")
+                        .until("game.me.state === 'hyperspace'");
+                ann.until("game.me.state === 'flying'");
+            }
+        }
+
+        @Test
+        void pauseStopsTheWorldOfWhoIsAlone() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyP");
+                ann.standsStill().page.press("KeyP");
+                ann.fliesOn();
+            }
+        }
+
+        @Test
+        void whoPausesInCompanyObserves() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
+                meet(ann, bob);
+                ann.page.press("KeyP");
+                allSee("Ann", "ship.state === 'observing'", ann, bob);
+                bob.fliesOn();
+                ann.page.press("KeyP");
+                allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
+            }
+        }
+
+        @Test
+        void theViewZoomsByKeyAndWheelAndIsReset() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann").place(200, -200, 0)) {
+                double usual = ann.until("scale() > 0").number("scale()");   // from the first frame on
+                ann.page.press("KeyZ", "KeyZ").until("scale() > " + 1.4 * usual).press("KeyX", "KeyX", "KeyX", "KeyX")
+                        .until("scale() < " + 0.7 * usual);
+                ann.place(200, -200, 0).page.press("KeyR").until("Math.abs(scale() / %s - 1) < 0.05".formatted(usual));
+                ann.page.call("Input.dispatchMouseEvent", Map.of("type", "mouseWheel", "x", 300, "y", 300, "deltaX", 0,
+                        "deltaY", 400));
+                ann.until("scale() < " + 0.8 * usual);
+            }
+        }
+
+        @Test
+        void aClickTracksAShip() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                // at rest, and seconds from the sun
+                ann.place(280, -250, 0).until("where()[0] > innerWidth / 2 + 100");
+                var ship = (List<?>) ann.ask("where()");
+                ann.page.click((Double) ship.get(0), (Double) ship.get(1));
+                ann.until("Math.abs(where()[0] - innerWidth / 2) < 3 && Math.abs(where()[1] - innerHeight / 2) < 3");
+            }
+        }
+
+        @Test
+        void thereIsLessMotionForWhoWantsLess() throws IOException {
+            try (var relay = withPages(0);
+                    var ann = new Player(Player.address(relay.port()), page ->
+                    page.media("prefers-reduced-motion", "reduce"))) {
+                ann.until("game.view.still").page.media("prefers-reduced-motion", "no-preference");
+                ann.until("!game.view.still");
+            }
+        }
+
+        @Test
+        void everyColourOfTheSkyStandsOutFromIt() throws IOException {
+            String contrast = """
+                import('/spacewar/ships.js').then(({ COLOURS }) => {
+                  const linear = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+                  const luminance = colour => [1, 3, 5].reduce((sum, at, i) =>
+                    sum + [0.2126, 0.7152, 0.0722][i] * linear(parseInt(colour.slice(at, at + 2), 16) / 255), 0);
+                  return Math.min(...COLOURS.map(colour => (luminance(colour) + 0.05) / (luminance('#020a0b') + 0.05)));
+                })""";
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                assertTrue(ann.number(contrast) >= 4.5, "contrast " + ann.number(contrast));
+            }
+        }
+
+        @Test
+        void theCodeOfTheInvitationLeadsToTheRoom(@TempDir Path folder) throws Exception {
+            RelayTest.require("zbarimg", "zbar-tools");
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyI").until(open("invite"));
+                Path picture = Files.write(folder.resolve("invite.png"), ann.page.screenshot());
+                try (var reader = new RelayTest.Program(folder, Map.of(),
+                        List.of("zbarimg", "-q", "--raw", picture.toString()))) {
+                    assertEquals(List.of(Player.address(relay.port())), reader.expectExit(0).out);
+                }
+                assertEquals(Player.address(relay.port()), ann.ask("document.querySelector('#address').value"));
+            }
+        }
+
+        @Test
+        void theAccessibilityCheckerFindsNothingSerious() throws IOException {
+            Path axe = RelayTest.Program.ROOT.resolve("build/axe/axe.min.js");
+            RelayTest.require(axe.toString(), "npm");
+            String check = """
+                Promise.all(document.getAnimations().map(({ finished }) => finished))
+                  .then(() => axe.run()).then(({ violations }) =>
+                  violations.filter(({ impact }) => /serious|critical/.test(impact))
+                    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`).join())""";
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.ask(Files.readString(axe) + "; null");
+                assertEquals("", ann.ask(check));
+                ann.page.press("KeyT");
+                assertEquals("", ann.until("!document.querySelector('#timing').hidden").ask(check), "timing");
+                DIALOGS.forEach((dialog, key) -> {
+                    ann.page.press(key).until(open(dialog));
+                    assertEquals("", ann.ask(check), dialog);
+                    ann.page.press("Escape").until(closed(dialog));
+                });
+            }
+        }
+    }
+
+    /** Players who are connected to each other directly, in a LAN of their own. */
+    @Nested
+    @SuppressWarnings("try")   // that somebody is there is enough
+    class Direct {
+        /**
+         * Keeps all connections, channels and sockets that a page makes, and when, in ms of the page's life, what
+         * happened for the first time.
+         */
+        static final String NOTES = """
+            globalThis.connections = [];
+            globalThis.channels = [];
+            globalThis.sockets = [];
+            globalThis.times = {};
+            {
+              const note = what => times[what] ??= performance.now();
+              const listen = channel => {
+                channels.push(channel);
+                channel.addEventListener('open', () => note('opened'));
+                channel.addEventListener('message', () => note('heard'));
+              };
+              globalThis.WebSocket = class extends WebSocket {
+                constructor(...args) {
+                  super(...args);
+                  sockets.push(this);
+                  this.addEventListener('message', () => note('joined'));
+                }
+              };
+              globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+                constructor(...args) {
+                  super(...args);
+                  connections.push(this);
+                  this.addEventListener('track', () => note('track'));
+                }
+                createDataChannel(...args) {
+                  const channel = super.createDataChannel(...args);
+                  listen(channel);
+                  return channel;
+                }
+              };
+            }
+            globalThis.open = () => connections.filter(({ connectionState }) => connectionState !== 'closed').length;
+            """;
+
+        /** Looks in each frame how many are there, and whether somebody is twice. The connections are kept. */
+        private static final String COUNT = """
+            globalThis.connected = () => connections.filter(({ connectionState }) => connectionState === 'connected');
+            globalThis.before = connected();
+            globalThis.least = Infinity;
+            globalThis.most = 0;
+            globalThis.twice = [];
+            requestAnimationFrame(function count() {
+              const names = game.inspect().ships.filter(ship => !ship.bot).map(ship => ship.name);
+              least = Math.min(least, names.length);
+              most = Math.max(most, names.length);
+              if (new Set(names).size < names.length) twice.push(names.join());
+              requestAnimationFrame(count);
+            });
+            null""";
+
+        private static final String COUNTED = "`${least} to ${most}, ${twice.length} twice, "
+                + "${connected().every(each => before.includes(each)) ? 'the same' : 'other'} ${connected().length}`";
+
+        /** It is drawn rarely, since there are many on one page. */
+        private static final String RARELY =
+                "globalThis.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 200)";
+
+        private static Network lan;
+        private static RelayTest.Program relay;
+        private static int rooms;
+        private final String room = "/spacewar/?game=" + ++rooms;
+
+        @BeforeAll
+        static void begin() throws IOException {
+            lan = Network.lan();
+            relay = lan.relay("0");
+        }
+
+        @AfterAll
+        static void end() throws IOException {
+            if (lan == null) return;
+            relay.close();
+            lan.close();
+        }
+
+        /** Somebody in this test's room, whose page is small, since there may be many. */
+        private Player player(String name, Consumer<Chromium.Page> before) throws IOException {
+            return player(relay, name, before);
+        }
+
+        private Player player(String name) throws IOException {
+            return player(name, page -> page.first(NOTES));
+        }
+
+        private Player player(RelayTest.Program relay, String name, Consumer<Chromium.Page> before) throws IOException {
+            return Player.of(lan.chromium(), "http://10.77.0.1:" + relay.url().getPort() + room, name,
+                    before.andThen(page -> page.screen(320, 240, 1, false))).until("game.inspect().link === 'relay'");
+        }
+
+        /** How each of them reaches all others. */
+        static void areConnected(String path, Player... players) {
+            for (Player player : players)
+                player.until(
+                        "(peers => peers.length === %d && peers.every(({ path }) => path === "
+                        + "'%s'))(game.inspect().peers)"
+                        .formatted(players.length - 1, path));
+        }
+
+        /** What one does, the other sees. */
+        private static void playOn(Player pilot, Player witness) {
+            String name = (String) pilot.ask("game.me.name");
+            // far from where it was
+            double x = 500 + ThreadLocalRandom.current().nextInt(300), y = pilot.number("game.me.y") > 0 ? -600 : 600;
+            pilot.place(x, y, 0);
+            witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
+        }
+
+        /** The first message over a channel came within a second of the join. */
+        private static void expectInTime(Player player, String name) {
+            double first = player.number("times.heard - times.joined");
+            System.out.printf(
+                    "  %s: in the room %.0f ms after the start, a channel open %.0f ms later, the first message "
+                    + "through it after %.0f ms%n", name, player.number("times.joined"),
+                    player.number("times.opened - times.joined"), first);
+            assertTrue(first < GamePage.AT_ONCE.toMillis(), "it took " + first + " ms");
+        }
+
+        @Test
+        void twoAreConnectedAtOnceAndEachIsWhereItsPilotSeesIt() throws IOException {
+            try (var ann = player("Ann"); var bob = player("Bob")) {
+                areConnected("webrtc", ann, bob);
+                bob.until("times.heard > 0");
+                expectInTime(bob, "second of two");
+                assertEquals(List.of(1.0, 1.0), List.of(ann.ask("open()"), bob.ask("open()")));
+                Positions.areTogether(ann, bob, 0);
+                Positions.coast(2_000, 2, ann, bob);
+                ann.place(-300, -500, 0);
+                bob.place(300, 500, 0);
+                shoot(ann, bob, 800);
+                allSee("Ann", "ship.score === 1", ann, bob);
+            }
+        }
+
+        @Test
+        @DisplayName("14: a silent STUN server and a silent TURN server delay nothing")
+        void silentServersDelayNothing(@TempDir Path folder) throws IOException {
+            Path game = copy(folder, """
+                    { "iceServers": [{ "urls": "stun:10.77.0.9:3478" },
+                      { "urls": ["turn:10.77.0.9:3478", "turn:10.77.0.9:3478?transport=tcp"],
+                        "username": "ann", "credential": "secret" }] }""");
+            try (var relay = lan.relay("--dir", game.toString(), "0");
+                    var ann = player(relay, "Ann", page -> page.first(NOTES));
+                    var bob = player(relay, "Bob", page -> page.first(NOTES))) {
+                areConnected("webrtc", ann, bob);
+                bob.until("times.heard > 0");
+                expectInTime(bob, "with silent servers");
+                assertEquals(3.0,
+                        bob.ask("connections.at(-1).getConfiguration().iceServers.flatMap(({ urls }) => urls).length"));
+            }
+        }
+
+        /** The folder of the game, with an ice.json. */
+        private static Path copy(Path folder, String ice) throws IOException {
+            Path game = Files.createDirectory(folder.resolve("spacewar"));
+            try (var files = Files.walk(RelayTest.Program.ROOT.resolve("spacewar"), 1)) {
+                for (Path file : files.filter(Files::isRegularFile).toList()) Files.copy(file,
+                        game.resolve(file.getFileName()));
+            }
+            Files.writeString(game.resolve("ice.json"), ice);
+            return game;
+        }
+
+        @Test
+        void aBrowserWithoutWebRtcAndOneWithoutCandidatesPlayOverTheRelay() throws IOException {
+            String none = "delete globalThis.RTCPeerConnection", noCandidates = """
+                    globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+                      constructor(settings) {
+                        super({ ...settings, iceTransportPolicy: 'relay' });
+                      }
+                    };""";
+            try (var ann = player("Ann"); var bob = player("Bob", page -> page.first(none));
+                    var cyd = player("Cyd", page -> page.first(noCandidates)); var dan = player("Dan")) {
+                for (Player player : List.of(ann, dan)) player.until(
+                        "game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,relay,webrtc'");
+                for (Player player : List.of(bob, cyd)) player.until(
+                        "game.inspect().peers.map(({ path }) => path).join() === 'relay,relay,relay'");
+                playOn(ann, bob);
+                playOn(bob, cyd);
+                playOn(cyd, dan);
+                playOn(dan, bob);
+            }
+        }
+
+        @Test
+        void whereNoUdpPassesTheyPlayOverTheRelay() throws IOException {
+            lan.cutUdp();
+            try (var ann = player("Ann"); var bob = player("Bob")) {
+                areConnected("relay", ann, bob);
+                for (int second = 0; second < 3; second++) {
+                    playOn(ann, bob);
+                    playOn(bob, ann);
+                }
+                areConnected("relay", ann, bob);
+                for (Player player : List.of(ann, bob)) assertEquals(1.0, player.ask("open()"));
+            } finally {
+                lan.mendUdp();
+            }
+        }
+
+        // another after a restart
+        private static final String ICE = "/ice-ufrag:(\\S+)/.exec(connections.at(-1).localDescription.sdp)[1]";
+
+        @Test
+        void ifTheirConnectionBreaksTheRelayTakesOverUntilItWorksAgain() throws IOException {
+            try (var ann = player("Ann"); var bob = player("Bob")) {
+                areConnected("webrtc", ann, bob);
+                playOn(ann, bob);
+                lan.cutUdp();
+                long cut = System.nanoTime();
+                areConnected("relay", ann, bob);
+                System.out.printf("  cut: over the relay after %d ms%n", (System.nanoTime() - cut) / 1_000_000);
+                playOn(ann, bob);
+                playOn(bob, ann);
+                lan.mendUdp();
+                long mended = System.nanoTime();
+                areConnected("webrtc", ann, bob);
+                System.out.printf("  mended: direct after %d ms%n", (System.nanoTime() - mended) / 1_000_000);
+                playOn(ann, bob);
+            } finally {
+                lan.mendUdp();
+            }
+        }
+
+        @Test
+        void iceRestartsOnceAndWhatStaysBrokenIsLeftToTheRelay() throws IOException {
+            Consumer<Chromium.Page> hasty = page -> page.first(NOTES)   // ten seconds are one
+                    .first("{ const { setInterval } = globalThis; globalThis.setInterval = (action, ms) => "
+                    + "setInterval(action, ms / 10); }");
+            try (var ann = player("Ann", hasty); var bob = player("Bob", hasty)) {
+                areConnected("webrtc", ann, bob);
+                Object first = ann.ask(ICE);
+                lan.cutUdp();
+                areConnected("relay", ann, bob);
+                ann.until(ICE + " !== " + Json.write(first));
+                lan.mendUdp();
+                areConnected("webrtc", ann, bob);
+                Object second = ann.ask(ICE);
+                lan.cutUdp();
+                areConnected("relay", ann, bob);
+                for (Player player : List.of(ann, bob)) player.until("open() === 0");
+                assertEquals(second, ann.ask(ICE));
+                lan.mendUdp();
+                for (int times = 0; times < 3; times++) playOn(ann, bob);
+                areConnected("relay", ann, bob);
+                bob.reload();   // the next join
+                areConnected("webrtc", ann, bob);
+            } finally {
+                lan.mendUdp();
+            }
+        }
+
+        /** Eleven of them in frames of the page of the first, which is cheaper than as many pages. */
+        @Test
+        void twelveAreAllConnectedToEachOtherAndWhoLeavesIsForgotten() throws IOException {
+            try (var ann = player("Ann", page -> page.first(NOTES).first(RARELY))) {
+                double began = ann.number("""
+                        (() => {
+                          for (let i = 1; i < 12; i++)
+                            document.body.append(Object.assign(document.createElement('iframe'), { src: location.href }));
+                          globalThis.all = () =>
+                            [self, ...Array.from(document.querySelectorAll('iframe'), ({ contentWindow }) => contentWindow)];
+                          return performance.now();
+                        })()""");
+                String connected = "all().every(({ game, open }) => game && open() === %1$d"
+                        + " && game.inspect().peers.filter(({ path }) => path === 'webrtc').length === %1$d)";
+                ann.page.until(connected.formatted(11), Duration.ofSeconds(30));
+                System.out.printf("  twelve: all 66 pairs are connected after %.0f ms%n",
+                        ann.number("performance.now()") - began);
+                ann.until("all().every(({ game }) => game.inspect().ships.length === 12)");
+                ann.ask("for (const frame of [...document.querySelectorAll('iframe')].slice(2)) frame.remove()");
+                ann.until(connected.formatted(2)).until("all().every(({ game }) => game.inspect().ships.length === 3)");
+            }
+        }
+
+        @Test
+        void whoReloadsIsThereOnceAndConnectedAgain() throws IOException {
+            try (var ann = player("Ann"); var bob = player("Bob"); var cyd = player("Cyd")) {
+                areConnected("webrtc", ann, bob, cyd);
+                ann.ask(COUNT);
+                for (int i = 0; i < 3; i++) {
+                    bob.reload();
+                    meet(ann, bob, cyd);
+                    areConnected("webrtc", ann, bob, cyd);
+                    ann.until("open() === 2");
+                    playOn(bob, ann);
+                }
+                assertEquals("2 to 3, 0 twice", String.valueOf(ann.ask(COUNTED)).replaceFirst(", the.*|, other.*", ""));
+            }
+        }
+
+        @Test
+        void whoseTabCrashesIsGoneSoon() throws IOException {
+            try (var ann = player("Ann"); var bob = player("Bob"); var cyd = player("Cyd")) {
+                areConnected("webrtc", ann, bob, cyd);
+                ann.ask(COUNT);
+                cyd.page.crash();
+                meet(ann, bob);
+                areConnected("webrtc", ann, bob);
+                for (Player player : List.of(ann, bob)) player.until("open() === 1");
+                try (var again = player("Cyd")) {
+                    meet(ann, bob, again);
+                    areConnected("webrtc", ann, bob, again);
+                }
+                assertEquals("2 to 3, 0 twice", String.valueOf(ann.ask(COUNTED)).replaceFirst(", the.*|, other.*", ""));
+            }
+        }
+
+        /** What comes over a channel can do no more than what comes from the relay. */
+        @Test
+        void whatAHostilePeerSaysOverAChannelChangesNothing() throws IOException {
+            var data = List.of("", " ", " 1", " 2 x", " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]",
+                    " [1,0,0,0,0,0,0,0,0,0,1]", " " + "[".repeat(5_000), " \u0000\ud83d\ude80",
+                    " 99999999999999999999 x", " webrtc 1", " relay 1");
+            var words = Stream.of("report", "fire", "death", "pilot", "ping", "pong", "score", "self", "join", "quit",
+                    "status", "recv", "path", "rename", "offer", "answer", "candidate", "reunite", "constructor",
+                    "__proto__", "", " ", " now", " pulse", " path")
+                    .flatMap(word -> data.stream().map(word::concat)).toList();
+            try (var ann = player("Ann"); var bob = player("Bob")) {
+                areConnected("webrtc", ann, bob);
+                ann.orbit(300, 0).ask(COUNT);
+                allSee("Ann", "Math.abs(Math.hypot(ship.x, ship.y) - 300) < 2", bob);
+                for (String more
+                        : List.of(
+                        "for (let i = 0; i < 5_000; i++) channels[i % 2].send('report [1,0,0,900,900,0,0,0,0,0]');"
+                                + "for (let i = 0; i < 10; i++) for (const channel of channels) channel.send('report ' "
+                                + "+ '9'.repeat(200_000));",
+                        "connections.at(-1).createDataChannel('another'); "
+                        + "connections.at(-2).createDataChannel('another', { negotiated: true, id: 7 });")) {
+                    try (var eve = player("Eve")) {
+                        meet(ann, bob, eve);
+                        areConnected("webrtc", ann, bob, eve);
+                        eve.ask("""
+                                {
+                                  const open = channels.filter(({ readyState }) => readyState === 'open');
+                                  for (const channel of open) {
+                                    for (const word of %s) {
+                                      for (const message of [word, new TextEncoder().encode(word)])
+                                        try { channel.send(message); } catch {}
+                                    }
+                                  }
+                                  try { %s } catch {}
+                                }
+                                null""".formatted(Json.write(words), more));
+                        ann.fliesOn().waitAMoment();
+                    }
+                    meet(ann, bob);
+                    areConnected("webrtc", ann, bob);
+                    playOn(bob, ann);
+                    for (Player player : List.of(ann, bob)) player.until("open() === 1");
+                }
+                allSee("Ann",
+                        "Math.abs(Math.hypot(ship.x, ship.y) - 300) < 2 && ship.state === 'flying' && ship.score === 0 "
+                        + "&& ship.id === 1", ann, bob);
+                allSee("Bob", "ship.state === 'flying' && ship.score === 0 && ship.id === 2", ann, bob);
+                assertEquals("3", ann.ask("`${most}`"));
+            }
+        }
+
+        @Test
+        void whenTheRelayIsKilledTheyPlayOnAndWhenItIsBackTheyAreWhoTheyWere() throws IOException {
+            Consumer<Chromium.Page> notes = page -> page.first(NOTES);
+            try (var first = lan.relay("0"); var ann = player(first, "Ann", notes);
+                    var bob = player(first, "Bob", notes);
+                    var cyd = player(first, "Cyd", notes);
+                    var dan = player(first, "Dan", notes.andThen(page ->
+                            page.first("delete globalThis.RTCPeerConnection")))) {
+                var direct = List.of(ann, bob, cyd);
+                String paths = "game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,webrtc,webrtc'";
+                meet(ann, bob, cyd, dan);
+                for (Player player : direct) player.until(paths);
+                ann.ask("game.me.score = 5; null");
+                dan.ask("game.me.score = 7; null");
+                allSee("Ann", "ship.score === 5", ann, bob, cyd, dan);
+                allSee("Dan", "ship.score === 7", ann, bob, cyd, dan);
+                for (Player player : direct) player.ask(COUNT);
+
+                first.close();
+                for (Player player : direct) player.until("game.inspect().link === 'offline'");
+                meet(ann, bob, cyd);
+                areConnected("webrtc", ann, bob, cyd);
+                playOn(ann, bob);
+                playOn(bob, cyd);
+                playOn(cyd, ann);
+
+                try (var next = lan.relay(first.url().getPort() + "")) {
+                    meet(ann, bob, cyd, dan);
+                    for (Player player : direct) player.until("game.inspect().link === 'relay'").until(paths);
+                    String ships = Stream.of(ann, bob, cyd, dan)
+                            .map(player -> player.ask("`${game.inspect().self} ${game.me.name} ${game.me.score}`"))
+                            .map(String::valueOf).sorted().collect(Collectors.joining(","));
+                    for (Player player : List.of(ann, bob, cyd, dan)) player.until(
+                            "game.inspect().ships.map(({ id, name, score }) => `${id} ${name} ${score}`).sort().join() "
+                            + "=== " + Json.write(ships));
+                    playOn(ann, bob);
+                    playOn(dan, cyd);
+                    for (Player player : direct) assertEquals("3 to 4, 0 twice, the same 2", player.ask(COUNTED));
+                    try (var eve = player(next, "Eve", notes)) {
+                        meet(ann, bob, cyd, dan, eve);
+                        eve.until(
+                                "game.inspect().peers.map(({ path }) => path).sort().join() === "
+                                + "'relay,webrtc,webrtc,webrtc'");
+                        playOn(eve, bob);
+                    }
+                    meet(ann, bob, cyd, dan);
+                }
+            }
+        }
+
+        @Test
+        void whoseWebSocketAloneBreaksIsThereAllTheTime() throws IOException {
+            try (var ann = player("Ann"); var bob = player("Bob"); var cyd = player("Cyd")) {
+                meet(ann, bob, cyd);
+                areConnected("webrtc", ann, bob, cyd);
+                for (Player player : List.of(ann, cyd)) player.ask(COUNT);
+                bob.ask("sockets.at(-1).close(); null");
+                bob.until("game.inspect().self > 3");
+                for (Player player : List.of(ann, cyd)) player.until(
+                        "seen('Bob').id > 3 && game.inspect().peers.some(({ id }) => id === seen('Bob').id)");
+                areConnected("webrtc", ann, bob, cyd);
+                playOn(bob, ann);
+                playOn(cyd, bob);
+                for (Player player : List.of(ann, cyd)) assertEquals("3 to 3, 0 twice, the same 2",
+                        player.ask(COUNTED));
+            }
+        }
+    }
+
+    /** Players at home, behind routers, who learn from the relay where they come from. */
+    @Nested
+    @SuppressWarnings("try")   // that somebody is there is enough
+    class DirectFromHome {
+        /** The candidates of a browser with the servers of the relay: their kinds and addresses. */
+        static final String CANDIDATES = """
+                fetch('/spacewar/ice.json').then(answer => answer.json()).then(servers => new Promise(done => {
+                  const connection = new RTCPeerConnection(servers);
+                  const found = [];
+                  connection.onicecandidate = ({ candidate }) => {
+                    if (candidate) found.push(`${candidate.type} ${candidate.address}`);
+                    else done(found);
+                  };
+                  connection.createDataChannel('');
+                  connection.setLocalDescription();
+                }))""";
+
+        private static List<Network> networks = List.of();
+
+        @BeforeAll
+        static void begin() throws IOException {
+            networks = Network.homes(2);
+        }
+
+        @AfterAll
+        static void end() throws IOException {
+            if (!networks.isEmpty()) networks.getFirst().close();
+        }
+
+        /** Somebody in the first or second home. */
+        private static Player player(RelayTest.Program relay, int home, String name) throws IOException {
+            return Player.of(networks.get(home).chromium(), "http://203.0.113.1:" + relay.url().getPort()
+                    + "/spacewar/?game=1", name, page -> page.first(Direct.NOTES).screen(320, 240, 1, false))
+                    .until("game.inspect().link === 'relay'");
+        }
+
+        /** There is no way but over the relay, and for that nobody waits. */
+        private static void expectRelayOnly(Player ann, Player bob) {
+            meet(ann, bob);
+            for (Player player : List.of(ann, bob)) player.until(
+                    "connections.some(({ iceGatheringState }) => iceGatheringState === 'complete')");
+            for (int times = 0; times < 5; times++) {
+                Direct.playOn(ann, bob);
+                Direct.playOn(bob, ann);
+            }
+            Direct.areConnected("relay", ann, bob);
+        }
+
+        @Test
+        void theyAreConnectedThroughTheirRoutersByTheStunOfTheRelay() throws IOException {
+            try (var relay = networks.getFirst().relay("0"); var ann = player(relay, 1, "Ann");
+                    var bob = player(relay, 2, "Bob")) {
+                Direct.areConnected("webrtc", ann, bob);
+                bob.until("times.heard > 0");
+                Direct.expectInTime(bob, "from home");
+                Direct.playOn(ann, bob);
+                Direct.playOn(bob, ann);
+                assertTrue(((List<?>) ann.ask(CANDIDATES)).contains("srflx 203.0.113.2"));
+                assertTrue(((List<?>) bob.ask(CANDIDATES)).contains("srflx 203.0.113.3"));
+            }
+        }
+
+        @Test
+        void withoutStunTheyPlayOverTheRelay() throws IOException {
+            try (var relay = networks.getFirst().relay("--no-stun", "0"); var ann = player(relay, 1, "Ann");
+                    var bob = player(relay, 2, "Bob")) {
+                expectRelayOnly(ann, bob);
+                assertFalse(String.valueOf(ann.ask(CANDIDATES)).contains("srflx"));
+            }
+        }
+
+        @Test
+        void behindRoutersWithAnotherPortForEachPeerTheyPlayOverTheRelay() throws IOException {
+            var routers = networks.subList(3, 5);
+            for (Network router
+                    : routers) router.run(
+                    "nft 'flush chain inet router out; add rule inet router out oifname internet masquerade "
+                    + "fully-random'");
+            try (var relay = networks.getFirst().relay("0"); var ann = player(relay, 1, "Ann");
+                    var bob = player(relay, 2, "Bob")) {
+                expectRelayOnly(ann, bob);
+            } finally {
+                for (Network router
+                        : routers) router.run(
+                        "nft 'flush chain inet router out; add rule inet router out oifname internet masquerade'");
+            }
+        }
+    }
+
+    /**
+     * Players far from each other: 100 ms and back, give or take 20, and of a hundred packets two are lost each way.
+     */
+    @Nested
+    @RelayTest.Measures
+    class DirectFromAfar {
+        @Test
+        void aShipIsWhereItsPilotSeesItDirectlyNoLessThanOverTheRelay() throws Exception {
+            var networks = Network.far(2, 50, 10, 0.02);
+            try (var here = networks.getFirst(); var relay = here.relay("0");
+                    var ann = player(here, relay, "Ann", Direct.NOTES);
+                    var bob = player(networks.get(1), relay, "Bob", Direct.NOTES);
+                    var cyd = player(networks.get(1), relay, "Cyd", "delete globalThis.RTCPeerConnection")) {
+                meet(ann, bob, cyd);
+                ann.until("game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,webrtc'");
+                for (Player player : List.of(bob, cyd)) player.until(
+                        "(({ rtt }) => rtt > 80 && rtt < 130)(game.inspect().peers.find(({ id }) => id === 1))");
+                ann.place(-600, -300, 0);
+                bob.place(600, 300, 0);
+                cyd.place(600, -300, 0);
+                Positions.allSeeAtRest("Ann", "ship.x < -550", ann, bob, cyd);
+                var annSees = ann.record(4_000);
+                var bobSees = bob.record(4_000);
+                var cydSees = cyd.record(4_000);
+                Positions.manoeuvre(annSees, ann);
+                for (var witness : Map.of("directly", bobSees, "over the relay", cydSees).entrySet()) {
+                    double off = Positions.worst("Ann", annSees.join(), witness.getValue().join());
+                    double jump = Positions.jump(witness.getValue().join().get("Ann"));
+                    System.out.printf("  100 ms away, 2 %% lost, %s: off by %.2f px, jumps of %.2f px%n",
+                            witness.getKey(), off, jump);
+                    assertTrue(off < 30, "off by " + off);
+                }
+            }
+        }
+
+        private static Player player(Network network, RelayTest.Program relay, String name,
+                String script) throws IOException {
+            return Player.of(network.chromium(), "http://10.78.0.1:" + relay.url().getPort() + GAME, name,
+                    page -> page.first(script).screen(320, 240, 1, false));
+        }
+    }
+
+    /** The networks that the tests make for themselves are what they are said to be. */
+    @Nested
+    @SuppressWarnings("try")   // that it is there is enough
+    class Networks {
+        /** Whether a channel opens between two ends in one page. */
+        private static final String CHANNEL = """
+                new Promise(async done => {
+                  const [one, two] = [1, 2].map(() => new RTCPeerConnection());
+                  one.onicecandidate = ({ candidate }) => two.addIceCandidate(candidate);
+                  two.onicecandidate = ({ candidate }) => one.addIceCandidate(candidate);
+                  two.ondatachannel = () => done(true);
+                  one.onicegatheringstatechange =
+                    () => one.iceGatheringState === 'complete' && setTimeout(done, 1_000, false);
+                  one.createDataChannel('');
+                  await one.setLocalDescription();
+                  await two.setRemoteDescription(one.localDescription);
+                  await two.setLocalDescription();
+                  await one.setRemoteDescription(two.localDescription);
+                })""";
+
+        @Test
+        void channelsOpenInALan() throws IOException {
+            try (var lan = Network.lan(); var relay = lan.relay("0");
+                    var page = lan.chromium().open("http://10.77.0.1:" + relay.url().getPort() + "/health")) {
+                assertEquals(true, page.until("document.body !== null").evaluate(CHANNEL));
+                lan.cutUdp();
+                assertEquals(false, page.evaluate(CHANNEL));
+                lan.mendUdp();
+                assertEquals(true, page.evaluate(CHANNEL));
+            }
+        }
+
+        @Test
+        @ExtendWith(InChromium.class)
+        void noneOpensInTheChromiumOfTheOtherTests() throws IOException {
+            try (var relay = withPages(0); var page = InChromium.open(relay, "/health")) {
+                assertEquals(false, page.until("document.body !== null").evaluate(CHANNEL));
+                assertEquals(List.of(), page.evaluate(DirectFromHome.CANDIDATES));
+            }
+        }
+
+        @Test
+        void farIsFar() throws IOException {
+            RelayTest.require("ping", "iputils-ping");
+            try (var here = Network.far(2, 50, 10, 0.02).getFirst()) {
+                String found = here.run("ping -q -c 200 -i 0.01 10.78.0.2 || true");
+                var times = Pattern.compile("(\\d+) received.*= ([\\d.]+)/([\\d.]+)/([\\d.]+)", Pattern.DOTALL)
+                        .matcher(found);
+                assertTrue(times.find(), found);
+                int received = Integer.parseInt(times.group(1));
+                double least = Double.parseDouble(times.group(2)), mean = Double.parseDouble(times.group(3));
+                assertTrue(received > 170 && received < 200 && least > 80 && least < 90 && Math.abs(mean - 100) < 5,
+                        found);
+            }
+        }
+
+        @Test
+        void whoIsAtHomeReachesTheInternetAndIsReachedByNobody() throws IOException {
+            RelayTest.require("ping", "iputils-ping");
+            var networks = Network.homes(2);
+            try (var internet = networks.getFirst()) {
+                for (int home : new int[] {1, 2}) networks.get(home).run("ping -q -c 1 203.0.113.1");
+                String found = internet.run("ping -q -c 20 -i 0.01 -W 0.2 203.0.113.2 || true",
+                        "ping -q -c 1 -W 0.2 192.168.1.2 2>&1 || true");
+                assertTrue(found.matches("(?s).*100% packet loss.*unreachable.*"), found);
+            }
+        }
+    }
+}
