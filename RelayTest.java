@@ -54,7 +54,7 @@ class RelayTest {
         var options = new Relay.Options();
         options.port = 0;
         options.host = InetAddress.getLoopbackAddress();
-        options.folder = Path.of("no-such-folder");
+        options.folders = List.of();
         options.quiet = true;
         settings.accept(options);
         return options;
@@ -79,8 +79,8 @@ class RelayTest {
 
         @Override
         Handler enter(WebSocket socket) {
-            return message -> socket.sendPatiently(socket,
-                    encode(message.opcode(), new byte[0], message.bytes(), message.start(), message.end()));
+            return message -> socket.send(socket.withinWindow(
+                    encode(message.opcode(), new byte[0], message.bytes(), 0, message.length())));
         }
     }
 
@@ -324,64 +324,28 @@ class RelayTest {
         }
     }
 
-    /** What takes something out of the input, such as frames: null if it is not all there. */
-    interface Reader<T, E extends Exception> {
-        T next(Relay.Input input) throws E;
-    }
-
-    /** A stream that comes in random pieces of 1 to `most` bytes. */
-    static final class Pieces {
-        final Relay.Input input;
-        private final ByteBuffer left;
-        private final int most;
-        private final Random random;
-
-        Pieces(byte[] bytes, int most) {
-            this.input = new Relay.Input(Math.clamp(bytes.length, 256, 64 << 10));
-            this.left = ByteBuffer.wrap(bytes);
-            this.most = most;
-            this.random = new Random(bytes.length * 31L + most);
-        }
-
-        Pieces(byte[] bytes) { this(bytes, Integer.MAX_VALUE); }
-
-        /** What comes next. @throws EOFException if all has come, and that is not enough */
-        <T, E extends Exception> T next(Reader<T, E> reader) throws E, EOFException {
-            while (true) {
-                T next = reader.next(input);
-                if (next != null) return next;
-                if (!left.hasRemaining()) throw new EOFException();
-                var piece = new byte[Math.min(Math.min(input.bytes.length - input.available(), left.remaining()), 1 + random.nextInt(most))];
-                left.get(piece);
-                input.restart(concat(input.rest(), piece));
+    /** A stream of bytes that comes in random pieces of 1 to `most` bytes. */
+    static InputStream pieces(byte[] bytes, int most) {
+        var random = new Random(bytes.length * 31L + most);
+        return new ByteArrayInputStream(bytes) {
+            @Override
+            public int read(byte[] into, int offset, int length) {
+                return super.read(into, offset, Math.min(length, 1 + random.nextInt(most)));
             }
-        }
-    }
-
-    /** Counts the memory that a reader says it holds. */
-    static final class Held implements IntConsumer {
-        int now, peak;
-
-        @Override
-        public void accept(int bytes) {
-            now += bytes;
-            peak = Math.max(peak, now);
-            assertTrue(now >= 0, "gave back more than it had");
-        }
+        };
     }
 
     /** What a FrameReader makes of a stream: frames, and then a close code or "end". */
     record Reading(List<Seen> frames, String end) {
         static Reading of(byte[] stream, int maxMessage, int most) throws IOException {
-            var held = new Held();
-            var reader = new Relay.FrameReader(maxMessage, held);
-            var pieces = new Pieces(stream, most);
+            var memory = new Relay.Memory(1L << 40);
+            var reader = new Relay.FrameReader(new Relay.Input(pieces(stream, most)), maxMessage, memory);
             var frames = new ArrayList<Seen>();
             String end;
             try {
                 while (true) {
-                    var frame = pieces.next(reader::next);
-                    frames.add(new Seen(frame.opcode(), Arrays.copyOfRange(frame.bytes(), frame.start(), frame.end())));
+                    var frame = reader.next();
+                    frames.add(new Seen(frame.opcode(), Arrays.copyOf(frame.bytes(), frame.length())));
                 }
             } catch (Relay.CloseException e) {
                 assertFalse(e.getMessage().isEmpty(), "closed without a reason");
@@ -390,7 +354,7 @@ class RelayTest {
                 end = "end";
             }
             reader.release();
-            assertEquals(0, held.now, "bytes are still held");
+            assertEquals(0, memory.inUse(), "bytes are still counted");
             return new Reading(frames, end);
         }
 
@@ -603,7 +567,7 @@ class RelayTest {
 
         @Test
         void isForgottenWithAllItsMemoryOnceItIsRefused() throws IOException {
-            try (var small = relay(options -> options.budget = 100_000)) {
+            try (var small = relay(options -> options.memoryLimit = 100_000)) {
                 for (int i = 0; i < 40; i++) {
                     try (var raw = new Raw(small.port())) {
                         raw.send(changed("GET", "HEAD").replace("Host", "Cookie: " + "x".repeat(7_000) + "\r\nHost"));
@@ -839,7 +803,7 @@ class RelayTest {
         private static Relay echo;
 
         @BeforeAll
-        static void start() throws IOException { echo = new Echo(options(options -> options.farewellTime = 60_000)).start(); }
+        static void start() throws IOException { echo = new Echo(options(options -> options.closeTimeout = 60_000)).start(); }
 
         private static Raw open() throws IOException { return Raw.open(echo, "/ws-relay"); }
 
@@ -922,7 +886,7 @@ class RelayTest {
 
         @Test
         void isFollowedByAnEndEvenIfTheClientStays() throws IOException {
-            try (var hasty = new Echo(options(options -> options.farewellTime = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
+            try (var hasty = new Echo(options(options -> options.closeTimeout = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
                 raw.send(close(1000, "")).expectClose(1000);
                 eventually(() -> {
                     try {
@@ -1154,7 +1118,7 @@ class RelayTest {
             var all = new ConcurrentLinkedQueue<Relay.WebSocket>();   // held, so that no garbage collection closes a socket left open
             try (var relay = new Relay(options(options -> {
                 options.metrics = true;
-                options.farewellTime = 30_000;   // no stranger is cut off for being slow
+                options.closeTimeout = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
                 Handler enter(WebSocket socket) {
@@ -1576,8 +1540,8 @@ class RelayTest {
         @Test
         void aHeadThatIsNotThereInTimeIsRefusedAndTheSentenceArrivesAlthoughMoreTricklesIn() throws IOException {
             try (var hasty = relay(options -> {
-                options.headTime = 300;
-                options.farewellTime = 6_000;   // of which a third is for the sentence
+                options.headTimeout = 300;
+                options.closeTimeout = 6_000;   // of which a third is for the sentence
             }); var slow = new Raw(hasty.port())) {
                 slow.send("GET / HTTP/1.1\r\nX: ");
                 eventually(() -> assertDoesNotThrow(() -> slow.send("x").in.available() > 0), "an answer to what trickles in");
@@ -1587,7 +1551,7 @@ class RelayTest {
 
         @Test
         void aConnectionOnWhichNothingIsAskedIsClosedWithoutAWord() throws IOException {
-            try (var hasty = relay(options -> options.headTime = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
+            try (var hasty = relay(options -> options.headTimeout = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
                 assertEquals(200, Answer.get(used, "/health").status);
                 used.expectEnd();
                 fresh.expectEnd();
@@ -1663,7 +1627,7 @@ class RelayTest {
             put("index.html", "<title>game</title>");
             put("sub/index.html", "<title>sub</title>");
             put("a.txt", "a file");
-            relay = relay(options -> options.folder = game);
+            relay = relay(options -> options.folders = List.of(game));
             raw = new Raw(relay.port());
         }
 
@@ -1763,8 +1727,8 @@ class RelayTest {
         @Test
         void aBrowserThatTakesNothingOfALargeFileIsGivenUp() throws IOException {
             try (var file = new RandomAccessFile(game.resolve("large.bin").toFile(), "rw"); var hasty = relay(options -> {
-                options.folder = game;
-                options.stallTime = 200;
+                options.folders = List.of(game);
+                options.stallTimeout = 200;
             }); var lazy = new Raw(hasty.port())) {
                 file.setLength(64 << 20);
                 lazy.send(Answer.request("GET", "/game/large.bin"));
@@ -1819,7 +1783,7 @@ class RelayTest {
             Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
             Path folder = Files.createDirectories(outside.resolve(name));
             Files.writeString(folder.resolve("index.html"), name);
-            try (var other = relay(options -> options.folder = folder);
+            try (var other = relay(options -> options.folders = List.of(folder));
                     var client = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.ALWAYS).build()) {
                 var start = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + other.port() + "/?game=1")).build();
                 var page = client.send(start, HttpResponse.BodyHandlers.ofString());
@@ -1833,8 +1797,8 @@ class RelayTest {
         @Test
         void aFolderThatIsItselfALinkIsServed() throws IOException {
             Path link = Files.createSymbolicLink(outside.resolve("linked"), game);
-            try (var other = relay(options -> options.folder = link)) {
-                assertEquals("a file", Answer.get(other, "/linked/a.txt").text());
+            try (var other = relay(options -> options.folders = List.of(link)) {
+                assertEquals("a file", Answer.get(other, "/linked/a.txt").text()));
                 assertEquals(404, Answer.get(other, "/game/a.txt").status);
             }
         }
@@ -2434,7 +2398,7 @@ class RelayTest {
         /** With a limit of 1 s: who is pinged each 0.3 s outlives two of them, and who is not hears the end. */
         private static void expectPingsToMatter(Started proxy) throws Exception {
             for (int pingAfter : new int[] {300, 20_000})
-                try (var relay = RelayTest.relay(options -> options.pingAfter = pingAfter); var started = proxy.before(relay.port());
+                try (var relay = RelayTest.relay(options -> options.pingInterval = pingAfter); var started = proxy.before(relay.port());
                         var raw = started.open("/ws-relay/a").expect("1 self")) {
                     long silentUntil = System.nanoTime() + 2_000_000_000L;
                     if (pingAfter > 1_000) {
@@ -3355,8 +3319,8 @@ class RelayTest {
                 "[::1]:8080, [::1]", "[2001:db8::7], [2001:db8::7]", "my_pi.local:, my_pi.local", "'', ''", "a:b:80, ''", "::1, ''",
                 "[fe80::1%25eth0]:80, ''", "a%22b, ''", "[], ''", ":80, ''", "a]:80, ''", "~, ''", "[x]:1, ''", "a:80x, ''", ", ''"})
         void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game) throws IOException {
-            try (var relay = relay(options -> options.folder = game)) {
-                String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
+            try (var relay = relay(options -> options.folders = List.of(game)) {
+                String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}");
                 assertEquals("{\"iceServers\":[" + servers + "]}", ice(relay, "/" + game.getFileName() + "/ice.json", host));
             }
         }
@@ -3364,8 +3328,8 @@ class RelayTest {
         @Test
         void anotherPortIsToldAndNoneIfThereIsNone(@TempDir Path game) throws IOException {
             int port = freePort();
-            try (var moved = relay(options -> { options.folder = game; options.stunPort = port; });
-                    var without = relay(options -> { options.folder = game; options.stunPort = -1; }); var raw = new Raw(moved.port())) {
+            try (var moved = relay(options -> { options.folders = List.of(game); options.stunPort = port; });
+                    var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; }); var raw = new Raw(moved.port())) {
                 String path = "/" + game.getFileName() + "/ice.json";
                 assertEquals("{\"iceServers\":[{\"urls\":\"stun:a:" + port + "\"}]}", ice(moved, path + "?x", "a:1"));
                 assertEquals("{\"iceServers\":[]}", ice(without, path, "a:1"));
@@ -3376,7 +3340,7 @@ class RelayTest {
         @Test
         void aFileOfThatNameWinsAndElsewhereThereIsNone(@TempDir Path game) throws IOException {
             Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");
-            try (var relay = relay(options -> options.folder = game); var bare = relay()) {
+            try (var relay = relay(options -> options.folders = List.of(game)); var bare = relay()) {
                 String folder = "/" + game.getFileName();
                 for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/", "/other/ice.json", folder + "//ice.json"))
                     assertEquals("404", ice(relay, target, "a"), target);
@@ -3389,7 +3353,7 @@ class RelayTest {
         @Test
         void thePortOfOneThatIsClosedAlreadyIsNotTold(@TempDir Path game) throws IOException {
             for (int round = 0; round < 30; round++) {
-                try (var relay = relay(options -> options.folder = game); var raw = new Raw(relay.port())) {
+                try (var relay = relay(options -> options.folders = List.of(game)); var raw = new Raw(relay.port())) {
                     var closing = new Thread(relay::close);
                     try {
                         for (int i = 0; ; i++) {
@@ -3517,9 +3481,9 @@ class RelayTest {
         @Test
         void itLeavesDescriptorsForAllWhoMayConnectAndTimeForTheGoodbye() {
             var options = new Relay.Options();
-            int most = options.maxClients + options.maxVisitors, limit = Integer.parseInt(value("LimitNOFILE"));
+            int most = options.maxClients + options.maxHttpConnections, limit = Integer.parseInt(value("LimitNOFILE"));
             assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
-            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.farewellTime + 2_000);
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.closeTimeout + 2_000);
         }
 
         /** Its very command, in a folder with the jar and the game, on another port. */
@@ -3634,7 +3598,7 @@ class RelayTest {
         @ExtendWith(InChromium.class)
         void itsExampleIsADrawingBoardForAllWhoOpenIt(@TempDir Path folder) throws IOException {
             Path board = board(folder);
-            try (var relay = relay(options -> options.folder = board); var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
+            try (var relay = relay(options -> options.folders = List.of(board)); var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
                     var one = InChromium.open(relay, "/board"); var two = InChromium.open(relay, "/board")) {
                 raw.expect("2 join").expect("3 join");
                 drag(one, 20, 40, 120, 90);
@@ -3968,9 +3932,9 @@ class RelayTest {
         @MethodSource("departures")
         void itsQuitIsToldExactlyOnce(Departure departure) throws Exception {
             try (var relay = relay(options -> {
-                options.pingAfter = 1_000;
+                options.pingInterval = 1_000;
                 options.maxOutbox = 256 << 10;
-                options.farewellTime = 300;
+                options.closeTimeout = 300;
             }); var room = new Clients(relay, 2)) {
                 Raw witness = room.get(1);
                 departure.of(room.get(2), witness);
@@ -4307,7 +4271,7 @@ class RelayTest {
         @MethodSource("signsOfLife")
         @Waits
         void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(byte[][] signs) throws IOException {
-            try (var relay = relay(options -> options.pingAfter = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 for (byte[] sign : signs) {
                     assertEquals(9, one.receive().opcode());
                     one.send(sign);
@@ -4318,7 +4282,7 @@ class RelayTest {
 
         @Test
         void whoDoesNotAnswerAPingIsCutOff() throws IOException {
-            try (var relay = relay(options -> options.pingAfter = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 assertEquals(9, one.receive().opcode());
                 one.expectEnd();
             }
@@ -4416,7 +4380,7 @@ class RelayTest {
         void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
             int count = 4_000, size = 400;
             byte[] burst = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));   // comes in one or two reads
-            try (var relay = relay(options -> options.budget = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 var others = new ArrayList<Raw>();
                 for (int id = 2; id <= size; id++) {
                     others.add(Raw.open(relay, ROOM).expect(id + " self"));
@@ -4424,7 +4388,7 @@ class RelayTest {
                 }
                 var most = new AtomicLong();
                 var watch = Thread.ofPlatform().daemon().start(() -> {
-                    while (!Thread.interrupted()) most.accumulateAndGet(relay.buffered.get(), Math::max);
+                    while (!Thread.interrupted()) most.accumulateAndGet(relay.memory.inUse(), Math::max);
                 });
                 one.send(burst);
                 byte[] frame = {(byte) 0x81, 3, '1', ' ', 'x'};
@@ -4444,7 +4408,7 @@ class RelayTest {
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
             int size = 60, count = 8_000;
             byte[] flood = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
@@ -4458,7 +4422,7 @@ class RelayTest {
                 elsewhere.expect("1 self").send(text("1 hello")).expect("1 hello");
                 for (var reader : readers) reader.get();
                 room.expectNothingElse(1, 2);
-                eventually(() -> relay.buffered.get() == 0, "nothing is held");
+                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
             }
         }
 
@@ -4468,8 +4432,8 @@ class RelayTest {
             try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
                 huge.setLength(1L << 40);   // of holes
             }
-            try (var relay = relay(options -> options.folder = site)) {
-                for (int i = 0; i < 5; i++)
+            try (var relay = relay(options -> options.folders = List.of(site)) {
+                for (int i = 0); i < 5; i++)
                     try (var raw = lazy(new Raw(relay.port())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
                         raw.in.readNBytes(100_000);
                         raw.socket.setSoLinger(true, 0);   // a reset
@@ -4509,13 +4473,13 @@ class RelayTest {
                 for (int i = 0; i < 2; i++) assertEquals(200, Answer.read(raw, "GET").status());
                 assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
                 raw.expect("1 self").expect("1 hello").expect("1 hel");
-                eventually(() -> relay.buffered.get() == 0, "nothing is held");
+                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
             }
         }
 
         @Test
         void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
-            try (var relay = relay(options -> options.stallTime = 500); var room = new Clients(relay, 2);
+            try (var relay = relay(options -> options.stallTimeout = 500); var room = new Clients(relay, 2);
                     var pump = new Pump(room.get(1), 1_000, number -> text("2 " + FILL))) {
                 room.get(1).expect("2 quit");
                 eventually(() -> pump.sent.get() == 1_000, "all sent");
@@ -4527,7 +4491,7 @@ class RelayTest {
         @Test
         @Waits
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
-            try (var relay = relay(options -> options.stallTime = 1_500); var room = new Clients(relay, 2);
+            try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2);
                     var pump = new Pump(room.get(1), 100, number -> text("2 " + number + " " + FILL))) {
                 for (int number = 0; number < 100; number++) {
                     expectLong(room.get(2), "1 " + number + " " + FILL);
@@ -4597,7 +4561,7 @@ class RelayTest {
 
         @Test
         void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
-            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 2)) {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 for (int hog = 3; hog < 8; hog++) {
                     try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
                         for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
@@ -4628,7 +4592,7 @@ class RelayTest {
         @MethodSource("unfinished")
         void aMessageStillToComeCountsToo(byte[] unfinished) throws IOException {
             try (var relay = relay(options -> {
-                options.budget = 3 << 20;
+                options.memoryLimit = 3 << 20;
                 options.maxMessage = 16 << 20;
             }); var room = new Clients(relay, 2)) {
                 byte[] slow = text("* " + FILL);
@@ -4729,7 +4693,7 @@ class RelayTest {
             int count = 400_000;   // 50 MB
             LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
             try (var relay = relay(options -> {
-                options.budget = 3 << 20;
+                options.memoryLimit = 3 << 20;
                 options.maxOutbox = 1 << 20;
             }); var one = lazy(Raw.open(relay, ROOM).expect("1 self")); var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
                 pump.awaitBlocked();
@@ -4743,7 +4707,7 @@ class RelayTest {
             var visitors = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
                 options.maxClients = 2;
-                options.maxVisitors = 3;
+                options.maxHttpConnections = 3;
             }); var room = new Clients(relay, 2)) {
                 for (int i = 0; i < 3; i++) {
                     visitors.add(new Raw(relay.port()));
@@ -4771,8 +4735,8 @@ class RelayTest {
         void clientsWhoDoNotCloseWhenTheyAreToldToAreVisitorsAgain() throws IOException {
             var told = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
-                options.maxVisitors = 3;
-                options.farewellTime = 30_000;   // longer than we wait: who ends had to make way
+                options.maxHttpConnections = 3;
+                options.closeTimeout = 30_000;   // longer than we wait: who ends had to make way
             })) {
                 for (int i = 0; i < 20; i++) {
                     awaitTick();
@@ -5134,7 +5098,7 @@ class RelayTest {
 
         @Test
         void whoIsAboutToGetAMessageOrHasSentHalfOfOneIsNotToBlameForFullBuffers() throws IOException {
-            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 100)) {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 100)) {
                 byte[] slow = text("* " + "x".repeat(400));
                 room.get(2).send(Arrays.copyOf(slow, 20));
                 for (int i = 0; i < 20; i++) {
@@ -5152,14 +5116,14 @@ class RelayTest {
                     var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
                 pump.awaitBlocked();   // since 2, who reads nothing, is half of its outbox behind
                 room.get(3).send(text("2 " + "x".repeat(600 << 10)));
-                eventually(() -> relay.buffered.get() > (512 << 10) + (600 << 10), "what waits for that is booked");
+                eventually(() -> relay.memory.inUse() > (512 << 10) + (600 << 10), "what waits for that is booked");
             }
         }
 
         @Test
         void whoHoldsLittleGoesOnPastTheBudget() throws IOException {
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 2)) {
-                relay.buffered.addAndGet((1 << 20) + 1);   // as if others held it
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
+                relay.memory.add((1 << 20) + 1);   // as if others held it
                 for (int i = 0; i < 10; i++) {
                     room.get(1).send(text("* a"));
                     room.get(2).expect("1 a");
@@ -5169,15 +5133,15 @@ class RelayTest {
 
         @Test
         void nobodyIsCutOffForWhatOthersHold() throws IOException {
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 3)) {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
                 byte[] message = text("* " + "x".repeat(400));
                 room.get(3).send(Arrays.copyOf(message, 20));
-                relay.buffered.addAndGet(2 << 20);   // as if others held it, who are on their way out: nobody reads
+                relay.memory.add(2 << 20);   // as if others held it, who are on their way out: nobody reads
                 room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
                 LockSupport.parkNanos(100_000_000);
                 room.get(1).send(text("2 b"));
                 LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
-                relay.buffered.addAndGet(-(2 << 20));
+                relay.memory.add(-(2 << 20));
                 room.get(2).expect("1 a").expect("1 b");
                 room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
                 for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
@@ -5704,7 +5668,7 @@ class RelayTest {
         @ExtendWith(InChromium.class)
         void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
             var guests = new ArrayList<Guest>();
-            try (var relay = relay(options -> options.pingAfter = 1_000)) {
+            try (var relay = relay(options -> options.pingInterval = 1_000)) {
                 for (Kind kind : Kind.values()) {
                     try {
                         guests.add(kind.open(relay));
@@ -5781,7 +5745,7 @@ class RelayTest {
             try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
                 version = String.join(" ", program.expectExit(0).out);
             }
-            try (var relay = relay(options -> options.farewellTime = 300); var friend = new Jdk(relay).expect("text 1 self")) {
+            try (var relay = relay(options -> options.closeTimeout = 300); var friend = new Jdk(relay).expect("text 1 self")) {
                 String there = "://127.0.0.1:" + relay.port() + ROOM;
                 var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
                         : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));

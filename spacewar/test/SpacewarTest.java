@@ -34,7 +34,7 @@ class SpacewarTest {
     static Relay withPages(int port) throws IOException {
         return RelayTest.relay(options -> {
             options.port = port;
-            options.folder = Path.of("spacewar");
+            options.folders = List.of(Path.of("spacewar"));
         });
     }
 
@@ -629,7 +629,7 @@ class SpacewarTest {
         @Test
         @DisplayName("4: a page is told its id once, and only by the relay")
         void anIdIsToldOnce() throws IOException {
-            try (var relay = new FalseRelay(RelayTest.options(options -> options.folder = Path.of("spacewar")));
+            try (var relay = new FalseRelay(RelayTest.options(options -> options.folders = List.of(Path.of("spacewar"))));
                     var ann = Player.of(relay.start().port(), "Ann")) {
                 relay.say("7 self", "8 join", "8 pilot [1,\"Bob\",1,0]");
                 allSee("Bob", "ship.id === 8", ann);
