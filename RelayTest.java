@@ -57,7 +57,7 @@ class RelayTest {
         var options = new Relay.Options();
         options.port = 0;
         options.host = InetAddress.getLoopbackAddress();
-        options.folder = Path.of("no-such-folder");
+        options.folders = List.of();
         options.quiet = true;
         settings.accept(options);
         return options;
@@ -606,7 +606,7 @@ class RelayTest {
 
         @Test
         void isForgottenWithAllItsMemoryOnceItIsRefused() throws IOException {
-            try (var small = relay(options -> options.budget = 100_000)) {
+            try (var small = relay(options -> options.memoryLimit = 100_000)) {
                 for (int i = 0; i < 40; i++) {
                     try (var raw = new Raw(small.port())) {
                         raw.send(changed("GET", "HEAD").replace("Host", "Cookie: " + "x".repeat(7_000) + "\r\nHost"));
@@ -842,7 +842,7 @@ class RelayTest {
         private static Relay echo;
 
         @BeforeAll
-        static void start() throws IOException { echo = new Echo(options(options -> options.farewellTime = 60_000)).start(); }
+        static void start() throws IOException { echo = new Echo(options(options -> options.closeTimeout = 60_000)).start(); }
 
         private static Raw open() throws IOException { return Raw.open(echo, "/ws-relay"); }
 
@@ -925,7 +925,7 @@ class RelayTest {
 
         @Test
         void isFollowedByAnEndEvenIfTheClientStays() throws IOException {
-            try (var hasty = new Echo(options(options -> options.farewellTime = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
+            try (var hasty = new Echo(options(options -> options.closeTimeout = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
                 raw.send(close(1000, "")).expectClose(1000);
                 eventually(() -> {
                     try {
@@ -1157,7 +1157,7 @@ class RelayTest {
             var all = new ConcurrentLinkedQueue<Relay.WebSocket>();   // held, so that no garbage collection closes a socket left open
             try (var relay = new Relay(options(options -> {
                 options.metrics = true;
-                options.farewellTime = 30_000;   // no stranger is cut off for being slow
+                options.closeTimeout = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
                 Handler enter(WebSocket socket) {
@@ -1579,8 +1579,8 @@ class RelayTest {
         @Test
         void aHeadThatIsNotThereInTimeIsRefusedAndTheSentenceArrivesAlthoughMoreTricklesIn() throws IOException {
             try (var hasty = relay(options -> {
-                options.headTime = 300;
-                options.farewellTime = 6_000;   // of which a third is for the sentence
+                options.headTimeout = 300;
+                options.closeTimeout = 6_000;   // of which a third is for the sentence
             }); var slow = new Raw(hasty.port())) {
                 slow.send("GET / HTTP/1.1\r\nX: ");
                 eventually(() -> assertDoesNotThrow(() -> slow.send("x").in.available() > 0), "an answer to what trickles in");
@@ -1590,7 +1590,7 @@ class RelayTest {
 
         @Test
         void aConnectionOnWhichNothingIsAskedIsClosedWithoutAWord() throws IOException {
-            try (var hasty = relay(options -> options.headTime = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
+            try (var hasty = relay(options -> options.headTimeout = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
                 assertEquals(200, Answer.get(used, "/health").status);
                 used.expectEnd();
                 fresh.expectEnd();
@@ -1666,7 +1666,7 @@ class RelayTest {
             put("index.html", "<title>game</title>");
             put("sub/index.html", "<title>sub</title>");
             put("a.txt", "a file");
-            relay = relay(options -> options.folder = game);
+            relay = relay(options -> options.folders = List.of(game));
             raw = new Raw(relay.port());
         }
 
@@ -1766,8 +1766,8 @@ class RelayTest {
         @Test
         void aBrowserThatTakesNothingOfALargeFileIsGivenUp() throws IOException {
             try (var file = new RandomAccessFile(game.resolve("large.bin").toFile(), "rw"); var hasty = relay(options -> {
-                options.folder = game;
-                options.stallTime = 200;
+                options.folders = List.of(game);
+                options.stallTimeout = 200;
             }); var lazy = new Raw(hasty.port())) {
                 file.setLength(64 << 20);
                 lazy.send(Answer.request("GET", "/game/large.bin"));
@@ -1822,7 +1822,7 @@ class RelayTest {
             Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
             Path folder = Files.createDirectories(outside.resolve(name));
             Files.writeString(folder.resolve("index.html"), name);
-            try (var other = relay(options -> options.folder = folder);
+            try (var other = relay(options -> options.folders = List.of(folder));
                     var client = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.ALWAYS).build()) {
                 var start = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + other.port() + "/?game=1")).build();
                 var page = client.send(start, HttpResponse.BodyHandlers.ofString());
@@ -1836,7 +1836,7 @@ class RelayTest {
         @Test
         void aFolderThatIsItselfALinkIsServed() throws IOException {
             Path link = Files.createSymbolicLink(outside.resolve("linked"), game);
-            try (var other = relay(options -> options.folder = link)) {
+            try (var other = relay(options -> options.folders = List.of(link))) {
                 assertEquals("a file", Answer.get(other, "/linked/a.txt").text());
                 assertEquals(404, Answer.get(other, "/game/a.txt").status);
             }
@@ -2437,7 +2437,7 @@ class RelayTest {
         /** With a limit of 1 s: who is pinged each 0.3 s outlives two of them, and who is not hears the end. */
         private static void expectPingsToMatter(Started proxy) throws Exception {
             for (int pingAfter : new int[] {300, 20_000})
-                try (var relay = RelayTest.relay(options -> options.pingAfter = pingAfter); var started = proxy.before(relay.port());
+                try (var relay = RelayTest.relay(options -> options.pingInterval = pingAfter); var started = proxy.before(relay.port());
                         var raw = started.open("/ws-relay/a").expect("1 self")) {
                     long silentUntil = System.nanoTime() + 2_000_000_000L;
                     if (pingAfter > 1_000) {
@@ -2750,8 +2750,8 @@ class RelayTest {
             String dir = Files.createDirectories(folder.resolve("arena")).toString();
             return List.of(option("--host", "127.0.0.2", options -> options.host.getHostAddress(), "127.0.0.2"),
                     option("--host", "::1", options -> options.host.isLoopbackAddress(), true),
-                    option("--dir", dir, options -> options.folder.toString(), dir),
-                    option("--dir", dir + "/../arena/", options -> options.folder.toString(), dir),
+                    option("--dir", dir, options -> options.folders, List.of(Path.of(dir))),
+                    option("--dir", dir + "/../arena/", options -> options.folders, List.of(Path.of(dir))),
                     option("--origin", "*", options -> options.origins, List.of("*")),
                     option("--origin", "https://A.example/", options -> options.origins, List.of("https://a.example")),
                     option("--stun", "3478", options -> options.stunPort, 3478),
@@ -2774,8 +2774,9 @@ class RelayTest {
         void withoutArgumentsThereAreDefaults() {
             var options = parse();
             assertNull(options.host);
-            assertEquals(List.of(8080, 0, Path.of("spacewar"), List.of(), 10_000, 1 << 20, false, false),
-                    List.of(options.port, options.stunPort, options.folder, options.origins, options.maxClients, options.maxMessage, options.metrics, options.quiet));
+            assertEquals(List.of(8080, 0, List.of(Path.of("spacewar")), List.of(), 10_000, 1 << 20, false, false),
+                    List.of(options.port, options.stunPort, options.folders, options.origins, options.maxClients, options.maxMessage,
+                            options.metrics, options.quiet));
         }
 
         @Test
@@ -2814,7 +2815,7 @@ class RelayTest {
                 String help = String.join(" ", program.out).replaceAll(" +", " ");
                 var defaults = new Relay.Options();
                 for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
-                        "--dir PATH .*\\(default: .* " + defaults.folder + " .*--origin", "--origin URL .*\\(default: .*--max-clients",
+                        "--dir PATH .*\\(default: .* " + defaults.folders.getFirst() + " .*--origin", "--origin URL .*\\(default: .*--max-clients",
                         "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
                         "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--stun",
                         "--stun PORT .*\\(default: the number of PORT\\).*--host 127.0.0.1 --stun 8080.*--no-stun",
@@ -3358,7 +3359,7 @@ class RelayTest {
                 "[::1]:8080, [::1]", "[2001:db8::7], [2001:db8::7]", "my_pi.local:, my_pi.local", "'', ''", "a:b:80, ''", "::1, ''",
                 "[fe80::1%25eth0]:80, ''", "a%22b, ''", "[], ''", ":80, ''", "a]:80, ''", "~, ''", "[x]:1, ''", "a:80x, ''", ", ''"})
         void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game) throws IOException {
-            try (var relay = relay(options -> options.folder = game)) {
+            try (var relay = relay(options -> options.folders = List.of(game))) {
                 String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
                 assertEquals("{\"iceServers\":[" + servers + "]}", ice(relay, "/" + game.getFileName() + "/ice.json", host));
             }
@@ -3367,8 +3368,8 @@ class RelayTest {
         @Test
         void anotherPortIsToldAndNoneIfThereIsNone(@TempDir Path game) throws IOException {
             int port = freePort();
-            try (var moved = relay(options -> { options.folder = game; options.stunPort = port; });
-                    var without = relay(options -> { options.folder = game; options.stunPort = -1; }); var raw = new Raw(moved.port())) {
+            try (var moved = relay(options -> { options.folders = List.of(game); options.stunPort = port; });
+                    var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; }); var raw = new Raw(moved.port())) {
                 String path = "/" + game.getFileName() + "/ice.json";
                 assertEquals("{\"iceServers\":[{\"urls\":\"stun:a:" + port + "\"}]}", ice(moved, path + "?x", "a:1"));
                 assertEquals("{\"iceServers\":[]}", ice(without, path, "a:1"));
@@ -3379,7 +3380,7 @@ class RelayTest {
         @Test
         void aFileOfThatNameWinsAndElsewhereThereIsNone(@TempDir Path game) throws IOException {
             Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");
-            try (var relay = relay(options -> options.folder = game); var bare = relay()) {
+            try (var relay = relay(options -> options.folders = List.of(game)); var bare = relay()) {
                 String folder = "/" + game.getFileName();
                 for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/", "/other/ice.json", folder + "//ice.json"))
                     assertEquals("404", ice(relay, target, "a"), target);
@@ -3392,7 +3393,7 @@ class RelayTest {
         @Test
         void thePortOfOneThatIsClosedAlreadyIsNotTold(@TempDir Path game) throws IOException {
             for (int round = 0; round < 30; round++) {
-                try (var relay = relay(options -> options.folder = game); var raw = new Raw(relay.port())) {
+                try (var relay = relay(options -> options.folders = List.of(game)); var raw = new Raw(relay.port())) {
                     var closing = new Thread(relay::close);
                     try {
                         for (int i = 0; ; i++) {
@@ -3520,9 +3521,9 @@ class RelayTest {
         @Test
         void itLeavesDescriptorsForAllWhoMayConnectAndTimeForTheGoodbye() {
             var options = new Relay.Options();
-            int most = options.maxClients + options.maxVisitors, limit = Integer.parseInt(value("LimitNOFILE"));
+            int most = options.maxClients + options.maxHttpConnections, limit = Integer.parseInt(value("LimitNOFILE"));
             assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
-            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.farewellTime + 2_000);
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.closeTimeout + 2_000);
         }
 
         /** Its very command, in a folder with the jar and the game, on another port. */
@@ -3637,7 +3638,7 @@ class RelayTest {
         @ExtendWith(InChromium.class)
         void itsExampleIsADrawingBoardForAllWhoOpenIt(@TempDir Path folder) throws IOException {
             Path board = board(folder);
-            try (var relay = relay(options -> options.folder = board); var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
+            try (var relay = relay(options -> options.folders = List.of(board)); var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
                     var one = InChromium.open(relay, "/board"); var two = InChromium.open(relay, "/board")) {
                 raw.expect("2 join").expect("3 join");
                 drag(one, 20, 40, 120, 90);
@@ -3971,9 +3972,9 @@ class RelayTest {
         @MethodSource("departures")
         void itsQuitIsToldExactlyOnce(Departure departure) throws Exception {
             try (var relay = relay(options -> {
-                options.pingAfter = 1_000;
+                options.pingInterval = 1_000;
                 options.maxOutbox = 256 << 10;
-                options.farewellTime = 300;
+                options.closeTimeout = 300;
             }); var room = new Clients(relay, 2)) {
                 Raw witness = room.get(1);
                 departure.of(room.get(2), witness);
@@ -4310,7 +4311,7 @@ class RelayTest {
         @MethodSource("signsOfLife")
         @Waits
         void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(byte[][] signs) throws IOException {
-            try (var relay = relay(options -> options.pingAfter = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 for (byte[] sign : signs) {
                     assertEquals(9, one.receive().opcode());
                     one.send(sign);
@@ -4321,7 +4322,7 @@ class RelayTest {
 
         @Test
         void whoDoesNotAnswerAPingIsCutOff() throws IOException {
-            try (var relay = relay(options -> options.pingAfter = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 assertEquals(9, one.receive().opcode());
                 one.expectEnd();
             }
@@ -4419,7 +4420,7 @@ class RelayTest {
         void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
             int count = 4_000, size = 400;
             byte[] burst = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));   // comes in one or two reads
-            try (var relay = relay(options -> options.budget = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
                 var others = new ArrayList<Raw>();
                 for (int id = 2; id <= size; id++) {
                     others.add(Raw.open(relay, ROOM).expect(id + " self"));
@@ -4447,7 +4448,7 @@ class RelayTest {
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
             int size = 60, count = 8_000;
             byte[] flood = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
@@ -4471,7 +4472,7 @@ class RelayTest {
             try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
                 huge.setLength(1L << 40);   // of holes
             }
-            try (var relay = relay(options -> options.folder = site)) {
+            try (var relay = relay(options -> options.folders = List.of(site))) {
                 for (int i = 0; i < 5; i++)
                     try (var raw = lazy(new Raw(relay.port())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
                         raw.in.readNBytes(100_000);
@@ -4518,7 +4519,7 @@ class RelayTest {
 
         @Test
         void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
-            try (var relay = relay(options -> options.stallTime = 500); var room = new Clients(relay, 2);
+            try (var relay = relay(options -> options.stallTimeout = 500); var room = new Clients(relay, 2);
                     var pump = new Pump(room.get(1), 1_000, number -> text("2 " + FILL))) {
                 room.get(1).expect("2 quit");
                 eventually(() -> pump.sent.get() == 1_000, "all sent");
@@ -4530,7 +4531,7 @@ class RelayTest {
         @Test
         @Waits
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
-            try (var relay = relay(options -> options.stallTime = 1_500); var room = new Clients(relay, 2);
+            try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2);
                     var pump = new Pump(room.get(1), 100, number -> text("2 " + number + " " + FILL))) {
                 for (int number = 0; number < 100; number++) {
                     expectLong(room.get(2), "1 " + number + " " + FILL);
@@ -4600,7 +4601,7 @@ class RelayTest {
 
         @Test
         void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
-            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 2)) {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 for (int hog = 3; hog < 8; hog++) {
                     try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
                         for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
@@ -4631,7 +4632,7 @@ class RelayTest {
         @MethodSource("unfinished")
         void aMessageStillToComeCountsToo(byte[] unfinished) throws IOException {
             try (var relay = relay(options -> {
-                options.budget = 3 << 20;
+                options.memoryLimit = 3 << 20;
                 options.maxMessage = 16 << 20;
             }); var room = new Clients(relay, 2)) {
                 byte[] slow = text("* " + FILL);
@@ -4732,7 +4733,7 @@ class RelayTest {
             int count = 400_000;   // 50 MB
             LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
             try (var relay = relay(options -> {
-                options.budget = 3 << 20;
+                options.memoryLimit = 3 << 20;
                 options.maxOutbox = 1 << 20;
             }); var one = lazy(Raw.open(relay, ROOM).expect("1 self")); var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
                 pump.awaitBlocked();
@@ -4746,7 +4747,7 @@ class RelayTest {
             var visitors = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
                 options.maxClients = 2;
-                options.maxVisitors = 3;
+                options.maxHttpConnections = 3;
             }); var room = new Clients(relay, 2)) {
                 for (int i = 0; i < 3; i++) {
                     visitors.add(new Raw(relay.port()));
@@ -4774,8 +4775,8 @@ class RelayTest {
         void clientsWhoDoNotCloseWhenTheyAreToldToAreVisitorsAgain() throws IOException {
             var told = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
-                options.maxVisitors = 3;
-                options.farewellTime = 30_000;   // longer than we wait: who ends had to make way
+                options.maxHttpConnections = 3;
+                options.closeTimeout = 30_000;   // longer than we wait: who ends had to make way
             })) {
                 for (int i = 0; i < 20; i++) {
                     awaitTick();
@@ -5137,7 +5138,7 @@ class RelayTest {
 
         @Test
         void whoIsAboutToGetAMessageOrHasSentHalfOfOneIsNotToBlameForFullBuffers() throws IOException {
-            try (var relay = relay(options -> options.budget = 3 << 20); var room = new Clients(relay, 100)) {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 100)) {
                 byte[] slow = text("* " + "x".repeat(400));
                 room.get(2).send(Arrays.copyOf(slow, 20));
                 for (int i = 0; i < 20; i++) {
@@ -5161,7 +5162,7 @@ class RelayTest {
 
         @Test
         void whoHoldsLittleGoesOnPastTheBudget() throws IOException {
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 2)) {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
                 relay.buffered.addAndGet((1 << 20) + 1);   // as if others held it
                 for (int i = 0; i < 10; i++) {
                     room.get(1).send(text("* a"));
@@ -5172,7 +5173,7 @@ class RelayTest {
 
         @Test
         void nobodyIsCutOffForWhatOthersHold() throws IOException {
-            try (var relay = relay(options -> options.budget = 1 << 20); var room = new Clients(relay, 3)) {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
                 byte[] message = text("* " + "x".repeat(400));
                 room.get(3).send(Arrays.copyOf(message, 20));
                 relay.buffered.addAndGet(2 << 20);   // as if others held it, who are on their way out: nobody reads
@@ -5707,7 +5708,7 @@ class RelayTest {
         @ExtendWith(InChromium.class)
         void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
             var guests = new ArrayList<Guest>();
-            try (var relay = relay(options -> options.pingAfter = 1_000)) {
+            try (var relay = relay(options -> options.pingInterval = 1_000)) {
                 for (Kind kind : Kind.values()) {
                     try {
                         guests.add(kind.open(relay));
@@ -5784,7 +5785,7 @@ class RelayTest {
             try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
                 version = String.join(" ", program.expectExit(0).out);
             }
-            try (var relay = relay(options -> options.farewellTime = 300); var friend = new Jdk(relay).expect("text 1 self")) {
+            try (var relay = relay(options -> options.closeTimeout = 300); var friend = new Jdk(relay).expect("text 1 self")) {
                 String there = "://127.0.0.1:" + relay.port() + ROOM;
                 var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
                         : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
@@ -6513,7 +6514,7 @@ class RelayTest {
     static Relay withPages(int port) throws IOException {
         return relay(options -> {
             options.port = port;
-            options.folder = Path.of("spacewar");
+            options.folders = List.of(Path.of("spacewar"));
         });
     }
 
@@ -7263,7 +7264,7 @@ class RelayTest {
         @Test
         @DisplayName("4: a page is told its id once, and only by the relay")
         void anIdIsToldOnce() throws IOException {
-            try (var relay = new FalseRelay(options(options -> options.folder = Path.of("spacewar"))); var ann = Player.of(relay.start().port(), "Ann")) {
+            try (var relay = new FalseRelay(options(options -> options.folders = List.of(Path.of("spacewar")))); var ann = Player.of(relay.start().port(), "Ann")) {
                 relay.say("7 self", "8 join", "8 pilot [1,\"Bob\",1,0]");
                 allSee("Bob", "ship.id === 8", ann);
                 relay.say("8 self", "9 self", "-1 join", "0 join", "x join", "7 join", "7 quit", "9 quit", "9 pilot [1,\"Eve\",1,0]",
