@@ -27,7 +27,7 @@ import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
-import java.util.regex.Pattern;
+import java.util.regex.*;
 import java.util.stream.*;
 import javax.net.ssl.*;
 import org.junit.jupiter.api.*;
@@ -37,6 +37,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.*;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
+import org.junit.jupiter.params.support.ParameterDeclarations;
 import org.opentest4j.TestAbortedException;
 
 @Timeout(60)
@@ -457,7 +458,7 @@ class RelayTest {
             6.23 +efbfb9 +efbfba +efbfbb +efbfbc +efbfbd +efbfbe +efbfbf""";
     }
 
-    // The opening handshake, RFC 6455 §4.2. Each case changes one part of a right request; ~ stands for CR LF, ^ for a tab.
+    // The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
     @Nested
     class Handshake {
         @AutoClose
@@ -466,103 +467,116 @@ class RelayTest {
         @BeforeAll
         static void start() throws IOException { relay = relay(); }
 
-        private static Stream<Arguments> rows(String table) {
-            return table.lines().map(line -> Arguments.of(Stream.of(line.split("\\|", -1)).map(String::strip).toArray()));
-        }
-
         private static String changed(String part, String instead) {
-            String right = Raw.upgrade("/ws-relay/handshake"), from = part.replace("~", "\r\n");
+            String right = Raw.upgrade("/ws-relay/handshake"), from = Row.text(part);
             assertTrue(right.contains(from), part);
-            return right.replace(from, instead.replace("~", "\r\n").replace('^', '\t'));
+            return right.replace(from, Row.text(instead));
         }
 
-        private static void assertUpgraded(Raw raw, String accept) throws IOException {
-            String head = raw.head();
-            assertTrue(head.startsWith("HTTP/1.1 101 "), head);
-            for (String line : List.of("Sec-WebSocket-Accept: " + accept, "Upgrade: websocket", "Connection: Upgrade"))
-                assertTrue(head.contains("\r\n" + line + "\r\n"), head);
-            assertFalse(head.contains("Sec-WebSocket-Extensions") || head.contains("Sec-WebSocket-Protocol"), head);
+        private static Answer assertUpgraded(Raw raw, String accept) throws IOException {
+            Answer answer = Answer.read(raw, "GET");
+            answer.expect("101 ¶ Upgrade: websocket ¶ Connection: Upgrade ¶ Sec-WebSocket-Extensions:");
+            assertEquals(accept, answer.header("Sec-WebSocket-Accept"));
             assertTrue(raw.receive().text().endsWith(" self"));
+            return answer;
         }
 
-        private static void assertRefused(Raw raw, String status, String header, String excerpt) throws IOException {
-            String head = raw.head();
-            assertTrue(head.startsWith("HTTP/1.1 " + status + " "), head);
-            assertTrue(head.toLowerCase(Locale.ROOT).contains("\r\n" + header.toLowerCase(Locale.ROOT)), head);
-            if (excerpt.isEmpty()) return;   // to HEAD there is no body
-            int length = Integer.parseInt(head.replaceFirst("(?s).*\r\nContent-Length: (\\d+)\r\n.*", "$1"));
-            String sentence = new String(raw.in.readNBytes(length), StandardCharsets.UTF_8);
-            assertTrue(length > 20 && sentence.endsWith("\n") && sentence.contains(excerpt), sentence);
+        private static void assertRefused(Raw raw, String method, String expected) throws IOException {
+            Answer answer = Answer.read(raw, method);
+            answer.expect(expected);
+            if (!method.equals("HEAD")) answer.expect(answer.status);
         }
 
-        static Stream<Arguments> legal() {
-            return rows("""
-                GET | GET
-                Upgrade: websocket | UPGRADE:websocket
-                Upgrade: websocket | upgrade: ^ WebSocket ^
-                Upgrade: websocket | Upgrade: h2c, websocket
-                Upgrade: websocket | Upgrade: h2c~Upgrade: WEBSOCKET
-                Connection: Upgrade | connection: upgrade
-                Connection: Upgrade | Connection: keep-alive, Upgrade
-                Connection: Upgrade | Connection: keep-alive ^,^UPGRADE,,
-                Connection: Upgrade | Connection: keep-alive~Connection: Upgrade
-                Sec-WebSocket-Key: | sec-websocket-key:^
-                Sec-WebSocket-Version: 13 | SEC-WEBSOCKET-VERSION:13 ^
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Protocol: chat, superchat
-                Host: localhost~ | Pragma: no-cache~User-Agent: x (y; z)~Cookie: a=b~X-Empty:~Host: localhost~Cache-Control: no-cache~
-                Host: localhost | Content-Length: 0~Host: localhost
-                GET /ws | ~GET /ws
-                GET /ws | GET http://localhost/ws
-                """);
-        }
-
-        @ParameterizedTest(name = "{0} -> {1}")
-        @MethodSource("legal")
+        @Table("""
+            GET => GET
+            Upgrade: websocket => UPGRADE:websocket
+            Upgrade: websocket => upgrade: ␉ WebSocket ␉
+            Upgrade: websocket => Upgrade: h2c, websocket
+            Upgrade: websocket => Upgrade: h2c¶Upgrade: WEBSOCKET
+            Connection: Upgrade => connection: upgrade
+            Connection: Upgrade => Connection: keep-alive, Upgrade
+            Connection: Upgrade => Connection: keep-alive ␉,␉UPGRADE,,
+            Connection: Upgrade => Connection: keep-alive¶Connection: Upgrade
+            Sec-WebSocket-Key: => sec-websocket-key:␉
+            Sec-WebSocket-Version: 13 => SEC-WEBSOCKET-VERSION:13 ␉
+            Host: localhost => Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits¶Host: localhost
+            Host: localhost¶ => Pragma: no-cache¶User-Agent: x (y; z)¶Cookie: a=b¶X-Empty:¶Host: localhost¶Cache-Control: no-cache¶
+            Host: localhost => Content-Length: 0¶Host: localhost
+            GET /ws => ¶GET /ws
+            GET /ws => GET http://localhost/ws""")
         void isAcceptedInEveryLegalSpelling(String part, String instead) throws IOException {
             try (var raw = new Raw(relay.port())) {
-                assertUpgraded(raw.send(changed(part, instead)), Raw.ACCEPT);
+                assertEquals("", assertUpgraded(raw.send(changed(part, instead)), Raw.ACCEPT).header("Sec-WebSocket-Protocol"));
             }
         }
 
-        static Stream<Arguments> illegal() {
-            return rows("""
-                Upgrade: websocket~ | | 426 | upgrade: websocket | Upgrade: websocket
-                Upgrade: websocket | Upgrade: h2c | 426 | upgrade: websocket | Upgrade: websocket
-                Upgrade: websocket | Upgrade: websockets | 426 | upgrade: websocket | Upgrade: websocket
-                Connection: Upgrade~ | | 426 | upgrade: websocket | Connection: Upgrade
-                Connection: Upgrade | Connection: keep-alive | 426 | upgrade: websocket | Connection: Upgrade
-                Connection: Upgrade | Connection: no-upgrade | 426 | upgrade: websocket | Connection: Upgrade
-                GET | HEAD | 426 | upgrade: websocket |
-                HTTP/1.1 | HTTP/1.0 | 426 | upgrade: websocket | HTTP/1.0
-                HTTP/1.1 | HTTP/2.0 | 505 | | HTTP/2.0
-                GET | POST | 405 | allow: GET, HEAD | POST
-                GET | get | 405 | allow: GET, HEAD | get
-                Sec-WebSocket-Version: 13~ | | 426 | sec-websocket-version: 13 | Sec-WebSocket-Version 13
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 8 | 426 | sec-websocket-version: 13 | '8'
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 013 | 426 | sec-websocket-version: 13 | '013'
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 25~Sec-WebSocket-Key2: x | 426 | sec-websocket-version: 13 | '25'
-                Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13~Sec-WebSocket-Version: 8 | 426 | sec-websocket-version: 13 | '13, 8'
-                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==~ | | 400 | | Sec-WebSocket-Key
-                dGhlIHNhbXBsZSBub25jZQ== | | 400 | | ''
-                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25jZQ | 400 | | 'dGhlIHNhbXBsZSBub25jZQ'
-                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25j | 400 | | 16 bytes
-                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25jZQAA | 400 | | 16 bytes
-                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBsZSBub25j_-== | 400 | | base64
-                dGhlIHNhbXBsZSBub25jZQ== | dGhlIHNhbXBs ZSBub25jZQ= | 400 | | base64
-                Sec-WebSocket-Key: | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==~Sec-WebSocket-Key: | 400 | | ==, dG
-                Host: localhost | Host: localhost~Content-Length: 5 | 413 | connection: close | 5 bytes
-                Host: localhost | Host: localhost~Transfer-Encoding: chunked | 411 | connection: close | bodies
-                """);
-        }
-
-        @ParameterizedTest(name = "{0} -> {1}: {2}")
-        @MethodSource("illegal")
-        void isRefusedWithAStatusAndASentence(String part, String instead, String status, String header, String excerpt)
-                throws IOException {
+        @Table("""
+            Upgrade: websocket¶ => => 426 ¶ Upgrade: websocket ¶ "Upgrade: websocket"
+            Upgrade: websocket => Upgrade: h2c => 426 ¶ Upgrade: websocket ¶ "Upgrade: websocket"
+            Upgrade: websocket => Upgrade: websockets => 426 ¶ Upgrade: websocket ¶ "Upgrade: websocket"
+            Connection: Upgrade¶ => => 426 ¶ Upgrade: websocket ¶ "Connection: Upgrade"
+            Connection: Upgrade => Connection: keep-alive => 426 ¶ Upgrade: websocket ¶ "Connection: Upgrade"
+            Connection: Upgrade => Connection: no-upgrade => 426 ¶ Upgrade: websocket ¶ "Connection: Upgrade"
+            GET => HEAD => 426 ¶ Upgrade: websocket
+            HTTP/1.1 => HTTP/1.0 => 426 ¶ Upgrade: websocket ¶ "HTTP/1.0"
+            HTTP/1.1 => HTTP/2.0 => 400 ¶ Connection: close ¶ "HTTP/2.0"
+            GET => POST => 405 ¶ Allow: GET, HEAD ¶ "POST"
+            GET => get => 405 ¶ Allow: GET, HEAD ¶ "get"
+            Sec-WebSocket-Version: 13¶ => => 426 ¶ Sec-WebSocket-Version: 13 ¶ "Sec-WebSocket-Version"
+            Sec-WebSocket-Version: 13 => Sec-WebSocket-Version: 8 => 426 ¶ Sec-WebSocket-Version: 13 ¶ "'8'"
+            Sec-WebSocket-Version: 13 => Sec-WebSocket-Version: 013 => 426 ¶ Sec-WebSocket-Version: 13 ¶ "'013'"
+            Version: 13 => Version: 25¶Sec-WebSocket-Key2: x => 426 ¶ Sec-WebSocket-Version: 13 ¶ "'25'"
+            Version: 13 => Version: 13¶Sec-WebSocket-Version: 8 => 426 ¶ Sec-WebSocket-Version: 13 ¶ "'13, 8'"
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==¶ => => 400 ¶ "Sec-WebSocket-Key"
+            dGhlIHNhbXBsZSBub25jZQ== => => 400 ¶ "''"
+            dGhlIHNhbXBsZSBub25jZQ== => dGhlIHNhbXBsZSBub25jZQ => 400 ¶ "'dGhlIHNhbXBsZSBub25jZQ'"
+            dGhlIHNhbXBsZSBub25jZQ== => dGhlIHNhbXBsZSBub25j => 400 ¶ "16 bytes"
+            dGhlIHNhbXBsZSBub25jZQ== => dGhlIHNhbXBsZSBub25jZQAA => 400 ¶ "16 bytes"
+            dGhlIHNhbXBsZSBub25jZQ== => dGhlIHNhbXBsZSBub25j_-== => 400 ¶ "base64"
+            dGhlIHNhbXBsZSBub25jZQ== => dGhlIHNhbXBs ZSBub25jZQ= => 400 ¶ "base64"
+            Sec-WebSocket-Key: => Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==¶Sec-WebSocket-Key: => 400 ¶ "==, dG"
+            Host: localhost => Host: localhost¶Content-Length: 5 => 400 ¶ Connection: close ¶ "bod(y|ies)"
+            Host: localhost => Host: localhost¶Transfer-Encoding: chunked => 400 ¶ Connection: close ¶ "bod(y|ies)"
+            """)
+        void isRefusedWithAStatusAndASentence(String part, String instead, String answer) throws IOException {
             try (var raw = new Raw(relay.port())) {
-                assertRefused(raw.send(changed(part, instead)), status, header, excerpt);
+                assertRefused(raw.send(changed(part, instead)), instead, answer);
             }
+        }
+
+        /** A browser that has offered some and hears of none gives up. */
+        @Table("""
+            json => json
+            v1.json+x, msgpack => v1.json+x
+            ␉a ,b => a
+            a¶sec-websocket-protocol: b => a
+            =>
+            two words, json =>
+            "quoted" =>
+            a/b =>""")
+        void agreesOnTheFirstSubprotocolIfThatIsAToken(String offered, String agreed) throws IOException {
+            try (var raw = new Raw(relay.port())) {
+                raw.send(changed("Host:", "Sec-WebSocket-Protocol: " + offered + "¶Host:"));
+                assertEquals(agreed, assertUpgraded(raw, Raw.ACCEPT).header("Sec-WebSocket-Protocol"));
+            }
+        }
+
+        @Table("""
+            WS /ws-relay/«a*1014» => 101
+            WS /ws-relay/«a*1015» => 414 ¶ "1,?024"
+            WS /ws-relay/?«%20*338» => 414 ¶ "1,?024"
+            WS /ws-relay?«a*1015» => 414 ¶ "1,?024"
+            /«a*1500» => 404
+            WS / => 404 ¶ "ws://localhost/ws-relay/"
+            WS /ws => 404 ¶ "ws://localhost/ws-relay/"
+            WS /spacewar/ => 404 ¶ "ws://localhost/ws-relay/"
+            WS /ws-relayed/a => 404 ¶ "ws://localhost/ws-relay/"
+            WS /health => 404 ¶ "ws://localhost/ws-relay/"
+            WS /¶Host: b.example:81 => 404 ¶ "ws://b.example:81/ws-relay/"
+            WS /¶Host: [::1]:81 => 404 ¶ "ws://\\[::1]:81/ws-relay/"
+            /health¶Upgrade: h2c¶Connection: Upgrade, HTTP2-Settings => 200""")
+        void leadsToARoomOfAShortNameBelowWsRelayAndNowhereElse(String request, String answer) throws IOException {
+            new Row(request, answer).check(relay.port());
         }
 
         @Test
@@ -597,9 +611,9 @@ class RelayTest {
         @Test
         void mayFollowARefusalOnTheSameConnection() throws IOException {
             try (var raw = new Raw(relay.port())) {
-                raw.send(changed("Version: 13", "Version: 12") + changed("Upgrade: websocket~", "") + changed("GET", "GET"));
-                assertRefused(raw, "426", "sec-websocket-version: 13", "'12'");
-                assertRefused(raw, "426", "upgrade: websocket", "Upgrade");
+                raw.send(changed("Version: 13", "Version: 12") + changed("Upgrade: websocket¶", "") + changed("GET", "GET"));
+                assertRefused(raw, "GET", "426 ¶ Sec-WebSocket-Version: 13");
+                assertRefused(raw, "GET", "426 ¶ Upgrade: websocket");
                 assertUpgraded(raw, Raw.ACCEPT);
             }
         }
@@ -610,7 +624,7 @@ class RelayTest {
                 for (int i = 0; i < 40; i++) {
                     try (var raw = new Raw(small.port())) {
                         raw.send(changed("GET", "HEAD").replace("Host", "Cookie: " + "x".repeat(7_000) + "\r\nHost"));
-                        assertRefused(raw, "426", "upgrade: websocket", "");
+                        assertRefused(raw, "HEAD", "426 ¶ Upgrade: websocket");
                     }
                 }
                 try (var client = Raw.open(small, "/ws-relay")) {
@@ -1297,6 +1311,75 @@ class RelayTest {
         void expectHeadersOf(Answer other) {
             other.headers.put("Date", header("Date"));
             assertEquals(other.headers, headers);
+        }
+
+        /** It is what a row of a table expects. */
+        void expect(String row) {
+            String[] parts = Row.text(row).split(" \r\n ?");
+            assertTrue((status + "").matches(parts[0]), () -> "expected " + row + ", got " + status + " " + headers + " " + text());
+            for (String part : Arrays.asList(parts).subList(1, parts.length)) {
+                String[] header = part.split(": ?", 2);
+                if (part.startsWith("= ")) assertEquals(part.substring(2), text().strip());
+                else if (part.startsWith("\"")) assertTrue(Pattern.compile(part.replace("\"", ""), Pattern.CASE_INSENSITIVE)
+                        .matcher(text()).find(), () -> "expected " + part + ", got " + text());
+                else assertTrue(header(header[0]).matches(header[1]), () -> "expected " + part + ", got " + headers);
+            }
+        }
+    }
+
+    /** A test for each line of a table; what is between => and => are its parameters. */
+    @Retention(RetentionPolicy.RUNTIME)
+    @ParameterizedTest(name = "{arguments}")
+    @ArgumentsSource(Rows.class)
+    @interface Table {
+        String value();
+    }
+
+    static final class Rows extends AnnotationBasedArgumentsProvider<Table> {
+        @Override
+        protected Stream<? extends Arguments> provideArguments(ParameterDeclarations parameters, ExtensionContext context, Table table) {
+            return table.value().lines().map(line -> Arguments.of(Stream.of(line.split("=>", -1)).map(String::strip).toArray()));
+        }
+    }
+
+    /**
+     * A row `request => answer` of a table. A request is a target, perhaps with a method before it and headers behind it,
+     * as in `HEAD /a¶Range: bytes=0-1`; WS in place of the method makes it a WebSocket handshake. ¶ is CR LF, a control
+     * picture such as ␛ the character that it shows, «x*9» nine of them. An answer is a status, and after ¶ each a header
+     * that it must have (or, without a value, lack), "an excerpt" of the body, or = all of it. Status, header and excerpt
+     * are regular expressions.
+     */
+    record Row(String request, String answer) {
+        static String text(String row) {
+            String text = Pattern.compile("«(.+?)\\*(\\d+)»").matcher(row.replace("¶", "\r\n"))
+                    .replaceAll(many -> Matcher.quoteReplacement(many.group(1).repeat(Integer.parseInt(many.group(2)))));
+            return text.codePoints().map(c -> c == 0x2421 ? 0x7f : c >= 0x2400 && c <= 0x2420 ? c - 0x2400 : c)
+                    .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
+        }
+
+        String sent() {
+            String[] lines = text(request).split("\r\n", 2), words = lines[0].split(" ");
+            String headers = lines.length == 1 ? "" : lines[1] + "\r\n", target = words[words.length - 1];
+            String host = ("\r\n" + headers).contains("\r\nHost:") ? "" : "Host: localhost\r\n";
+            if (words[0].equals("WS")) return Raw.upgrade(target, headers).replace("Host: localhost\r\n", host);
+            return (words.length == 1 ? "GET" : words[0]) + " " + target + " HTTP/1.1\r\n" + host + headers + "\r\n";
+        }
+
+        /** What is answered is as expected, and the connection goes on after it. */
+        void check(int port) throws IOException {
+            try (var raw = new Raw(port)) {
+                check(raw);
+            }
+        }
+
+        void check(Raw raw) throws IOException {
+            String method = sent().split(" ")[0];
+            Answer first = Answer.read(raw.send(sent()), method);
+            first.expect(answer);
+            if (first.status >= 400 && !method.equals("HEAD")) first.expect(first.status);
+            if (first.status == 101) raw.receive();
+            else if (first.header("Connection").contains("close")) raw.expectEnd();
+            else assertEquals(200, Answer.get(raw, "/health").status);
         }
     }
 
