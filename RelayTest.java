@@ -1772,48 +1772,124 @@ class RelayTest {
             return answer;
         }
 
-        @ParameterizedTest(name = "{0}: {1}")
-        @CsvSource({"a.html, text/html; charset=utf-8", "a.css, text/css; charset=utf-8", "a.js, text/javascript; charset=utf-8",
-                "a.mjs, text/javascript; charset=utf-8", "a.json, application/json", "a.svg, image/svg+xml", "a.png, image/png",
-                "a.jpg, image/jpeg", "a.webp, image/webp", "a.ico, image/x-icon", "a.gif, image/gif", "a.wasm, application/wasm",
-                "a.woff2, font/woff2", "a.mp3, audio/mpeg", "a.ogg, audio/ogg", "a.wav, audio/wav", "a.txt, text/plain; charset=utf-8",
-                "a.webmanifest, application/manifest+json", "A.HTML, text/html; charset=utf-8", "a.min.js, text/javascript; charset=utf-8",
-                "a.unknown, application/octet-stream", "a, application/octet-stream"})
-        void aFileHasTheTypeOfItsExtension(String name, String type) throws IOException {
-            put("types/" + name, "content");
-            Answer answer = expect(200, "/game/types/" + name);
-            assertEquals(List.of("content", type, "nosniff", "no-cache"), List.of(answer.text(), answer.header("Content-Type"),
-                    answer.header("X-Content-Type-Options"), answer.header("Cache-Control")));
-        }
-
-        @Test
-        void aPolicyLetsTheGameRunAndNoInlineScript() throws IOException {
-            var policy = Arrays.stream(expect(200, "/game/").header("Content-Security-Policy").split("; *")).map(rule -> rule.split(" ", 2))
-                    .collect(Collectors.toMap(rule -> rule[0], rule -> rule[1]));
-            String scripts = policy.getOrDefault("script-src", policy.get("default-src"));
-            assertTrue(scripts.contains("'self'"), scripts);
-            assertFalse(scripts.matches(".*('unsafe-inline'|'unsafe-eval'|\\*|data:|blob:|https?:).*"), scripts);
-            assertTrue(policy.get("connect-src").matches(".*'self'.*wss?:.*"), policy::toString);
-        }
-
-        @Test
-        void aBrowserThatHasTheFileIsToldSo() throws IOException {
-            Files.setLastModifiedTime(game.resolve("a.txt"), java.nio.file.attribute.FileTime.fromMillis(1_700_000_000_500L));
-            Answer answer = expect(200, "/game/a.txt");
-            String etag = answer.header("ETag"), modified = answer.header("Last-Modified");
-            assertTrue(etag.matches("\"[!-~&&[^\"]]+\""), etag);
-            assertEquals("Tue, 14 Nov 2023 22:13:20 GMT", modified);
-            for (String same : List.of("If-None-Match: " + etag, "If-None-Match: W/" + etag, "If-None-Match: *",
-                    "If-None-Match: \"x\", W/\"y\" ," + etag,
-                    "If-None-Match: \"x\"\r\nIf-None-Match: " + etag, "If-Modified-Since: " + modified,
-                    "If-None-Match: " + etag + "\r\nIf-Modified-Since: Mon, 13 Nov 2023 00:00:00 GMT")) {
-                Answer fresh = expect(304, "/game/a.txt", same);
-                assertEquals(List.of(etag, "no-cache"), List.of(fresh.header("ETag"), fresh.header("Cache-Control")));
+        @Table("""
+            html htm A.HTML => text/html; charset=utf-8
+            css => text/css; charset=utf-8
+            js mjs min.js => text/javascript; charset=utf-8
+            txt => text/plain; charset=utf-8
+            md => text/(plain|markdown); charset=utf-8
+            csv => text/csv; charset=utf-8
+            xml => (text|application)/xml(; charset=utf-8)?
+            json map => application/json
+            webmanifest => application/manifest\\+json
+            wasm => application/wasm
+            pdf => application/pdf
+            zip => application/zip
+            png => image/png
+            jpg jpeg => image/jpeg
+            gif => image/gif
+            webp => image/webp
+            avif => image/avif
+            bmp => image/bmp
+            svg => image/svg\\+xml
+            ico => image/(x-icon|vnd.microsoft.icon)
+            mp3 => audio/mpeg
+            m4a => audio/mp4
+            aac => audio/aac
+            ogg oga opus => audio/ogg
+            flac => audio/flac
+            wav => audio/wav
+            mp4 => video/mp4
+            webm => video/webm
+            ttf => font/ttf
+            otf => font/otf
+            woff => font/woff
+            woff2 => font/woff2
+            glb => model/gltf-binary
+            gltf => model/gltf\\+json
+            unknown bin data => application/octet-stream""")
+        void aFileHasTheTypeOfItsExtensionAndNoPolicy(String extensions, String type) throws IOException {
+            for (String extension : (extensions + " ").split(" ")) {
+                put("types/a." + extension, "content");
+                new Row("/game/types/a." + extension, "200 ¶ Content-Type: " + type + " ¶ X-Content-Type-Options: nosniff"
+                        + " ¶ Cache-Control: no-cache ¶ Content-Security-Policy: ¶ = content").check(raw);
             }
-            for (String other : List.of("If-None-Match: \"x\"", "If-None-Match: " + etag.replace("\"", ""),
-                    "If-Modified-Since: Tue, 14 Nov 2023 22:13:19 GMT",
-                    "If-Modified-Since: yesterday", "If-None-Match: \"x\"\r\nIf-Modified-Since: " + modified))   // the tag decides if there is one
-                expect(200, "/game/a.txt", other);
+            put("no-extension", "content");
+            new Row("/game/no-extension", "200 ¶ Content-Type: application/octet-stream").check(raw);
+        }
+
+        /** TAG stands for the file's ETag. RFC 9110 §13.1, §14. Its ten bytes are of Tue, 14 Nov 2023 22:13:20 GMT. */
+        @Table("""
+            GET => 200 ¶ ETag: TAG ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT ¶ Content-Range: ¶ = 0123456789
+            If-None-Match: TAG => 304 ¶ ETag: TAG ¶ Cache-Control: no-cache
+            If-None-Match: W/TAG => 304
+            If-None-Match: * => 304
+            If-None-Match: "x", W/"y" ,TAG => 304
+            If-None-Match: "x"¶If-None-Match: TAG => 304
+            If-None-Match: TAG¶If-Modified-Since: Mon, 13 Nov 2023 00:00:00 GMT => 304
+            If-None-Match: TAG¶Range: bytes=0-1 => 304
+            If-None-Match: "x" => 200
+            If-None-Match: "x"¶If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT => 200
+            If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT => 304 ¶ ETag: TAG
+            If-Modified-Since: Tue, 14 Nov 2023 22:13:21 GMT => 304
+            If-Modified-Since: Sat, 01 Jun 2024 00:00:00 GMT => 304
+            If-Modified-Since: Tue, 14 Nov 2023 22:13:19 GMT => 200
+            If-Modified-Since: yesterday => 200
+            If-Modified-Since: => 200
+            Range: bytes=0-3 => 206 ¶ Content-Range: bytes 0-3/10 ¶ Content-Length: 4 ¶ = 0123
+            Range: bytes=4- => 206 ¶ Content-Range: bytes 4-9/10 ¶ ETag: TAG ¶ = 456789
+            Range: bytes=0- => 206 ¶ Content-Range: bytes 0-9/10 ¶ Content-Type: text/plain; charset=utf-8 ¶ = 0123456789
+            Range: bytes=-3 => 206 ¶ Content-Range: bytes 7-9/10 ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT ¶ = 789
+            Range: bytes=9-9 => 206 ¶ Content-Range: bytes 9-9/10 ¶ = 9
+            Range: bytes=5-99 => 206 ¶ Content-Range: bytes 5-9/10 ¶ = 56789
+            Range: bytes=-99 => 206 ¶ Content-Range: bytes 0-9/10 ¶ = 0123456789
+            range: BYTES=1-2 => 206 ¶ Content-Range: bytes 1-2/10 ¶ = 12
+            Range: bytes=10- => 416 ¶ Content-Range: bytes \\*/10
+            Range: bytes=10-12 => 416 ¶ Content-Range: bytes \\*/10
+            Range: bytes=-0 => 416 ¶ Content-Range: bytes \\*/10
+            Range: bytes=99999999999999999999- => 416|200
+            Range: bytes=0-99999999999999999999 => 206|200
+            Range: bytes=0-1,4-5 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=0-1¶Range: bytes=4-5 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=3-2 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=- => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes= => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=+1-2 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=--2 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=0x1-2 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes 0-1 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: items=0-1 => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=1-2¶If-Range: TAG => 206 ¶ = 12
+            Range: bytes=1-2¶If-Range: Tue, 14 Nov 2023 22:13:20 GMT => 206 ¶ = 12
+            Range: bytes=1-2¶If-Range: W/TAG => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=1-2¶If-Range: "x" => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=1-2¶If-Range: Tue, 14 Nov 2023 22:13:21 GMT => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=1-2¶If-Range: Tue, 14 Nov 2023 22:13:19 GMT => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=1-2¶If-Range: yesterday => 200 ¶ Content-Range: ¶ = 0123456789
+            Range: bytes=10-¶If-Range: "x" => 200 ¶ Content-Range: ¶ = 0123456789
+            If-Range: TAG => 200 ¶ Content-Range: ¶ = 0123456789""")
+        void aBrowserAsksForWhatItLacks(String headers, String answer) throws IOException {
+            put("ten.txt", "0123456789");
+            Files.setLastModifiedTime(game.resolve("ten.txt"), java.nio.file.attribute.FileTime.fromMillis(1_700_000_000_500L));
+            String tag = Answer.get(raw, "/game/ten.txt").header("ETag");
+            assertTrue(tag.matches("\"[!-~&&[^\"]]+\""), tag);
+            new Row("/game/ten.txt" + (headers.equals("GET") ? "" : "¶" + headers.replace("TAG", tag)), answer.replace("TAG", tag)).check(raw);
+        }
+
+        @Table("""
+            HEAD /game/a.txt¶Range: bytes=0-1 => 200 ¶ Content-Length: 6 ¶ Content-Range:
+            /game/none.txt¶Range: bytes=0-1 => 404 ¶ Content-Range:
+            /game/empty.txt¶Range: bytes=0- => 416 ¶ Content-Range: bytes \\*/0
+            /game/empty.txt¶Range: bytes=-5 => 416|200
+            /game/sub/¶Range: bytes=0-4 => 206 ¶ = <titl
+            /game/sub¶Range: bytes=0-1 => 302 ¶ Content-Range:
+            /health¶Range: bytes=0-1 => 200 ¶ Content-Range: ¶ = ok
+            WS /game/ => 404 ¶ "ws://localhost/ws-relay/"
+            WS /game/a.txt => 404 ¶ "ws://localhost/ws-relay/"
+            """)
+        void aRangeIsOfAFileAndOnlyForGet(String request, String answer) throws IOException {
+            put("empty.txt", "");
+            new Row(request, answer).check(raw);
         }
 
         @Test
@@ -1844,6 +1920,7 @@ class RelayTest {
             Files.write(game.resolve("large.bin"), content);
             put("empty.js", "");
             assertArrayEquals(content, expect(200, "/game/large.bin").body);
+            assertArrayEquals(Arrays.copyOfRange(content, 99_999, 4_000_002), expect(206, "/game/large.bin", "Range: bytes=99999-4000001").body);
             assertEquals(0, expect(200, "/game/empty.js").body.length);
             assertEquals("a file", expect(200, "/game/a.txt").text());
         }
@@ -1868,8 +1945,9 @@ class RelayTest {
 
         @ParameterizedTest(name = "{0} -> {1}")
         @CsvSource({"/, /game/", "/?game=1&x=/, /game/?game=1&x=/", "/game, /game/", "/game?a=b?c, /game/?a=b?c", "/game/sub, /game/sub/",
-                "/game/sub?x, /game/sub/?x", "/%67ame/su%62, /%67ame/su%62/", "http://h/game/sub, /game/sub/"})
+                "/game/sub?x, /game/sub/?x", "/game/x:y, /game/x:y/", "/%67ame/su%62, /%67ame/su%62/", "http://h/game/sub, /game/sub/"})
         void aFolderIsRedirectedToItsSlashRelativelyAndWithTheQuery(String target, String expected) throws IOException {
+            put("x:y/index.html", "<title>a colon</title>");
             String location = expect(302, target).header("Location");
             assertFalse(location.startsWith("/") || location.contains("//"), location);   // relative, for proxies that add a prefix
             assertEquals("http://h" + expected, URI.create("http://h").resolve(target).resolve(location).toString());
@@ -1878,13 +1956,11 @@ class RelayTest {
 
         @Test
         void aFoldersPageIsItsIndex() throws IOException {
-            Files.createDirectories(game.resolve("bare"));
-            Files.createDirectories(game.resolve("odd/index.html"));
+            for (String bare : List.of("bare", "odd/index.html")) Files.createDirectories(game.resolve(bare));
             assertEquals("<title>game</title>", expect(200, "/game/").text());
             assertEquals("<title>game</title>", expect(200, "/game/index.html?v=1").text());
             assertEquals("<title>sub</title>", expect(200, "/game/sub/").text());
-            expect(404, "/game/bare/");
-            expect(404, "/game/odd/");
+            for (String bare : List.of("/game/bare/", "/game/odd/")) new Row(bare, "404 ¶ \"index.html\"").check(raw);
         }
 
         /** Where the locale knows ASCII alone, Java cannot name other files. */
@@ -1892,17 +1968,25 @@ class RelayTest {
             return name.matches("[ -~]*") || System.getProperty("sun.jnu.encoding").equals("UTF-8");
         }
 
-        @ParameterizedTest
-        @ValueSource(strings = {"with space.txt", "100%.txt", "a+b&c=d.txt", "what?.txt", "#1.txt", "it's (2) [x].txt",
-                "gr\u00f6\u00dfe.txt", "\u5b87\u5b99.txt", "\ud83d\ude80.txt"})
-        void aNameMayHoldWhatAUrlMustEncode(String name) throws IOException {
-            Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
-            put(name, name);
-            assertEquals(name, expect(200, "/game/" + URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20")).text());
+        /** Raw as it may stand in a URL, and encoded; a browser sends [ ] | ^ { } ' and others raw. */
+        @Test
+        void aNameMayHoldWhatAFileSystemAllowsAndAUrlCanCarry() throws IOException {
+            var names = IntStream.range(' ', 0x7f).filter(c -> "/\\".indexOf(c) < 0).mapToObj(c -> "a" + (char) c + "b.txt");
+            var others = Stream.of("tile[1].png", "it's (2) {x}|y^z", "a..b", "-", "~", "a.", "100%25", "gr\u00f6\u00dfe", "\u5b87", "\ud83d\ude80")
+                    .filter(FilesOfTheGame::isNameHere);
+            var missing = new ArrayList<String>();
+            for (String name : Stream.concat(names, others).toList()) {
+                put(name, name);
+                String encoded = URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20");
+                for (String target : name.matches("[!-~&&[^%?#]]+") ? List.of(encoded, name) : List.of(encoded))
+                    if (!Answer.get(raw, "/game/" + target).text().equals(name)) missing.add(target);
+            }
+            assertEquals(List.of(), missing);
+            expect(404, "/game/" + "a".repeat(300));   // longer than a file system allows
         }
 
         @ParameterizedTest
-        @ValueSource(strings = {"my game", "100%", "a+b", "what?#", ".arena", "gr\u00f6\u00dfe"})
+        @ValueSource(strings = {"my game", "100%", "a+b", "what?#", ".arena", "my:game", "[x]{y}|'z'", "gr\u00f6\u00dfe"})
         void aFolderIsMountedUnderItsOwnNameWhateverThatIs(String name) throws Exception {
             Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
             Path folder = Files.createDirectories(outside.resolve(name));
@@ -1915,6 +1999,19 @@ class RelayTest {
                         "game=1"), List.of(page.statusCode(), page.body(), page.uri().getPath(), page.uri().getQuery()));
                 String location = page.previousResponse().orElseThrow().headers().firstValue("Location").orElseThrow();
                 assertTrue(location.matches("[!-~]+"), location);
+            }
+        }
+
+        @Test
+        void severalFoldersAreServedEachUnderItsNameAndTheFirstIsTheStart() throws IOException {
+            Path more = Files.createDirectories(outside.resolve("elsewhere/more"));
+            Files.writeString(more.resolve("b.txt"), "another file");
+            try (var two = relay(options -> options.folders = List.of(more, game))) {
+                for (String row : List.of("/ => 302 ¶ Location: (\\./)?more/", "/more => 302 ¶ Location: (\\./)?more/",
+                        "/more/b.txt => 200 ¶ = another file", "/more/ => 404 ¶ \"index.html\"", "/game/a.txt => 200 ¶ = a file",
+                        "/game/ => 200 ¶ = <title>game</title>", "/more/a.txt => 404", "/game/b.txt => 404", "/a.txt => 404",
+                        "/more/../game/a.txt => 404", "/more/ice.json => 200 ¶ \"stun:\"", "/game/ice.json => 200 ¶ \"stun:\""))
+                    new Row(row.split(" => ")[0], row.split(" => ")[1]).check(two.port());
             }
         }
 
