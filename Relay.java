@@ -577,7 +577,7 @@ public class Relay implements AutoCloseable {
      * through; and the sweeper cuts off clients that are stuck. At the limit, messages are no longer relayed but wait,
      * and short ones, as games send, a quarter beyond it. From any thread.
      */
-    static final class Memory {
+    static class Memory {
         private static final int SHORT_MESSAGE = 1 << 10;
 
         final long limit;   // bytes

@@ -906,7 +906,7 @@ class SpacewarTest {
         void say(String... messages) {
             RelayTest.eventually(() -> !clients.isEmpty(), "a client");
             for (String message : messages) clients.peek()
-                    .send(encode(1, new byte[0], RelayTest.bytes(message), 0, RelayTest.bytes(message).length));
+                    .send(new Outgoing(encode(1, new byte[0], RelayTest.bytes(message), 0, RelayTest.bytes(message).length)));
         }
     }
 
