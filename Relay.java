@@ -26,33 +26,32 @@
  *
  * A dozen concepts are enough to read this file:
  *
- *   connection   a socket and the one virtual thread that does everything for it: requests, WebSocket, end
- *   handshake    the HTTP request that turns a connection into a WebSocket
- *   frame        what WebSocket sends: a header and a payload; a message is one frame or several
- *   client       a WebSocket in a room, known to the others by its id
- *   room         the clients that asked for the same path; its lock makes everybody's history true
- *   outbox       the frames that wait to be written to one client
- *   drain        the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window       how many bytes a client may have waiting in the outboxes of those whom it addresses by id
- *   close reason why a WebSocket ends; the first one counts, and no frame is put into the outbox after it
- *   sweeper      the thread that looks at all connections once a second and closes the sockets of those overdue
- *   clock        counts the sweeper's looks, so that time stands still while the process is suspended
- *   memory       counts the bytes that clients make the relay hold, and has a limit
+ *   connection    a socket and the one virtual thread that does everything for it: requests, WebSocket, end
+ *   handshake     the HTTP request that turns a connection into a WebSocket
+ *   frame         what WebSocket sends: a header and a payload; a message is one frame or several
+ *   client        a WebSocket in a room, known to the others by its id
+ *   room          the clients that asked for the same path; its lock makes everybody's history true
+ *   outbox        the frames that wait to be written to one client
+ *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
+ *   window        how many bytes a client may have waiting in the outboxes of those whom it addresses by id
+ *   close reason  why a WebSocket ends; the first one counts, and no frame is put into the outbox after it
+ *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
+ *   clock         counts the sweeper's looks, so that time stands still while the process is suspended
+ *   memory        counts the bytes that clients make the relay hold, and has a limit
  *
- * On a first reading, skip what is marked "Operation" or "Optimization", and parts 1, 5 and 11.
+ * On a first reading, skip parts 1, 5 and 11, and what is marked "Operation" or "Optimization".
  */
 
 import java.io.*;
-import java.lang.invoke.*;
 import java.net.*;
 import java.nio.*;
 import java.nio.charset.*;
 import java.nio.file.*;
-import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.*;
 import java.security.*;
 import java.time.*;
-import java.time.format.DateTimeFormatter;
-import java.time.temporal.ChronoUnit;
+import java.time.format.*;
+import java.time.temporal.*;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
@@ -60,7 +59,6 @@ import java.util.concurrent.locks.*;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
-import java.util.zip.CRC32;
 
 @SuppressWarnings("serial")   // its exceptions are never serialized
 public class Relay implements AutoCloseable {
@@ -85,12 +83,11 @@ public class Relay implements AutoCloseable {
         var relay = new Relay(options);
         try {
             relay.start();
-            List<String> welcome = relay.welcome();
             Runtime.getRuntime().addShutdownHook(new Thread(() -> {
                 relay.close();
                 Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
             }));
-            welcome.forEach(System.out::println);
+            relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
             System.err.println("relay: " + e.getMessage());
             System.exit(1);
@@ -104,8 +101,9 @@ public class Relay implements AutoCloseable {
         static Command parse(String... args) {
             var options = new Options();
             var folders = new ArrayList<Path>();
+            var ports = new ArrayList<Integer>();
+            int mostForMessage = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
             Iterator<String> words = List.of(args).iterator();
-            boolean portGiven = false;
             try {
                 while (words.hasNext()) {
                     String word = words.next();
@@ -116,28 +114,23 @@ public class Relay implements AutoCloseable {
                         case "--dir" -> folders.add(folder(value(word, words), folders));
                         case "--origin" -> options.origins.add(origin(value(word, words)));
                         case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
-                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, 1 << 30);
+                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, mostForMessage);
                         case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
                         case "--no-stun" -> options.stunPort = -1;
                         case "--metrics" -> options.metrics = true;
                         case "--quiet" -> options.quiet = true;
                         default -> {
                             require(!word.startsWith("-"), "there is no option " + word);
-                            require(!portGiven, "expected one port, got a second port, " + word);
-                            options.port = number("the port", word, 0, 65535);
-                            portGiven = true;
+                            require(ports.isEmpty(), "expected one port, got a second port, " + word);
+                            ports.add(number("the port", word, 0, 65535));
                         }
                     }
                 }
-                long mostForMessage = options.memoryLimit / 2;
-                require(options.maxMessage <= mostForMessage, "--max-message may be at most " + mostForMessage
-                        + ", an eighth of the heap, which java's option -Xmx sets; got " + options.maxMessage);
+                if (!ports.isEmpty()) options.port = ports.getFirst();
                 if (!folders.isEmpty()) options.folders = folders;
                 return new Run(options);
-            } catch (IllegalArgumentException e) {
+            } catch (IllegalArgumentException | UnknownHostException e) {
                 return new Say("relay: " + printable(e.getMessage()) + " (--help lists the options)", 2);
-            } catch (UnknownHostException e) {
-                return new Say("relay: --host: there is no address " + printable(e.getMessage()), 2);
             }
         }
 
@@ -155,12 +148,11 @@ public class Relay implements AutoCloseable {
         }
 
         private static Path folder(String text, List<Path> others) {
-            Path folder = Path.of(text).toAbsolutePath().normalize();
+            Path folder = Path.of(text).toAbsolutePath().normalize(), name = folder.getFileName();
             require(Files.isDirectory(folder), folder + " is not a folder");
             require(Files.isReadable(folder) && Files.isExecutable(folder), folder + " cannot be read");
-            Path name = folder.getFileName();
             require(name != null, folder + " has no name under which it could be served");
-            require(!List.of("ws-relay", "health", "metrics").contains(name.toString()),
+            require(!Set.of("ws-relay", "health", "metrics").contains(name.toString()),
                     "a folder must not be named " + name + ", which is an address of the relay itself");
             require(others.stream().noneMatch(other -> other.getFileName().equals(name)),
                     "two folders cannot both be served as /" + name);
@@ -168,7 +160,7 @@ public class Relay implements AutoCloseable {
         }
 
         private static String origin(String text) {
-            require(!text.contains("://*"), text + " cannot match any page: name each origin, or * for all");
+            require(!text.contains("://*"), text + " cannot match any page; name each origin, or * for all");
             require(text.matches("\\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"),
                     "expected an origin such as https://example.com, got '" + text + "'");
             return plainOrigin(text);
@@ -181,25 +173,19 @@ public class Relay implements AutoCloseable {
         String HELP = """
             java Relay.java [PORT] [OPTION]...
 
-            Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves
-            the files of a game from a folder. PORT is 8080 unless given; 0 takes any free one.
+            Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves the
+            files of games from folders. PORT is 8080 unless given; 0 takes any free one.
 
-              --host ADDR          listen on this address only (default: all of this machine, IPv4 and IPv6, as with
-                                   0.0.0.0); use 127.0.0.1 behind a proxy on the same machine
-              --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
-                                   directory, if there is one); repeat it for more; / leads to the first
-              --origin URL         let pages from there connect, such as https://example.com, or * for all (default:
-                                   only pages from this host and port); repeat it for more
-              --max-clients N      refuse more clients than these with close code 1013 (default: 10000, or one for
-                                   each 12 KiB of heap if that is less); raise it together with heap and open files
-              --max-message BYTES  refuse a longer message with close code 1009 (default: 1048576); lower it when
-                                   strangers play and your messages are small
-              --stun PORT          answer STUN on this UDP port, so that players behind home routers connect directly
-                                   (default: the number of PORT); behind a proxy use --host 127.0.0.1 --stun 8080:
-                                   STUN then listens on all addresses, since no proxy passes it on
-              --no-stun            do not answer STUN (default: do); when you have another STUN server, or want none
-              --metrics            answer /metrics in Prometheus' format (default: no)
-              --quiet              do not log joins, quits and refusals (default: log them)
+              --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which means IPv6, too)
+              --dir PATH           serve this folder under its own name (default: spacewar, if it is here); repeatable
+              --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
+              --max-clients N      refuse further clients (default: 10000, or one for each 12 KiB of heap if fewer)
+              --max-message BYTES  refuse longer messages (default: 1048576)
+              --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy, that is
+                                   with --host 127.0.0.1, on all addresses
+              --no-stun            do not answer STUN
+              --metrics            answer /metrics in Prometheus' format
+              --quiet              do not log joins, quits and refusals
               --help, --version    print this, or the version, and exit""";
     }
 
@@ -209,89 +195,75 @@ public class Relay implements AutoCloseable {
      * memoryLimit.
      */
     static final class Options {
-        int port = 8080;                                         // 0: any free one
-        InetAddress host = null;                                 // null: all addresses of this machine
-        int stunPort = 0;                                        // UDP; 0: of the same number, -1: none
-        List<Path> folders = List.of(Path.of("spacewar"));       // those that do not exist are left out
-        final List<String> origins = new ArrayList<>();          // in the form of plainOrigin, or *
+        int port = 8080;                                           // 0: any free one
+        InetAddress host = null;                                   // null: all addresses of this machine
+        int stunPort = 0;                                          // UDP; 0: of the same number, -1: none
+        List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
+        final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics = false;
         boolean quiet = false;
-        int maxClients = 10_000;                                 // at most one for each CLIENT_MEMORY of heap, too
-        int maxHttpConnections = 1_000;                          // connections that are not clients, or no longer
-        int maxMessage = 1 << 20;                                // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                 // how far a client may fall behind
-        long memoryLimit = Runtime.getRuntime().maxMemory() / 4; // for all outboxes and long messages together
-        long headTimeout = 10_000;                               // for a request head to arrive, in all
-        long pingInterval = 20_000;                              // of silence; proxies time out after 30 to 60 s
-        long stallTimeout = 30_000;                              // for a write that makes no progress
-        long closeTimeout = 10_000;                              // for the peer to close after our close frame
-        long shutdownTimeout = 3_000;                            // for all of them to close
+        int maxClients = 10_000;                                   // at most one for each CLIENT_MEMORY of heap
+        int maxHttpConnections = 1_000;                            // connections that are not clients, or no longer
+        int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
+        int maxOutbox = 4 << 20;                                   // how far a client may fall behind
+        long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
+        long headTimeout = 10_000;                                 // for a request head to arrive, in all
+        long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
+        long stallTimeout = 30_000;                                // for a write that makes no progress
+        long closeTimeout = 10_000;                                // for the peer to close after our close frame
+        long shutdownTimeout = 3_000;                              // for all of them to do so
     }
 
-    /*
-     * What bounds each buffer, for each client unless noted otherwise:
-     *
-     *   Input                INPUT_BUFFER
-     *   message arriving     Options.maxMessage; what exceeds FIRST_PIECE is counted by Memory
-     *   outbox               Options.maxOutbox and one frame; counted by Memory in steps of COUNTING_STEP
-     *   pongs, unicasts      WINDOW_SHARE of the outbox limit, wherever they wait
-     *   write buffers        MAX_WRITE each, WRITE_BUFFERS for the whole relay; more are exact copies of the outbox
-     *   request head         MAX_HEAD, for each of Options.maxHttpConnections
-     *   file being served    FILE_PIECE, for each of Options.maxHttpConnections
-     *   name of the room     MAX_ROOM_NAME
-     *   system's buffer      SEND_BUFFER, which Linux doubles
-     *   everything else      CLIENT_MEMORY, for each of Options.maxClients
-     *   log                  LOG_LINES for the whole relay; more are lost
-     */
-    private static final int INPUT_BUFFER = 2 << 10;      // larger frames are read around it
-    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which then grows as it arrives
-    private static final int COUNTING_STEP = 2 << 10;     // an outbox is counted anew when it has changed by this much
-    private static final int FRAME_OVERHEAD = 32;         // of a frame in an outbox, besides its bytes
-    private static final int WINDOW_SHARE = 16;           // so many senders may fill an outbox with unicasts together
+    // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
+    private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
+    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; Memory counts it
     private static final int MAX_READ = 64 << 10;         // by one call of the system
-    private static final int MAX_WRITE = 32 << 10;        // by one call: small enough that progress on slow links shows
-    private static final int WRITE_BUFFERS = 16;
-    private static final int SEND_BUFFER = 64 << 10;      // progress shows only when a third of it is free
-    private static final int MAX_HEAD = 16 << 10;         // browsers send 500 bytes, and up to 9,000 of cookies
-    private static final int MAX_ROOM_NAME = 1 << 10;
-    private static final int FILE_PIECE = 16 << 10;
-    private static final int CLIENT_MEMORY = 12 << 10;
-    private static final int MAX_STUN = 1_500;            // browsers send 20 bytes
-    private static final int LOG_LINES = 10_000;
-    private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
+    private static final int MAX_WRITE = 32 << 10;        // the same; small, so that progress on slow links shows
+    private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
+    private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
+    private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
+    private static final int WINDOWS_PER_OUTBOX = 16;     // the window, for unicasts and pongs, is this part of maxOutbox
     private static final int LONG_QUEUE = 64;             // frames; a longer queue is replaced once it is empty
+    private static final int MAX_ROOM_NAME = 1 << 10;
+    private static final int CLIENT_MEMORY = 12 << 10;    // all that is not counted
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; progress shows when a third of it is free
+    private static final int MAX_HEAD = 16 << 10;         // of each request; browsers send 500, and up to 9,000 of cookies
+    private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
+    private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
+    private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
+    private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     //
     // Everything blocks, and each thread does one thing:
     //
-    //   acceptor    (platform)                   accepts connections and starts a virtual thread for each
-    //   connection  (virtual, one for each)      reads requests and frames, puts frames into outboxes, ends it all
-    //   drain       (virtual, while one waits)   writes the outbox of one client to its socket
-    //   leave       (virtual, for a moment)      takes a client out of its room that another thread has closed
-    //   sweeper     (platform)                   checks deadlines and memory; it interrupts a thread by closing its socket
-    //   STUN        (virtual)                    answers datagrams
-    //   log         (platform)                   prints, so that nobody else waits for a terminal
+    //   acceptor     platform                  accepts connections and starts a virtual thread for each
+    //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
+    //   drain        virtual, while one waits  writes the outbox of one client to its socket
+    //   leave        virtual, for a moment     takes a client out of its room that another thread has closed
+    //   sweeper      platform                  checks deadlines and memory; wakes other threads by closing their sockets
+    //   STUN         virtual                   answers datagrams
+    //   log          platform                  prints, so that nobody else waits for a terminal
     //
-    // and three kinds of lock:
+    // and there are three locks:
     //
-    //   Room.lock   ReentrantLock   who is in the room, and the order of what is told there; held while frames are put
-    //                               into outboxes, never while anything waits
-    //   Outbox      its monitor     the queued frames, whether a drain runs, and the close reason
-    //   others      its monitor     the order in which connections that are not clients make way
+    //   Room.lock             who is in a room, and the order in which things are told there; held while frames are put
+    //                         into outboxes, but not while anything waits
+    //   an Outbox's monitor   its queues, whether a drain runs, the close reason
+    //   monitor of `others`   the order in which connections that are not clients make way
     //
     // That the peer is gone shows as an IOException. This is not an error anywhere; it ends the connection.
 
     private final Options options;
-    private final List<Folder> folders;
+    private final Map<String, Path> folders = new LinkedHashMap<>();              // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();   // all, until their threads end
-    private final LinkedHashSet<Connection> others = new LinkedHashSet<>();      // those that are not clients; in order
+    private final LinkedHashSet<Connection> others = new LinkedHashSet<>();   // not clients; in order
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();           // by name
     private final Metrics metrics = new Metrics();
     private final int maxClients;
     final Memory memory;
-    private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);
-    private final Map<String, Integer> refusedOrigins = new HashMap<>();         // within this minute; its own monitor
+    private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
+    private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();                // within this minute
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
             new ArrayBlockingQueue<>(LOG_LINES), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());
@@ -302,8 +274,11 @@ public class Relay implements AutoCloseable {
 
     Relay(Options options) {
         this.options = options;
-        folders = options.folders.stream().filter(Files::isDirectory).map(Folder::new).toList();
         maxClients = (int) Math.min(options.maxClients, Runtime.getRuntime().maxMemory() / CLIENT_MEMORY);
+        for (Path folder : options.folders) {
+            Path root = folder.toAbsolutePath().normalize();
+            if (Files.isDirectory(root)) folders.put(root.getFileName().toString(), root);
+        }
         memory = new Memory(options.memoryLimit);
         for (int i = 0; i < WRITE_BUFFERS; i++) writeBuffers.add(new byte[MAX_WRITE]);
     }
@@ -311,11 +286,10 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        var started = new ArrayList<Thread>();
-        started.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
-        started.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
-        if (stun != null) started.add(Thread.startVirtualThread(this::serveStun));
-        threads = started;
+        threads = new ArrayList<>();
+        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
+        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
+        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
         return this;
     }
 
@@ -327,21 +301,20 @@ public class Relay implements AutoCloseable {
             listener.bind(new InetSocketAddress(options.host, options.port), 1024);
             if (options.stunPort < 0) return;
             int number = options.stunPort == 0 ? port() : options.stunPort;
-            boolean proxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
+            boolean isProxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
             what = "UDP port " + number;
             advice = "--stun PORT moves it, --no-stun leaves it out";
-            stun = new DatagramSocket(new InetSocketAddress(proxied ? null : options.host, number));
-        } catch (IOException | IllegalArgumentException e) {
+            stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
+        } catch (IOException e) {
             closeQuietly(listener);
-            stun = null;
             if (tries > 1) {
                 listen(tries - 1);
                 return;
             }
-            boolean inUse = e.toString().contains("in use");
-            if (!inUse && options.host != null && e.toString().matches(".*(assign requested|amily|rotocol).*"))
-                throw new IOException("cannot listen on " + format(options.host) + ": this machine has no such address", e);
-            throw new IOException("cannot listen on " + what + ": " + e.getMessage() + (inUse ? "; " + advice : ""), e);
+            boolean isInUse = e.toString().contains("in use");
+            String host = options.host == null ? "" : format(options.host) + ", ";
+            String remedy = isInUse ? advice : "is this an address of this machine?";
+            throw new IOException("cannot listen on " + host + what + ": " + e.getMessage() + "; " + remedy, e);
         }
     }
 
@@ -350,29 +323,29 @@ public class Relay implements AutoCloseable {
 
     /** Returns the lines for the person who started the relay: first the address to open, then what else to know. */
     private List<String> welcome() {
-        String path = (port() == 80 ? "" : ":" + port()) + "/" + (folders.isEmpty() ? "" : folders.getFirst().url);
-        boolean everywhere = options.host == null || options.host.isAnyLocalAddress();
+        String first = folders.isEmpty() ? "" : encode(folders.keySet().iterator().next());
+        String path = (port() == 80 ? "" : ":" + port()) + "/" + first;
+        boolean isEverywhere = options.host == null || options.host.isAnyLocalAddress();
+        String outward = isEverywhere ? outwardAddress() : "";
         var lines = new ArrayList<String>();
-        lines.add("http://" + (everywhere ? "localhost" : urlHost(options.host)) + path);
-        InetAddress outward = everywhere ? outwardAddress() : null;
-        if (outward != null) lines.add("http://" + urlHost(outward) + path + "   for others");
+        lines.add("http://" + (isEverywhere ? "localhost" : urlHost(options.host)) + path);
+        if (!outward.isEmpty()) lines.add("http://" + outward + path + "   for others");
         if (folders.isEmpty())
-            lines.add("no folder " + options.folders.stream().map(Path::toAbsolutePath).map(Path::toString)
-                    .collect(Collectors.joining(", ")) + ", hence no pages; relaying at /ws-relay");
-        if (folders.stream().anyMatch(Folder::hasUnreadableNames))
-            lines.add("file names that are not ASCII cannot be served: Java runs with the encoding "
+            lines.add("no folder " + options.folders.getFirst().toAbsolutePath() + ", hence no pages, only /ws-relay");
+        if (folders.values().stream().anyMatch(Relay::hasUnreadableNames))
+            lines.add("file names that are not ASCII cannot be served, since Java's encoding for them is "
                     + System.getProperty("sun.jnu.encoding") + "; set the environment variable LC_ALL to C.UTF-8");
         return lines;
     }
 
-    /** Returns the address from which this machine reaches others: that of its default route; null if there is none. */
-    private static InetAddress outwardAddress() {
+    /** Returns the address from which this machine reaches others, that of its default route; "" if there is none. */
+    private static String outwardAddress() {
         try (var socket = new DatagramSocket()) {
             socket.connect(InetAddress.getByName("192.0.2.1"), 9);   // sends nothing; RFC 5737 reserves the address
             InetAddress address = socket.getLocalAddress();
-            return address.isAnyLocalAddress() || address.isLoopbackAddress() ? null : address;
+            return address.isAnyLocalAddress() || address.isLoopbackAddress() ? "" : urlHost(address);
         } catch (IOException | UncheckedIOException unreachable) {
-            return null;
+            return "";
         }
     }
 
@@ -383,7 +356,6 @@ public class Relay implements AutoCloseable {
     /** Returns an address as text; of IPv6 addresses the short form, RFC 5952 §4. */
     static String format(InetAddress address) {
         String text = address.getHostAddress().replaceFirst("%.*", "");
-        if (!text.contains(":")) return text;
         for (int zeros = 8; zeros >= 2; zeros--) {   // the longest run of zeros, the first of these, becomes "::"
             Matcher run = Pattern.compile("(^|:)0(:0){" + (zeros - 1) + "}(:|$)").matcher(text);
             if (run.find()) return run.replaceFirst("::");
@@ -411,7 +383,7 @@ public class Relay implements AutoCloseable {
             connections.add(connection);
             moveToEndOfOthers(connection);
             Thread.startVirtualThread(connection);
-            if (closing) connection.abort(SHUTTING_DOWN);
+            if (closing) connection.shutDown();
         } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
             socket.close();
         }
@@ -425,28 +397,20 @@ public class Relay implements AutoCloseable {
             others.add(connection);
             if (others.size() > options.maxHttpConnections) first = others.removeFirst();
         }
-        if (first != null) first.abort(MADE_WAY);
-    }
-
-    private void removeFromOthers(Connection connection) {
-        synchronized (others) {
-            others.remove(connection);
-        }
+        if (first != null) first.abort(CONNECTION_LOST);
     }
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override
     public void close() {
-        if (listener == null || closing) return;
+        if (threads.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(connections::isEmpty, 500);
-        threads.forEach(LockSupport::unpark);
-        awaitUntil(() -> threads.stream().noneMatch(Thread::isAlive), 1_000);   // or the ports would still be taken
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -461,37 +425,16 @@ public class Relay implements AutoCloseable {
 
     private static void closeQuietly(Closeable socket) {
         try {
-            if (socket != null) socket.close();
+            socket.close();
         } catch (IOException ignored) { /* it is closed all the same */ }
     }
 
     /** Logs one line, in which no client can forge another. */
     private void log(String event, Object... details) {
         if (options.quiet) return;
-        var line = new StringJoiner(" ").add(Instant.ofEpochSecond(System.currentTimeMillis() / 1000) + " " + event);
+        var line = new StringJoiner(" ").add(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event);
         for (Object detail : details) line.add(printable(detail.toString()));
         log.execute(() -> System.out.println(line));
-    }
-
-    /** Operation: logs a refused page once, and then at most once a minute how often its origin has tried again. */
-    private void logRefusedOrigin(String origin, Object... details) {
-        synchronized (refusedOrigins) {
-            boolean isKnown = refusedOrigins.containsKey(origin);
-            if (isKnown || refusedOrigins.size() < 100) refusedOrigins.merge(origin, 1, Integer::sum);
-            if (isKnown) return;
-        }
-        log("refuse", details);
-    }
-
-    /** Called by the sweeper once a minute. */
-    private void summarizeRefusedOrigins() {
-        synchronized (refusedOrigins) {
-            refusedOrigins.forEach((origin, times) -> {
-                if (times > 1) log("refuse", "origin", origin, "tried", times - 1, "times more within a minute");
-            });
-            refusedOrigins.values().removeIf(times -> times == 0);
-            refusedOrigins.replaceAll((origin, times) -> times == 1 ? 0 : 1);   // those who go on stay known
-        }
     }
 
     /** Returns what a stranger wrote as visible ASCII, at most 200 characters of it. */
@@ -500,9 +443,17 @@ public class Relay implements AutoCloseable {
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
     }
 
-    /** Operation: what /metrics tells. Always counted, since a LongAdder costs next to nothing. */
+    /** Operation: logs, once a minute, how often refused pages have tried again. Called by the sweeper. */
+    private void logRefusedOrigins() {
+        refusedOrigins.forEach((origin, times) -> {
+            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
+        });
+        refusedOrigins.clear();
+    }
+
+    /** Operation: what /metrics tells. */
     private static final class Metrics {
-        final long started = System.nanoTime();
+        final Instant started = Instant.now();
         final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open
         final LongAdder messages = new LongAdder();          // received from them
         final LongAdder deliveries = new LongAdder();        // of those messages, one for each receiver
@@ -511,10 +462,10 @@ public class Relay implements AutoCloseable {
 
         /** Returns all in Prometheus' text format, version 0.0.4. */
         String text(int rooms) {
-            long uptime = (System.nanoTime() - started) / 1_000_000_000;
             Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
-                    {"uptime_seconds", "gauge", uptime}, {"deliveries_total", "counter", deliveries},
-                    {"messages_received_total", "counter", messages}, {"delivered_bytes_total", "counter", bytes}};
+                    {"uptime_seconds", "gauge", started.until(Instant.now(), ChronoUnit.SECONDS)},
+                    {"deliveries_total", "counter", deliveries}, {"messages_received_total", "counter", messages},
+                    {"delivered_bytes_total", "counter", bytes}};
             var text = new StringBuilder();
             for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
             text.append("# TYPE relay_closes_total counter\n");
@@ -530,52 +481,48 @@ public class Relay implements AutoCloseable {
     // would cost more. The relay's clock counts these looks: while the process is suspended (a paused container, a closed
     // laptop) it stands still, and nobody is blamed for that time.
 
-    private static final long TICK = 100;                  // ms between two looks at the memory
-    private volatile long clock;                           // ms of looks; written by the sweeper
+    private static final long TICK = 100;         // ms between two looks when memory is short
+    private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
+    private volatile long clock;                  // ms; written by the sweeper
 
     private void sweep() {
         var timeouts = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
         long interval = Math.clamp(Collections.min(timeouts) / 3, 10, 1_000);   // a second, except in tests
-        long tick = Math.min(TICK, interval);
-        long nextSummary = 60_000;
-        for (long sinceLook = 0; !closing || !connections.isEmpty(); sinceLook += tick) {
+        long tick = Math.min(TICK, interval), sinceLook = 0, nextLog = 60_000;
+        while (!closing || !connections.isEmpty()) {
             pause(tick);
-            try {
-                if (memory.isShort()) relieveMemory();
-                if (sinceLook < interval) continue;
-                sinceLook = 0;
-                clock += interval;
-                for (Connection connection : connections) connection.look(clock);
-                if (clock < nextSummary) continue;
-                nextSummary = clock + 60_000;
-                summarizeRefusedOrigins();
-            } catch (OutOfMemoryError e) { /* the next look may find more */ }
+            sinceLook += tick;
+            if (sinceLook < interval && !memory.isShort()) continue;
+            clock += sinceLook;
+            sinceLook = 0;
+            for (Connection connection : connections) connection.look(clock);
+            if (memory.isShort()) relieveMemory();
+            if (clock < nextLog) continue;
+            nextLog = clock + 60_000;
+            logRefusedOrigins();
         }
     }
 
     /**
-     * Cuts off clients until half of the memory is free: only those that make no progress though we are ready to read
-     * from them or write to them, those that hold the most first. A client that waits for us is never among them.
+     * Cuts off clients until half of the memory is free, those that hold the most first: but only those that are stuck,
+     * though we are ready to read from them or write to them. A client that waits for us is not among them.
      */
     private void relieveMemory() {
-        record Stuck(Connection connection, long held) {}
-        var stuck = new ArrayList<Stuck>();
-        for (Connection connection : connections)
-            if (connection.isStuck()) stuck.add(new Stuck(connection, connection.heldBytes()));
-        stuck.sort(Comparator.comparingLong(Stuck::held).reversed());
         long excess = memory.inUse() - memory.limit / 2;
-        for (Stuck next : stuck) {
+        var stuck = connections.stream().filter(Connection::isStuck).map(one -> Map.entry(one.heldBytes(), one))
+                .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).toList();
+        for (var entry : stuck) {
             if (excess <= 0) return;
-            next.connection.abort(MEMORY_FULL);
-            excess -= next.held;
+            entry.getValue().abort(MEMORY_FULL);
+            excess -= entry.getKey();
         }
     }
 
     /**
      * Counts the bytes that clients make the relay hold: what waits in outboxes, and long messages that are still
-     * arriving. From three quarters of the limit on, long messages wait, the longest last, so that some always get
-     * through; and the sweeper cuts off clients that are stuck. At the limit, messages are no longer relayed but wait,
-     * and short ones, as games send, a quarter beyond it. From any thread.
+     * arriving. From three quarters of the limit on, the sweeper cuts off clients that are stuck, and long messages
+     * wait, the longest last, so that some always get through. At the limit, messages are no longer relayed but wait;
+     * short ones, as games send, a quarter beyond it. From any thread.
      */
     static class Memory {
         private static final int SHORT_MESSAGE = 1 << 10;
@@ -590,9 +537,8 @@ public class Relay implements AutoCloseable {
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
         /** Returns whether a message that is still arriving may take up so many bytes. */
-        boolean allowsMessage(int length, int maxMessage) {
-            long reserved = limit / 4;
-            return inUse() < limit - reserved + reserved * length / maxMessage;
+        boolean allowsArriving(int length, int maxMessage) {
+            return inUse() < limit / 4 * 3 + limit / 4 * length / maxMessage;
         }
 
         /** Returns whether a message of this length may be put into outboxes. */
@@ -605,9 +551,9 @@ public class Relay implements AutoCloseable {
     //
     // A connection speaks HTTP, request after request, until a request is the handshake of a WebSocket:
     //
-    //     HTTP --> WebSocket open --> closing (has a close reason) --> socket closed
-    //       |                                                            ^
-    //       +------------------------------------------------------------+
+    //     HTTP --> WebSocket open --> WebSocket closing (it has a close reason) --> socket closed
+    //       |                                                                         ^
+    //       +-------------------------------------------------------------------------+
     //
     // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and the peer might lose our
     // last words. So both kinds end alike: the output is shut down once all is written, then what still comes is
@@ -620,19 +566,14 @@ public class Relay implements AutoCloseable {
         private final Socket socket;
         final Input input;
         private final OutputStream output;
-        private volatile WebSocket webSocket;       // null while it speaks HTTP
-        private volatile long deadline = NEVER;     // on the relay's clock; of the request head, or of the end
-        private volatile boolean isHeadLate;        // the deadline of the head has passed; set by the sweeper
-        private volatile boolean isResponding;      // a response is being written
-        private volatile long bytesWritten;         // of responses
-
-        // Confined to the sweeper:
-        private long seenRead, seenWritten;         // bytes read and written by its last look
-        private boolean wasWriting;                 // something waited to be written at its last look
-        private long lastHeard = clock;             // when a byte came, or was taken after it had had to wait
-        private long lastProgress = clock;          // when a byte was written, or nothing waited
-        private long stuckRead, stuckWritten;       // bytes read and written by its last look at the memory
-        private int ticksWithoutByte;               // looks at the memory since a byte of the arriving message came
+        private volatile WebSocket webSocket;             // null while it speaks HTTP
+        private volatile long deadline = NEVER;           // on the relay's clock; of the request head, or of the end
+        volatile long queuedBytes;                        // those that wait to be written; 0 if none does
+        private volatile long bytesWritten;               // written by the thread that responds, then by drains
+        private long seenRead, seenWritten, seenQueued;   // at the last look; confined to the sweeper, as the next three
+        private long lastHeard = clock;                   // when a byte came
+        private long lastTaken = clock;                   // when a byte was written that had had to wait
+        private long lastProgress = clock;                // when a byte was written, or none waited
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -644,81 +585,75 @@ public class Relay implements AutoCloseable {
         public void run() {
             try {
                 serveHttp();
-            } catch (IOException gone) {
+            } catch (IOException | InterruptedException gone) {
                 // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
             } finally {
                 abort(CONNECTION_LOST);
-                removeFromOthers(this);
+                leaveOthers();
                 connections.remove(this);
             }
         }
 
         /** Answers requests until one is a handshake, the last one, or wrong. */
-        private void serveHttp() throws IOException {
+        private void serveHttp() throws IOException, InterruptedException {
             boolean more = true;
             while (more) {
-                deadline = clock + options.headTimeout;
                 Request request = Request.NONE;   // stands for one that could not be read
+                Response response;
+                deadline = clock + options.headTimeout;
                 try {
-                    request = readRequest();
+                    request = Request.read(input);
                     deadline = NEVER;
                     if (request.isForRelay() || request.wantsWebSocket()) {
                         serveWebSocket(request);
                         return;
                     }
                     request.requireNoBody();
-                    more = request.keepsAlive() && !closing;
-                    respond(request, Relay.this.respond(request, host(request)), more);
+                    response = Relay.this.respond(request, host(request));
                 } catch (HttpException refusal) {
-                    deadline = NEVER;
-                    more = request != Request.NONE && request.keepsAlive() && !closing;
+                    response = refusal.response;
                     logRefusal(request, refusal);
-                    respond(request, refusal.response, more);
                 }
+                deadline = NEVER;
+                more = request.keepsAlive() && !closing;
+                queuedBytes = response.length() + 1;
+                response.send(this, more, !request.method.equals("HEAD"));
+                queuedBytes = 0;
                 moveToEndOfOthers(this);
             }
             shutDownOutput();
             discardInput();
         }
 
-        private Request readRequest() throws IOException, HttpException {
-            try {
-                return Request.read(input);
-            } catch (EOFException e) {
-                if (!isHeadLate || !input.hasBegun) throw e;   // no request, no response
-                throw new HttpException(408, "a request head must arrive within " + options.headTimeout / 1000 + " s");
-            }
-        }
-
         /** Logs what players and operators want to know, but not each file that is missing. */
         private void logRefusal(Request request, HttpException refusal) throws IOException {
             if (request != Request.NONE && !request.isForRelay() && !request.wantsWebSocket()) return;
             int status = refusal.response.status;
-            Object[] details = {request.target, "-", address(request), status, refusal.getMessage()};
-            if (status == 403) logRefusedOrigin(request.header("origin"), details);
-            else log("refuse", details);
+            String origin = request.header("origin");
+            boolean isKnown = status == 403 && refusedOrigins.merge(origin, 1, Integer::sum) > 1;
+            if (!isKnown) log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
-        private void respond(Request request, Response response, boolean more) throws IOException {
-            isResponding = true;
-            response.send(this, more, !request.method.equals("HEAD"));
-            isResponding = false;
-        }
-
-        /** Writes bytes of a response. @throws IOException if the peer is gone */
-        void write(byte[] bytes, int length) throws IOException {
-            output.write(bytes, 0, length);
+        /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
+        void write(byte[] bytes, int offset, int length) throws IOException {
+            output.write(bytes, offset, length);
             bytesWritten += length;
         }
 
+        private void leaveOthers() {
+            synchronized (others) {
+                others.remove(this);
+            }
+        }
+
         /** Answers the handshake and serves the WebSocket until it has ended. */
-        private void serveWebSocket(Request request) throws IOException, HttpException {
+        private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
             byte[] response = acceptHandshake(request, host(request));
-            var socket = new WebSocket(this, output, request.target, address(request));
-            write(response, response.length);
-            removeFromOthers(this);
+            var socket = new WebSocket(this, request.target, address(request));
+            write(response, 0, response.length);
+            leaveOthers();
             webSocket = socket;
             if (closing) shutDown();
             socket.run();
@@ -757,46 +692,41 @@ public class Relay implements AutoCloseable {
 
         /** Checks all deadlines, about once a second. Called by the sweeper. */
         void look(long now) {
-            Outbox outbox = webSocket == null ? null : webSocket.outbox;
-            long read = input.bytesRead, written = outbox == null ? bytesWritten : outbox.bytesWritten;
-            boolean isWriting = outbox == null ? isResponding : !outbox.isEmpty();
-            boolean hasTaken = written != seenWritten && wasWriting && isWriting;
-            if (read != seenRead || hasTaken || input.isPaused) lastHeard = now;
-            if (written != seenWritten || !isWriting) lastProgress = now;
+            long read = input.bytesRead, written = bytesWritten, queued = queuedBytes;
+            boolean keptWaiting = seenQueued > 0 && queued > 0, hasWritten = written != seenWritten;
+            if (read != seenRead || input.isPaused) lastHeard = now;
+            if (keptWaiting && hasWritten) lastTaken = now;
+            if (!keptWaiting || hasWritten) lastProgress = now;
             seenRead = read;
             seenWritten = written;
-            wasWriting = isWriting;
+            seenQueued = queued;
 
-            if (now >= deadline) meetDeadline();
+            boolean isHeadLate = now >= deadline && webSocket == null && input.hasBegun && !socket.isOutputShutdown();
+            if (isHeadLate) Thread.startVirtualThread(this::refuseLateHead);
+            else if (now >= deadline) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (outbox != null && outbox.closeReason() == null) webSocket.checkSilence(now - lastHeard);
+            else if (webSocket != null && webSocket.isOpen()) webSocket.checkSilence(now - lastHeard, now - lastTaken);
         }
 
-        private void meetDeadline() {
-            if (webSocket != null || isHeadLate) {
-                abort(CONNECTION_LOST);
-                return;
-            }
-            isHeadLate = true;
-            deadline = clock + options.closeTimeout;
+        /** On a thread of its own, since that of the connection waits for the rest of the head. */
+        private void refuseLateHead() {
             try {
-                socket.shutdownInput();   // wakes the thread, which answers 408
-            } catch (IOException gone) { /* then it is awake */ }
+                deadline = NEVER;
+                var refusal = new HttpException(408, "a request head must arrive within " + options.headTimeout / 1000 + " s");
+                logRefusal(Request.NONE, refusal);
+                refusal.response.send(this, false, true);
+                shutDownOutput();
+            } catch (IOException gone) { /* and so is the connection */ }
         }
 
-        /** Returns whether the client lets us wait: a tick long to write, ten to read a message. Called by the sweeper. */
+        /** Returns whether the client lets us wait for it, to write or to read a long message. Called by the sweeper. */
         boolean isStuck() {
-            if (webSocket == null) return false;
-            long read = input.bytesRead, written = webSocket.outbox.bytesWritten;
-            boolean waitsToWrite = !webSocket.outbox.isEmpty() && written == stuckWritten;
-            boolean waitsToRead = webSocket.isReceivingMessage() && !input.isPaused && read == stuckRead;
-            ticksWithoutByte = waitsToRead ? ticksWithoutByte + 1 : 0;
-            stuckRead = read;
-            stuckWritten = written;
-            return waitsToWrite || ticksWithoutByte >= 10;
+            boolean letsUsWrite = clock - lastProgress >= TICK;
+            boolean letsUsRead = webSocket != null && webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
+            return webSocket != null && (letsUsWrite || letsUsRead);
         }
 
-        long heldBytes() { return webSocket.heldBytes(); }
+        long heldBytes() { return queuedBytes + webSocket.arrivingBytes(); }
 
         /** Returns whether the peer may be a proxy, whose X-Forwarded headers we believe: one on this machine. */
         private boolean isFromThisMachine() { return socket.getInetAddress().isLoopbackAddress(); }
@@ -815,46 +745,72 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    /**
+     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to those
+     * which are woken from outside, as by a new connection or a byte that has come. So after MAX_TURN without waiting,
+     * a thread parks instead, and queues behind all of them. Confined to one thread.
+     */
+    private static final class Turn {
+        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
+        private long start = System.nanoTime(), lastEnd = start;
+
+        void end() {
+            lastEnd = System.nanoTime();
+            if (lastEnd - start < MAX_TURN) {
+                Thread.yield();
+            } else {
+                LockSupport.parkNanos(1);
+                start = System.nanoTime();
+            }
+        }
+
+        /** To be called after what may have waited. */
+        void hasWaited() {
+            long now = System.nanoTime();
+            if (now - lastEnd > WAIT) start = now;
+        }
+    }
+
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input {
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
+        private final Turn turn = new Turn();
         private int start, end;             // the bytes that have come and are not read yet: buffer[start..end)
-        boolean hasBegun;                   // a byte of the request has come
-        volatile long bytesRead;            // any thread may read it, and isPaused
+        volatile boolean hasBegun;          // a byte of the current request has come; read by the sweeper, as these:
+        volatile long bytesRead;
         volatile boolean isPaused;          // we do not read, so the peer's silence means nothing
 
         Input(InputStream in) { this.in = in; }
 
         /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half */
         int read() throws IOException {
-            if (start == end) fill();
+            if (start == end) discard();
             return buffer[start++] & 0xff;
         }
 
-        /** Reads between 1 and length bytes, as many as there are; the count is returned. @throws EOFException as above */
+        /** Reads between 1 and `length` bytes, as many as there are, and returns the count. @throws EOFException as above */
         int read(byte[] bytes, int offset, int length) throws IOException {
             if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_READ));
-            if (start == end) fill();
+            if (start == end) discard();
             int count = Math.min(length, end - start);
             System.arraycopy(buffer, start, bytes, offset, count);
             start += count;
             return count;
         }
 
-        /** Discards what has come, or waits for more. @throws EOFException as above */
-        void discard() throws IOException { fill(); }
-
-        private void fill() throws IOException {
+        /** Discards what the buffer holds and fills it with what comes next. @throws EOFException as above */
+        void discard() throws IOException {
             start = 0;
             end = 0;
             end = receive(buffer, 0, buffer.length);
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
-            Thread.yield();   // virtual threads are not preempted; and the later we read, the more there is
+            turn.end();   // besides, the later we read, the more there is
             int count = in.read(bytes, offset, length);
             if (count < 0) throw new EOFException("the peer has closed its half");
+            turn.hasWaited();
             bytesRead += count;
             return count;
         }
@@ -875,48 +831,30 @@ public class Relay implements AutoCloseable {
     // another one past the first of them.
 
     /** Returns the response to a request that is not for a WebSocket. @param host as the client knows us */
-    private Response respond(Request request, String host) throws HttpException, IOException {
+    private Response respond(Request request, String host) throws HttpException {
         String path = request.path();
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
-        if (path.equals("/") && !folders.isEmpty())
-            return Response.redirect(folders.getFirst().url + "/", request.query());
-        if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
-        for (Folder folder : folders) {
-            if (!folder.contains(path)) continue;
-            boolean isIceJson = path.equals("/" + folder.url + "/ice.json");
-            Response response = respondFrom(folder, request, isIceJson ? iceServers(host) : null);
-            String origin = request.header("origin");
-            if (isIceJson && !origin.isEmpty() && isAllowedOrigin(origin, host))
-                response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin");
-            return response;
-        }
-        String places = folders.stream().map(folder -> "/" + folder.url + "/").collect(Collectors.joining(", "));
-        throw new HttpException(404, "there are files only in " + (places.isEmpty() ? "no folder" : places)
-                + ", and WebSockets at /ws-relay");
+        if (path.equals("/") && folders.isEmpty())
+            return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
+        if (path.equals("/")) return Response.redirect(encode(folders.keySet().iterator().next()) + "/", request.query());
+        List<String> names = decode(path);
+        Path root = folders.get(names.getFirst());
+        if (root == null) throw new HttpException(404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
+        boolean isIceJson = names.equals(List.of(root.getFileName().toString(), "ice.json"));
+        return isIceJson ? iceServers(request, host, root, names) : file(request, root, names);
     }
 
-    /** @param missing what to respond if there is no such file; null: 404 */
-    private Response respondFrom(Folder folder, Request request, Response missing) throws HttpException {
-        try {
-            return folder.respond(request);
-        } catch (HttpException e) {
-            if (missing != null) return missing;
-            throw e;
-        } catch (IOException e) {
-            log("error", "cannot open a file: " + e.getMessage());   // out of descriptors, probably
-            throw new HttpException(503, "the relay cannot open the file now; try again later");
-        }
-    }
-
-    /** Returns an RTCConfiguration that names our STUN, on the host by which the page found us. */
-    private Response iceServers(String host) {
-        String name = host.replaceFirst(":[0-9]*$", "");
-        int port = stunPort();
-        boolean isUsable = port > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
-        String servers = isUsable ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
-        return Response.text(200, "{\"iceServers\":[" + servers + "]}")
+    /** Returns an RTCConfiguration: the file or, without one, our STUN on the host by which the page found us. */
+    private Response iceServers(Request request, String host, Path root, List<String> names) throws HttpException {
+        String name = host.replaceFirst(":[0-9]*$", ""), origin = request.header("origin");
+        boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
+        Response made = Response.text(200, "{\"iceServers\":[" + servers + "]}")
                 .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
+        Response response = Files.exists(root.resolve("ice.json")) ? file(request, root, names) : made;
+        boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);
+        return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
     }
 
     /** Thrown to refuse a request: the response to send, with a sentence for a person. */
@@ -935,10 +873,13 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
+    private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
+
     /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
     record Request(String method, String target, String version, Map<String, String> headers) {
         static final Request NONE = new Request("", "-", "", Map.of());
-        private static final int TLS_HANDSHAKE = 0x16;                            // first byte, RFC 8446 §5.1
+        private static final int TLS_HANDSHAKE = 0x16;   // its first byte, RFC 8446 §5.1
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0{0,18}");
@@ -948,9 +889,7 @@ public class Relay implements AutoCloseable {
             String[] lines = readHead(input).split("\r\n"), start = lines[0].split(" ", -1);
             if (start.length != 3 || !TOKEN.test(start[0]) || !VERSION.test(start[2]))
                 throw HttpException.expected("'GET /path HTTP/1.1'", lines[0]);
-            String target = start[1];
-            if (!target.startsWith("/"))   // it is meant for a proxy, §3.2.2
-                target = target.replaceFirst("^(?i)https?://[^/?]*/?", "/");
+            String target = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, §3.2.2
             if (!TARGET.test(target)) throw HttpException.expected("a path of visible ASCII", target);
 
             var headers = new LinkedHashMap<String, String>();
@@ -960,68 +899,56 @@ public class Relay implements AutoCloseable {
                     throw HttpException.expected("'Name: value'", lines[i]);
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
-            var request = new Request(start[0], target, start[2], headers);
-            request.check();
-            return request;
+            String host = headers.get("host");
+            if (host == null && !start[2].equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
+            if (host != null && !HOST.test(host)) throw HttpException.expected("one Host", host);
+            return new Request(start[0], target, start[2], headers);
         }
 
         /** Reads up to the first empty line, of lines that end with CR LF, RFC 9112 §2.2. */
         private static String readHead(Input input) throws IOException, HttpException {
             var head = new byte[512];
-            int length = 0, lineStart = 0;
+            int length = 0, lineStart = 0, before = 0;
             input.hasBegun = false;
             while (true) {
-                int c = input.read(), before = length == 0 ? 0 : head[length - 1];
+                int c = input.read();
                 input.hasBegun = true;
-                if (length == 0 && c == TLS_HANDSHAKE) throw new HttpException(400, "TLS; this port speaks http and ws");
                 boolean isLineEnd = before == '\r' && c == '\n';
                 boolean isControl = (c < ' ' && c != '\t') || c == 0x7f;
+                if (length == 0 && c == TLS_HANDSHAKE) throw new HttpException(400, "TLS; this port speaks http and ws");
                 if ((before == '\r' && c != '\n') || (isControl && c != '\r' && !isLineEnd))
                     throw new HttpException(400, "invalid control character 0x%02x in the request head"
-                            .formatted(before == '\r' ? '\r' : c));
+                            .formatted(before == '\r' ? before : c));
                 if (length == MAX_HEAD) throw tooLong(new String(head, StandardCharsets.ISO_8859_1));
                 if (length == head.length) head = Arrays.copyOf(head, 2 * length);
                 head[length++] = (byte) c;
+                before = c;
                 if (!isLineEnd) continue;
-                if (length == 2) length = 0;   // an empty line before the request, §2.2
-                else if (length == lineStart + 2) return new String(head, 0, length, StandardCharsets.ISO_8859_1);
+                boolean isEmptyLine = length == lineStart + 2;
+                if (isEmptyLine && length > 2) return new String(head, 0, length, StandardCharsets.ISO_8859_1);
+                if (isEmptyLine) length = 0;   // one before the request is ignored, §2.2
                 lineStart = length;
             }
         }
 
         private static HttpException tooLong(String head) {
-            int cookies = Stream.of(head.split("\r\n")).filter(line -> line.regionMatches(true, 0, "cookie:", 0, 7))
-                    .mapToInt(String::length).sum();
-            return new HttpException(431, "expected a request head of at most " + MAX_HEAD + " bytes, got more"
-                    + (cookies > MAX_HEAD / 4 ? "; " + cookies + " of them are cookies of this host: delete them" : ""));
-        }
-
-        /** Refuses what could make two programs disagree about where the request goes or ends, RFC 9112 §3.2, §6.3. */
-        private void check() throws HttpException {
-            String host = headers.get("host");
-            if (host == null && !version.equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
-            if (host != null && !HOST.test(host)) throw HttpException.expected("one Host", host);
+            int cookies = Stream.of(head.split("\r\n")).filter(line -> line.matches("(?i)cookie:.*")).mapToInt(String::length).sum();
+            String remedy = cookies > MAX_HEAD / 2 ? ", " + cookies + " of them cookies: delete those of this host" : "";
+            return new HttpException(431, "expected a request head of at most " + MAX_HEAD + " bytes, got more" + remedy);
         }
 
         /** Refuses methods other than GET and HEAD, and bodies. */
         void requireNoBody() throws HttpException {
             if (!method.equals("GET") && !method.equals("HEAD"))
                 throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
-            if (hasBody()) throw new HttpException(400, "expected a request without a body, got "
-                    + (headers.containsKey("transfer-encoding") ? "Transfer-Encoding: " + printable(header("transfer-encoding"))
-                            : "Content-Length: " + printable(header("content-length"))));
-        }
-
-        private boolean hasBody() {
-            return headers.containsKey("transfer-encoding") || !ZERO.test(header("content-length"));
+            if (hasBody()) throw HttpException.expected("a request without a body",
+                    "Content-Length: " + header("content-length") + ", Transfer-Encoding: " + header("transfer-encoding"));
         }
 
         /** Returns whether another request may follow: not if a body might be taken for one. */
         boolean keepsAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
 
-        String header(String name) { return headers.getOrDefault(name, ""); }
-
-        /** Returns the last of a header's values, which the nearest proxy has added; "" if there is none. */
+        /** Returns a header's last value, which the nearest proxy has added; "" if there is none. */
         String lastOf(String name) {
             String value = header(name);
             return value.substring(value.lastIndexOf(',') + 1).strip();
@@ -1031,20 +958,22 @@ public class Relay implements AutoCloseable {
             return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
         }
 
-        String path() { return target.contains("?") ? target.substring(0, target.indexOf('?')) : target; }
+        private boolean hasBody() { return headers.containsKey("transfer-encoding") || !ZERO.test(header("content-length")); }
+        String header(String name) { return headers.getOrDefault(name, ""); }
+        String path() { return target.replaceFirst("\\?.*", ""); }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
         boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
         boolean wantsWebSocket() { return hasToken("upgrade", "websocket"); }
     }
 
-    /** A response: a text or, if that is null, `length` bytes of an open file from `offset` on. */
-    record Response(int status, Map<String, String> headers, byte[] text, InputStream file, long offset, long length) {
+    /** A response, of which the body has `length` bytes. */
+    record Response(int status, Map<String, String> headers, InputStream body, long length) {
         static final DateTimeFormatter DATE =   // RFC 9110 §5.6.7
                 DateTimeFormatter.ofPattern("EEE, dd MMM yyyy HH:mm:ss 'GMT'", Locale.ENGLISH).withZone(ZoneOffset.UTC);
 
         static Response text(int status, String sentence) {
             byte[] text = (sentence + "\n").getBytes(StandardCharsets.UTF_8);
-            return new Response(status, new LinkedHashMap<>(), text, null, 0, text.length)
+            return new Response(status, new LinkedHashMap<>(), new ByteArrayInputStream(text), text.length)
                     .with("Content-Type", "text/plain; charset=utf-8");
         }
 
@@ -1061,247 +990,211 @@ public class Relay implements AutoCloseable {
 
         /** Writes it. @throws IOException also if the file has become shorter: only the end of the connection can tell */
         void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
-            try (InputStream body = text != null ? new ByteArrayInputStream(text) : file) {
-                with("X-Content-Type-Options", "nosniff");
-                if (status != 304) with("Content-Length", length + "");
-                if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
-                var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
-                headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
-                byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
-                long left = withBody && status != 304 ? length : 0;
-                var piece = Arrays.copyOf(bytes, bytes.length + (int) Math.min(left, FILE_PIECE));
-                int filled = bytes.length;   // the head goes out together with the first piece of the body
-                body.skipNBytes(left > 0 ? offset : 0);
-                do {
-                    int count = body.readNBytes(piece, filled, (int) Math.min(left, piece.length - filled));
-                    if (count == 0 && left > 0) throw new EOFException("the file has become shorter");
-                    connection.write(piece, filled + count);
-                    left -= count;
-                    filled = 0;
-                } while (left > 0);
+            with("X-Content-Type-Options", "nosniff");
+            if (status != 304) with("Content-Length", length + "");
+            if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
+            var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
+            headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
+            byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
+            long left = withBody ? bytes.length + length : bytes.length;
+            try (var all = new SequenceInputStream(new ByteArrayInputStream(bytes), body)) {
+                while (left > 0) {
+                    byte[] piece = all.readNBytes((int) Math.min(left, FILE_PIECE));
+                    if (piece.length == 0) throw new EOFException("the file has become shorter");
+                    connection.write(piece, 0, piece.length);
+                    left -= piece.length;
+                }
             }
         }
     }
 
-    /** A folder whose files are served under its own name. We trust whoever may write into it. */
-    static final class Folder {
-        private static final Map<String, String> TYPES = types("""
-                text/html; charset=utf-8: html htm
-                text/css; charset=utf-8: css
-                text/javascript; charset=utf-8: js mjs
-                text/plain; charset=utf-8: txt md
-                text/xml; charset=utf-8: xml
-                text/csv; charset=utf-8: csv
-                application/json: json map
-                application/manifest+json: webmanifest
-                application/wasm: wasm
-                application/pdf: pdf
-                application/zip: zip
-                image/png: png
-                image/jpeg: jpg jpeg
-                image/gif: gif
-                image/webp: webp
-                image/avif: avif
-                image/svg+xml: svg
-                image/x-icon: ico
-                audio/mpeg: mp3
-                audio/mp4: m4a
-                audio/aac: aac
-                audio/ogg: ogg oga opus
-                audio/wav: wav
-                audio/flac: flac
-                video/mp4: mp4 m4v
-                video/webm: webm
-                video/ogg: ogv
-                font/woff: woff
-                font/woff2: woff2
-                font/ttf: ttf
-                font/otf: otf
-                model/gltf+json: gltf
-                model/gltf-binary: glb
-                """);
-        private static final Pattern RANGE = Pattern.compile("bytes=([0-9]{0,18})-([0-9]{0,18})");
+    // Files. Each folder is served under its own name, without what begins with a dot. Whoever may write into it is trusted.
 
-        private final Path root;
-        final String url;   // its name, as it stands in a URL
-
-        Folder(Path folder) {
-            root = folder.toAbsolutePath().normalize();
-            url = root.toUri().getRawPath().replaceFirst("/$", "").replaceFirst(".*/", "");
-        }
-
-        private static Map<String, String> types(String table) {
-            var types = new HashMap<String, String>();
-            for (String line : table.split("\n")) {
-                int colon = line.lastIndexOf(": ");
-                for (String extension : line.substring(colon + 2).split(" ")) types.put(extension, line.substring(0, colon));
-            }
-            return types;
-        }
-
-        /** Returns whether Java cannot open some of the files, as their names are not ASCII and the locale is not UTF-8. */
-        boolean hasUnreadableNames() {
-            if (System.getProperty("sun.jnu.encoding", "").equalsIgnoreCase("UTF-8")) return false;
-            try (Stream<Path> files = Files.walk(root)) {
-                return files.anyMatch(file -> !file.getFileName().toString().matches("\\p{ASCII}*"));
-            } catch (IOException | UncheckedIOException | SecurityException e) {
-                return false;
-            }
-        }
-
-        /** Returns whether a path leads into this folder, or to it. */
-        boolean contains(String path) {
-            try {
-                return decode(path.split("/", 3)[1]).equals(root.getFileName().toString());
-            } catch (CharacterCodingException | IllegalArgumentException | IndexOutOfBoundsException noName) {
-                return false;
-            }
-        }
-
-        /** Returns a file, or where to look for it. @throws HttpException 404, 416 @throws IOException if it can't be opened */
-        Response respond(Request request) throws HttpException, IOException {
-            String path = request.path();
-            Path file;
-            BasicFileAttributes attributes;
-            try {
-                file = resolve(path);
-                boolean isFolder = Files.isDirectory(file);
-                if (isFolder && !path.endsWith("/"))
-                    return Response.redirect(path.substring(path.lastIndexOf('/') + 1) + "/", request.query());
-                if (isFolder && !Files.exists(file.resolve("index.html")))
-                    throw new HttpException(404, "this folder has no index.html");
-                if (isFolder) file = resolve(path + "index.html");
-                attributes = Files.readAttributes(file, BasicFileAttributes.class);
-                boolean isFile = attributes.isRegularFile() && Files.isReadable(file);
-                if (!isFile || (path.endsWith("/") && !isFolder)) throw new NoSuchFileException(path);
-            } catch (IOException | IllegalArgumentException | IndexOutOfBoundsException doubt) {
-                throw new HttpException(404, "there is no such file");
-            }
-            return respond(request, file, attributes.size(), attributes.lastModifiedTime().toInstant());
-        }
-
-        /** Returns the real file or folder of a path. @throws NoSuchFileException if there is none, or in any doubt */
-        private Path resolve(String path) throws IOException {
-            Path real = root.toRealPath(), file = real;
-            String[] segments = path.substring(1).replaceFirst("/$", "").split("/", -1);
-            for (int i = 1; i < segments.length; i++) {   // the first one is the name of this folder
-                String segment = decode(segments[i]);
-                Path name = Path.of(segment);
-                boolean isName = name.getNameCount() == 1 && name.toString().equals(segment);
-                boolean isHidden = segment.startsWith(".") || segment.chars().anyMatch(Character::isISOControl);
-                if (!isName || isHidden || segment.isEmpty()) throw new NoSuchFileException(path);
-                file = file.resolve(name);
-            }
-            file = file.toRealPath();   // follows links
-            if (!file.startsWith(real)) throw new NoSuchFileException(path);
-            return file;
-        }
-
-        /** Decodes %xx once, as UTF-8. @throws CharacterCodingException, IllegalArgumentException if it is malformed */
-        private static String decode(String segment) throws CharacterCodingException {
-            var bytes = new ByteArrayOutputStream();
-            for (int i = 0; i < segment.length(); i++) {
-                if (segment.charAt(i) != '%') {
-                    bytes.write(segment.charAt(i));
-                    continue;
+    /** Decodes "/a/b%20c" to the names a and "b c"; after a final slash, the last name is empty. @throws HttpException 404 */
+    private static List<String> decode(String path) throws HttpException {
+        var names = new ArrayList<String>();
+        try {
+            for (String segment : path.substring(1).split("/", -1)) {
+                var bytes = new ByteArrayOutputStream();
+                for (int i = 0; i < segment.length(); i++) {
+                    boolean isEncoded = segment.charAt(i) == '%';
+                    bytes.write(isEncoded ? HexFormat.fromHexDigits(segment, i + 1, i + 3) : segment.charAt(i));
+                    if (isEncoded) i += 2;
                 }
-                bytes.write(HexFormat.fromHexDigits(segment, i + 1, i + 3));
-                i += 2;
+                names.add(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes.toByteArray())).toString());
             }
-            return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes.toByteArray())).toString();
+            return names;
+        } catch (CharacterCodingException | IllegalArgumentException | IndexOutOfBoundsException malformed) {
+            throw new HttpException(404, "expected a path in UTF-8 and %xx");
         }
+    }
 
-        private static Response respond(Request request, Path file, long size, Instant modified)
-                throws HttpException, IOException {
-            String etag = "\"" + Long.toHexString(modified.toEpochMilli()) + "-" + Long.toHexString(size) + "\"";
-            String date = Response.DATE.format(modified);
-            String extension = file.toString().replaceFirst(".*[.]", "").toLowerCase(Locale.ROOT);
-            var headers = new LinkedHashMap<String, String>();
-            headers.put("Content-Type", TYPES.getOrDefault(extension, "application/octet-stream"));
-            headers.put("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
-            headers.put("Last-Modified", date);
-            headers.put("ETag", etag);
-            headers.put("Accept-Ranges", "bytes");
-            if (isKnown(request, etag, modified)) return new Response(304, headers, new byte[0], null, 0, 0);
+    private static String encode(String name) {
+        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
+    }
 
-            long first = 0, last = size - 1;
-            Matcher range = RANGE.matcher(request.header("range"));
-            String condition = request.header("if-range");
-            boolean isRange = request.method.equals("GET") && range.matches() && range.end() > "bytes=-".length()
-                    && (condition.isEmpty() || condition.equals(etag) || condition.equals(date));
-            if (isRange) {   // RFC 9110 §14.1.2: "first-", "first-last", or "-count" from the end
-                String from = range.group(1), to = range.group(2);
-                if (from.isEmpty()) first = Math.max(0, size - Long.parseLong(to));
-                else first = Long.parseLong(from);
-                if (!from.isEmpty() && !to.isEmpty()) last = Math.min(last, Long.parseLong(to));
-                boolean isReversed = !from.isEmpty() && !to.isEmpty() && Long.parseLong(to) < first;
-                if (isReversed) {   // malformed, hence ignored
-                    isRange = false;
-                    first = 0;
-                    last = size - 1;
-                } else if (first >= size) {
-                    throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
-                }
-            }
-            if (isRange) headers.put("Content-Range", "bytes " + first + "-" + last + "/" + size);
+    /** Returns a file, or where to look for it. @throws HttpException 404, 416, 503 */
+    private Response file(Request request, Path root, List<String> names) throws HttpException {
+        boolean endsWithSlash = names.getLast().isEmpty();
+        Path file;
+        BasicFileAttributes attributes;
+        try {
+            file = resolve(root, endsWithSlash ? names.subList(1, names.size() - 1) : names.subList(1, names.size()));
+            boolean isFolder = Files.isDirectory(file);
+            if (isFolder && !endsWithSlash) return Response.redirect(encode(names.getLast()) + "/", request.query());
+            if (isFolder && Files.notExists(file.resolve("index.html")))
+                throw new HttpException(404, "this folder has no index.html");
+            if (isFolder) file = resolve(file, List.of("index.html"));
+            attributes = Files.readAttributes(file, BasicFileAttributes.class);
+            boolean isFile = attributes.isRegularFile() && Files.isReadable(file);
+            if (!isFile || (endsWithSlash && !isFolder)) throw new NoSuchFileException(file.toString());
+        } catch (IOException | InvalidPathException doubt) {
+            throw new HttpException(404, "there is no such file");
+        }
+        return open(request, file, attributes.size(), attributes.lastModifiedTime().toInstant());
+    }
+
+    /** Returns the real path of a file or folder. @throws IOException, InvalidPathException if there is none */
+    private static Path resolve(Path root, List<String> names) throws IOException {
+        Path real = root.toRealPath(), file = real;
+        for (String name : names) {
+            boolean isHidden = name.startsWith(".") || name.chars().anyMatch(Character::isISOControl);
+            boolean isOneName = Path.of(name).getNameCount() == 1 && Path.of(name).toString().equals(name);
+            if (name.isEmpty() || isHidden || !isOneName) throw new NoSuchFileException(name);
+            file = file.resolve(name);
+        }
+        file = file.toRealPath();   // follows links
+        if (!file.startsWith(real)) throw new NoSuchFileException(file.toString());
+        return file;
+    }
+
+    private Response open(Request request, Path file, long size, Instant modified) throws HttpException {
+        String etag = "\"" + Long.toHexString(modified.toEpochMilli()) + "-" + Long.toHexString(size) + "\"";
+        String date = Response.DATE.format(modified);
+        var headers = new LinkedHashMap<String, String>();
+        headers.put("Content-Type", contentType(file.toString().replaceFirst(".*[.]", "").toLowerCase(Locale.ROOT)));
+        headers.put("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
+        headers.put("Last-Modified", date);
+        headers.put("ETag", etag);
+        headers.put("Accept-Ranges", "bytes");
+        if (isKnown(request, etag, modified)) return new Response(304, headers, InputStream.nullInputStream(), 0);
+        boolean mayBeRange = request.method.equals("GET") && Set.of("", etag, date).contains(request.header("if-range"));
+        Range range = mayBeRange ? Range.parse(request.header("range"), size) : null;
+        long first = range == null ? 0 : range.first, last = range == null ? size - 1 : range.last;
+        if (range != null) headers.put("Content-Range", "bytes " + first + "-" + last + "/" + size);
+        try {
             InputStream content = Files.newInputStream(file);
-            return new Response(isRange ? 206 : 200, headers, null, content, first, last - first + 1);
-        }
-
-        /** Returns whether the client has this version of the file already, RFC 9110 §13.2.2. */
-        private static boolean isKnown(Request request, String etag, Instant modified) {
-            if (request.headers.containsKey("if-none-match"))   // has precedence
-                return Stream.of("*", etag, "W/" + etag).anyMatch(tag -> request.hasToken("if-none-match", tag));
-            try {
-                Instant since = Instant.from(Response.DATE.parse(request.header("if-modified-since")));
-                return !modified.truncatedTo(ChronoUnit.SECONDS).isAfter(since);
-            } catch (DateTimeException noDate) {
-                return false;
-            }
+            content.skipNBytes(first);
+            return new Response(range == null ? 200 : 206, headers, content, last - first + 1);
+        } catch (IOException e) {
+            log("error", "cannot open a file: " + e.getMessage());   // out of descriptors, probably
+            throw new HttpException(503, "the relay cannot open this file now; try again later");
         }
     }
 
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
+    private record Range(long first, long last) {
+        private static final Pattern FORM = Pattern.compile("bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))");
 
-    /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
-    private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
+        /** Parses "first-last", "first-" or "-count", RFC 9110 §14.1.2; null for anything else, which is ignored. */
+        static Range parse(String header, long size) throws HttpException {
+            Matcher form = FORM.matcher(header);
+            if (!form.matches()) return null;
+            boolean isFromEnd = form.group(3) != null, hasLast = form.group(2) != null;
+            long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
+            long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
+            if (last < first) return null;
+            if (first < size) return new Range(first, Math.min(last, size - 1));
+            throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
+        }
+    }
+
+    /** Returns whether the client has this version of the file already, RFC 9110 §13.2.2. */
+    private static boolean isKnown(Request request, String etag, Instant modified) {
+        if (request.headers.containsKey("if-none-match"))   // has precedence
+            return Stream.of("*", etag, "W/" + etag).anyMatch(tag -> request.hasToken("if-none-match", tag));
+        try {
+            Instant since = Instant.from(Response.DATE.parse(request.header("if-modified-since")));
+            return !modified.truncatedTo(ChronoUnit.SECONDS).isAfter(since);
+        } catch (DateTimeException noDate) {
+            return false;
+        }
+    }
+
+    private static String contentType(String extension) {
+        return switch (extension) {
+            case "html", "htm" -> "text/html; charset=utf-8";
+            case "js", "mjs" -> "text/javascript; charset=utf-8";
+            case "css", "csv", "xml" -> "text/" + extension + "; charset=utf-8";
+            case "txt", "md" -> "text/plain; charset=utf-8";
+            case "json", "wasm", "pdf", "zip" -> "application/" + extension;
+            case "map" -> "application/json";
+            case "webmanifest" -> "application/manifest+json";
+            case "png", "gif", "webp", "avif", "jpeg" -> "image/" + extension;
+            case "jpg" -> "image/jpeg";
+            case "svg" -> "image/svg+xml";
+            case "ico" -> "image/x-icon";
+            case "ogg", "wav", "aac", "flac" -> "audio/" + extension;
+            case "opus", "oga" -> "audio/ogg";
+            case "mp3" -> "audio/mpeg";
+            case "m4a" -> "audio/mp4";
+            case "mp4", "webm" -> "video/" + extension;
+            case "ogv" -> "video/ogg";
+            case "woff", "woff2", "ttf", "otf" -> "font/" + extension;
+            case "gltf" -> "model/gltf+json";
+            case "glb" -> "model/gltf-binary";
+            default -> "application/octet-stream";
+        };
+    }
+
+    /** Returns whether Java cannot open some files of a folder, whose names are not ASCII, as the locale is not UTF-8. */
+    private static boolean hasUnreadableNames(Path root) {
+        if (System.getProperty("sun.jnu.encoding", "").equalsIgnoreCase("UTF-8")) return false;
+        try (Stream<Path> files = Files.walk(root)) {
+            return files.anyMatch(file -> !file.getFileName().toString().matches("\\p{ASCII}*"));
+        } catch (IOException | UncheckedIOException e) {
+            return false;
+        }
+    }
 
     // --- 6. Handshake ------------------------------------------------------------------------------------------------
     //
-    // RFC 6455 §4.2. A client proves that it means a WebSocket by a key, and we prove that we have understood it by a hash
-    // of the key and of a text that nobody else would use.
+    // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood it
+    // by a hash of this key and of a text that nobody else would use.
 
-    private static final String ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
+    private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
 
     /** Returns the response that turns a connection into a WebSocket. @throws HttpException to refuse the request */
     private byte[] acceptHandshake(Request request, String host) throws HttpException {
+        String origin = request.headers.get("origin"), upgrade = request.header("upgrade"),
+                connection = request.header("connection"), version = request.header("sec-websocket-version"),
+                key = request.header("sec-websocket-key"), subprotocols = request.header("sec-websocket-protocol");
+        boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
+                && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
         if (!request.isForRelay())
-            throw new HttpException(404, "expected a WebSocket at ws://" + printable(host) + "/ws-relay/any/name, got one at "
-                    + printable(request.path()));
+            throw new HttpException(404, "expected a WebSocket at ws://" + printable(host)
+                    + "/ws-relay/any/name, got one at " + printable(request.path()));
         if (request.target.length() > MAX_ROOM_NAME)
             throw new HttpException(414, "expected a room name of at most " + MAX_ROOM_NAME + " bytes, got "
                     + request.target.length());
-        String origin = request.headers.get("origin");
-        if (origin != null && !isAllowedOrigin(origin, host)) throw forbidden(origin, host);
+        if (origin != null && !isAllowedOrigin(origin, host))
+            throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
+                    + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
         request.requireNoBody();
-        String key = request.header("sec-websocket-key"), version = request.header("sec-websocket-version");
-        boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
-                && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
         if (!isUpgrade)
-            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, "
-                    + "got a " + request.method + " in " + request.version + " with '"
-                    + printable(request.header("upgrade")) + "' and '" + printable(request.header("connection")) + "'",
-                    "Upgrade", "websocket", "Connection", "Upgrade");
+            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got a "
+                    + request.method + " in " + request.version + " with '" + printable(upgrade) + "' and '"
+                    + printable(connection) + "'", "Upgrade", "websocket", "Connection", "Upgrade");
         if (!version.equals("13"))
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
                     "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
         if (!KEY.test(key)) throw HttpException.expected("16 bytes in base64 as Sec-WebSocket-Key", key);
 
-        String subprotocol = request.header("sec-websocket-protocol").split(",")[0].strip();   // the client prefers it
-        if (!Request.TOKEN.test(subprotocol)) subprotocol = "";
+        String subprotocol = subprotocols.split(",")[0].strip();   // the one that the client prefers
+        boolean hasSubprotocol = Request.TOKEN.test(subprotocol);
         return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + (subprotocol.isEmpty() ? "" : "Sec-WebSocket-Protocol: " + subprotocol + "\r\n")
-                + "Sec-WebSocket-Accept: " + sha1(key + ACCEPT_SUFFIX) + "\r\n\r\n");
+                + (hasSubprotocol ? "Sec-WebSocket-Protocol: " + subprotocol + "\r\n" : "")
+                + "Sec-WebSocket-Accept: " + sha1(key + KEY_SUFFIX) + "\r\n\r\n");
     }
 
     private static String sha1(String text) {
@@ -1314,21 +1207,15 @@ public class Relay implements AutoCloseable {
 
     /** Returns whether pages of this origin may connect, RFC 6455 §10.2. A browser tells where its page came from. */
     private boolean isAllowedOrigin(String origin, String host) {
-        var allowed = options.origins;
-        String plain = plainOrigin(origin);
-        return allowed.contains("*") || allowed.contains(plain)
-                || plain.matches("[a-z][a-z0-9+.-]*://\\Q" + plainOrigin(host) + "\\E");
-    }
-
-    private static HttpException forbidden(String origin, String host) {
-        return new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
-                + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
+        String plain = plainOrigin(origin), ownHost = plainOrigin(host);
+        return options.origins.contains("*") || options.origins.contains(plain)
+                || plain.matches("[a-z][a-z0-9+.-]*://\\Q" + ownHost + "\\E");
     }
 
     /** Returns it in lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
-        return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
+        return plain.endsWith("://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
     }
 
     // --- 7. Frames in ------------------------------------------------------------------------------------------------
@@ -1338,26 +1225,22 @@ public class Relay implements AutoCloseable {
     //
     //     FIN 1 bit, reserved 3 bits, opcode 4 bits | MASK 1 bit, length 7 bits | longer length 0, 2 or 8 bytes |
     //     masking key 4 bytes | payload
-    //
-    // What is wrong is refused at the first wrong byte, in control frames once they are whole. A message takes no more
-    // memory than four times of what has come of it.
 
     static final int CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;   // RFC 6455 §5.2
-    private static final int MAX_CONTROL = 125;                                                // bytes, §5.5
+    private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1. The last line is never sent: no code came, no close frame came.
-    private static final int NORMAL = 1000, GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007,
-            POLICY_VIOLATION = 1008, TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013;
+    // Close codes, RFC 6455 §7.4.1. Those of the last line are never sent: no code came, no close frame came.
+    private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
+            TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013;
     private static final int NO_STATUS = 1005, ABNORMAL = 1006;
 
-    private static final CloseException   // made in advance, since one may be needed when there is no memory left
+    private static final CloseException   // made in advance, since there may be no memory left when they are needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
             OUT_OF_MEMORY = new CloseException(INTERNAL_ERROR, "out of memory"),
             CONNECTION_LOST = new CloseException(ABNORMAL, "connection lost"),
             STALLED = new CloseException(ABNORMAL, "did not read"),
             SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
-            MADE_WAY = new CloseException(ABNORMAL, "made way for a newer connection"),
             MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
 
     /**
@@ -1377,29 +1260,25 @@ public class Relay implements AutoCloseable {
 
     /** A whole message or a control frame: the first `length` bytes of the array. */
     record Frame(int opcode, byte[] bytes, int length) {
-        boolean isControl() { return opcode >= CLOSE; }
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
-
-        /** Returns the code of a close frame, RFC 6455 §5.5.1. */
-        int closeCode() { return length < 2 ? NO_STATUS : (bytes[0] & 0xff) << 8 | bytes[1] & 0xff; }
-        String closeText() { return length < 2 ? "" : text(2, length); }
+        int closeCode() { return length < 2 ? NO_STATUS : (bytes[0] & 0xff) << 8 | bytes[1] & 0xff; }   // §5.5.1
+        String closeReason() { return length < 2 ? "" : text(2, length); }
     }
 
     /** Turns the bytes of one client into messages and control frames, RFC 6455 §5. Confined to one thread. */
     static final class FrameReader {
         private final Input input;
         private final int maxMessage;       // bytes
-        private final Memory memory;        // is told of what a message takes beyond FIRST_PIECE
-
+        private final Memory memory;
         private boolean fin;                // of the current frame: it is the last of its message
         private int opcode;
         private int remaining;              // bytes of its payload that have not come yet
         private final byte[] maskingKey = new byte[4];
-        private int messageOpcode;          // of the message that is arriving; CONTINUATION: there is none
+        private int messageOpcode;          // of the message that is arriving; CONTINUATION if there is none
         private byte[] message = NOTHING;   // what has come of it,
-        private int length;                 // so many bytes
-        private volatile int counted;       // bytes of `message` that `memory` knows of; any thread may read it
-        private final Utf8 utf8 = new Utf8();
+        private int length;                 // so many bytes,
+        private int checked;                // of which so many are UTF-8, if it is a text
+        private volatile int counted;       // bytes of `message` that `memory` knows of; also read by the sweeper
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1412,7 +1291,6 @@ public class Relay implements AutoCloseable {
             while (true) {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
-                if (opcode != CONTINUATION) messageOpcode = opcode;
                 readPayload();
                 if (fin) return endMessage();
             }
@@ -1423,41 +1301,36 @@ public class Relay implements AutoCloseable {
             int first = input.read();
             fin = (first & 0x80) != 0;
             opcode = first & 0x0f;
-            boolean isControl = opcode >= CLOSE;
-            boolean isWithinMessage = messageOpcode != CONTINUATION;
-            if ((first & 0x70) != 0) throw protocolError("a reserved bit is set, but no extension was agreed on");
-            if (opcode > PONG || (opcode > BINARY && !isControl)) throw protocolError("there is no opcode " + opcode);
-            if (isControl && !fin) throw protocolError("a control frame must not be fragmented");
-            if (opcode == CONTINUATION && !isWithinMessage) throw protocolError("a continuation frame continues nothing");
-            if (opcode != CONTINUATION && !isControl && isWithinMessage)
-                throw protocolError("expected a continuation frame, got opcode " + opcode);
+            boolean isControl = opcode >= CLOSE, continues = opcode == CONTINUATION, isWithin = messageOpcode != CONTINUATION;
+            require((first & 0x70) == 0, "a reserved bit is set, but no extension was agreed on");
+            require(opcode <= BINARY || (isControl && opcode <= PONG), "there is no opcode " + opcode);
+            require(!isControl || fin, "a control frame must not be fragmented");
+            require(!continues || isWithin, "a continuation frame continues nothing");
+            require(!isWithin || isControl || continues, "expected a continuation frame, got opcode " + opcode);
 
             int second = input.read();
-            if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
-            long payloadLength = readLength(second & 0x7f);
-            if (isControl && payloadLength > MAX_CONTROL)
-                throw protocolError("expected a control frame of at most 125 bytes, got " + payloadLength);
-            if (!isControl && payloadLength > maxMessage - length)
-                throw new CloseException(TOO_BIG, "expected at most " + maxMessage + " bytes, got " + (length + payloadLength));
+            require((second & 0x80) != 0, "a client's frames must be masked");
+            long payload = readLength(second & 0x7f);
+            if (!isControl && payload > maxMessage - length)
+                throw new CloseException(TOO_BIG, "expected at most " + maxMessage + " bytes, got " + (length + payload));
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
-            remaining = (int) payloadLength;
+            remaining = (int) payload;
+            if (!isControl && !continues) messageOpcode = opcode;
+        }
+
+        private static void require(boolean condition, String complaint) throws CloseException {
+            if (!condition) throw new CloseException(PROTOCOL_ERROR, complaint);
         }
 
         private long readLength(int shortLength) throws IOException, CloseException {
-            if (opcode >= CLOSE && shortLength > MAX_CONTROL)
-                throw protocolError("a control frame must not be longer than 125 bytes");
-            int bytes = switch (shortLength) {
-                case 126 -> 2;
-                case 127 -> 8;
-                default -> 0;
-            };
-            if (bytes == 0) return shortLength;
-            long longLength = 0;
-            for (int i = 0; i < bytes; i++) longLength = (longLength << 8) | input.read();
-            if (longLength < 0) throw protocolError("a length must not be negative");
-            long least = bytes == 2 ? 126 : 65_536;
-            if (longLength < least) throw protocolError("the length " + longLength + " must not take " + bytes + " bytes");
-            return longLength;
+            require(opcode < CLOSE || shortLength <= MAX_CONTROL, "a control frame must not be longer than 125 bytes");
+            if (shortLength < 126) return shortLength;
+            int bytes = shortLength == 126 ? 2 : 8, least = shortLength == 126 ? 126 : 65_536;
+            long length = 0;
+            for (int i = 0; i < bytes; i++) length = (length << 8) | input.read();
+            require(length >= 0, "a length must not be negative");
+            require(length >= least, "the length " + length + " must not take " + bytes + " bytes");
+            return length;
         }
 
         private Frame readControlFrame() throws IOException, CloseException {
@@ -1465,54 +1338,45 @@ public class Relay implements AutoCloseable {
             for (int at = 0; at < payload.length; ) at += input.read(payload, at, payload.length - at);
             unmask(payload, 0, payload.length, 0);
             var frame = new Frame(opcode, payload, payload.length);
-            if (opcode == CLOSE) checkClose(frame);
+            if (opcode == CLOSE && payload.length > 0) checkClose(frame);
             return frame;
         }
 
         /** RFC 6455 §5.5.1 and §7.4. */
         private static void checkClose(Frame frame) throws CloseException {
-            if (frame.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
             int code = frame.closeCode();
             boolean isRegistered = code >= 1000 && code <= 1014 && code != 1004 && code != NO_STATUS && code != ABNORMAL;
             boolean isPrivate = code >= 3000 && code <= 4999;
-            if (frame.length > 0 && !isRegistered && !isPrivate)
-                throw protocolError("close code " + code + " must not be sent");
-            var utf8 = new Utf8();
-            utf8.check(frame.bytes, Math.min(2, frame.length), frame.length);
-            utf8.finish();
+            require(frame.length > 1, "expected a close code of two bytes, got one byte");
+            require(isRegistered || isPrivate, "close code " + code + " must not be sent");
+            checkUtf8(frame.bytes, 2, frame.length, true);
         }
 
-        /** Appends the payload of a data frame to the message, each piece unmasked and checked as it comes. */
+        /** Appends the payload of a data frame to the message; each piece is unmasked and checked as it comes. */
         private void readPayload() throws IOException, CloseException {
             int frameStart = length;
             while (remaining > 0) {
                 if (length == message.length) grow();
                 int count = input.read(message, length, Math.min(remaining, message.length - length));
                 unmask(message, length, length + count, length - frameStart);
-                if (messageOpcode == TEXT) utf8.check(message, length, length + count);
                 length += count;
                 remaining -= count;
+                if (messageOpcode == TEXT) checked = checkUtf8(message, checked, length, false);
             }
         }
 
-        /** Makes room for the payload: at first for FIRST_PIECE bytes, then for four times of what has come. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then four times of what has come. */
         private void grow() {
-            int most = Math.max(FIRST_PIECE, (int) Math.min(4L * length, maxMessage));
-            int capacity = Math.min(length + remaining, most);
+            int capacity = Math.min(length + remaining, Math.clamp(4L * length, FIRST_PIECE, Integer.MAX_VALUE));
             if (capacity > FIRST_PIECE) {
-                input.pauseUntil(() -> memory.allowsMessage(capacity, maxMessage));
+                input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 count(capacity);
             }
             message = Arrays.copyOf(message, capacity);
         }
 
-        private void count(int bytes) {
-            memory.add(bytes - counted);
-            counted = bytes;
-        }
-
         private Frame endMessage() throws CloseException {
-            if (messageOpcode == TEXT) utf8.finish();
+            if (messageOpcode == TEXT && checked < length) checkUtf8(message, checked, length, true);
             var frame = new Frame(messageOpcode, message, length);
             release();
             return frame;
@@ -1520,76 +1384,40 @@ public class Relay implements AutoCloseable {
 
         /** Forgets the message that is arriving. Whoever has been given it keeps its bytes. */
         void release() {
-            if (counted > 0) count(0);
+            count(0);
             messageOpcode = CONTINUATION;
             message = NOTHING;
             length = 0;
+            checked = 0;
         }
 
-        /** Returns the bytes that the message which is arriving takes, if it is a long one. From any thread. */
+        private void count(int bytes) {
+            if (bytes != counted) memory.add(bytes - counted);
+            counted = bytes;
+        }
+
+        /** Returns the bytes of the message that is arriving, 0 unless it is a long one. From any thread. */
         int countedBytes() { return counted; }
 
-        // Optimization: takes the mask off eight bytes at a time. One at a time costs a fifth more for messages of 16 KiB.
-        private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+        /** Checks part of a text. Returns where a character begins that is not whole yet. @throws CloseException 1007 */
+        private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
+            var part = ByteBuffer.wrap(bytes, start, end - start);
+            var characters = CharBuffer.allocate(Math.min(end - start, 1024));   // nobody reads them
+            var decoder = StandardCharsets.UTF_8.newDecoder();
+            CoderResult result = CoderResult.OVERFLOW;
+            while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
+            if (!result.isError()) return part.position();
+            throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[part.position()]));
+        }
 
-        /** Unmasks bytes in place, RFC 6455 §5.3. @param offset of the first of them in the payload */
+        /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time. @param offset of the first of them in the payload */
         private void unmask(byte[] bytes, int start, int end, int offset) {
+            var buffer = ByteBuffer.wrap(bytes);
             long eightOfKey = 0;
-            for (int i = 7; i >= 0; i--) eightOfKey = (eightOfKey << 8) | (maskingKey[(offset + i) & 3] & 0xff);
+            for (int i = 0; i < 8; i++) eightOfKey = (eightOfKey << 8) | (maskingKey[(offset + i) & 3] & 0xff);
             int at = start;
-            for (; at <= end - 8; at += 8) LONG.set(bytes, at, (long) LONG.get(bytes, at) ^ eightOfKey);
+            for (; at <= end - 8; at += 8) buffer.putLong(at, buffer.getLong(at) ^ eightOfKey);
             for (; at < end; at++) bytes[at] ^= maskingKey[(offset + at - start) & 3];
-        }
-
-        private static CloseException protocolError(String what) { return new CloseException(PROTOCOL_ERROR, what); }
-    }
-
-    /** Checks text that comes in pieces, RFC 3629 §4. Confined to one thread. */
-    private static final class Utf8 {
-        private int missing;                      // bytes that the current character still lacks
-        private int least = 0x80, most = 0xbf;    // between which the next of them must be
-
-        void check(byte[] bytes, int start, int end) throws CloseException {
-            int at = start;
-            while (at < end) {
-                if (missing == 0) at = skipAscii(bytes, at, end);
-                if (at < end) next(bytes[at] & 0xff);
-                at++;
-            }
-        }
-
-        /** Optimization: looks at eight bytes at a time. */
-        private static int skipAscii(byte[] bytes, int start, int end) {
-            int at = start;
-            while (at <= end - 8 && ((long) FrameReader.LONG.get(bytes, at) & 0x8080_8080_8080_8080L) == 0) at += 8;
-            return at;
-        }
-
-        /** @throws CloseException 1007 if no text could have this byte here */
-        private void next(int b) throws CloseException {
-            boolean isFirst = missing == 0;
-            boolean isWrong = isFirst ? (b >= 0x80 && b < 0xc2) || b > 0xf4 : b < least || b > most;
-            if (isWrong) throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x" + Integer.toHexString(b));
-            least = 0x80;
-            most = 0xbf;
-            if (!isFirst) {
-                missing--;
-                return;
-            }
-            if (b < 0x80) return;
-            missing = b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
-            switch (b) {
-                case 0xe0 -> least = 0xa0;   // no overlong forms,
-                case 0xf0 -> least = 0x90;
-                case 0xed -> most = 0x9f;    // no surrogates,
-                case 0xf4 -> most = 0x8f;    // nothing above U+10FFFF
-                default -> {}
-            }
-        }
-
-        /** The text ends here. @throws CloseException 1007 if that is within a character */
-        void finish() throws CloseException {
-            if (missing > 0) throw new CloseException(INVALID_DATA, "expected UTF-8, but the text ends within a character");
         }
     }
 
@@ -1611,27 +1439,21 @@ public class Relay implements AutoCloseable {
         return frame;
     }
 
-    private static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
-
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
 
     /** RFC 6455 §5.5.1. A reason that is too long for a control frame is cut between characters. */
     static byte[] encodeClose(int code, String reason) {
-        if (code == NO_STATUS) return encode(CLOSE, NOTHING, NOTHING, 0, 0);
         var payload = ByteBuffer.allocate(MAX_CONTROL).putShort((short) code);
         StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(reason), payload, true);
-        return encode(CLOSE, NOTHING, payload.array(), 0, payload.position());
+        return encode(CLOSE, NOTHING, payload.array(), 0, code == NO_STATUS ? 0 : payload.position());
     }
 
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /**
-     * A frame in one outbox or in many.
-     *
-     * @param window what it takes up of its sender's window, and gives back when it leaves the outbox; null: nothing
-     * @param permits how many bytes that is
-     */
+    /** A frame in outboxes. When it leaves one, it gives back `permits` to its sender's window, null for a multicast. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
+        static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
+
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
         int cost() { return bytes.length + FRAME_OVERHEAD; }
 
@@ -1643,40 +1465,21 @@ public class Relay implements AutoCloseable {
     /**
      * The frames that wait to be written to one client. Control frames go ahead of messages, RFC 6455 §5.5. Putting a
      * frame never waits, and once there is a close reason, it does nothing. Guarded by its monitor, which is never held
-     * while anything waits, unless noted otherwise.
+     * while anything waits.
      */
     final class Outbox implements Runnable {
         private final Connection connection;
-        private final OutputStream output;
         private final Queue<Outgoing> controlFrames = new ArrayDeque<>(1);
         private Queue<Outgoing> messages = new ArrayDeque<>(3);
-        private volatile int queuedBytes;                   // cost of all frames that are not written yet
-        private int countedBytes;                           // the part of it that `memory` knows of
-        private boolean isDraining;                         // a drain has been started; it ends when nothing waits
-        private volatile CloseException closeReason;        // null while frames are accepted
-        volatile long bytesWritten;                         // by drains
-        private final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason and nothing waits
+        private int queuedBytes;                       // cost of all frames that are not written yet
+        private int countedBytes;                      // the part of it that `memory` knows of
+        private boolean isDraining;                    // a drain has been started and has not ended
+        volatile CloseException closeReason;           // null while frames are accepted; any thread may read it
+        final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
-        Outbox(Connection connection, OutputStream output) {
-            this.connection = connection;
-            this.output = output;
-        }
+        Outbox(Connection connection) { this.connection = connection; }
 
-        boolean isEmpty() { return queuedBytes == 0; }
-        int queuedBytes() { return queuedBytes; }
-        CloseException closeReason() { return closeReason; }
-
-        /** Puts a message. Returns false if the client has fallen too far behind. */
-        boolean put(Outgoing message) {
-            if (closeReason == null && queuedBytes > options.maxOutbox) return false;
-            add(message, false);
-            return true;
-        }
-
-        /** Puts a ping or pong. */
-        void putControl(Outgoing frame) { add(frame, true); }
-
-        private void add(Outgoing frame, boolean isControl) {
+        void put(Outgoing frame, boolean isControl) {
             synchronized (this) {
                 if (closeReason != null) {
                     frame.leaveOutbox();
@@ -1689,17 +1492,6 @@ public class Relay implements AutoCloseable {
                 isDraining = true;
             }
             startDrain();
-        }
-
-        private void startDrain() {
-            try {
-                Thread.startVirtualThread(this);
-            } catch (OutOfMemoryError e) {
-                synchronized (this) {
-                    isDraining = false;
-                }
-                connection.abort(OUT_OF_MEMORY);
-            }
         }
 
         /** Accepts no more frames but the last one, if that is not null. Returns false if it was closed before. */
@@ -1715,7 +1507,7 @@ public class Relay implements AutoCloseable {
                 if (isDraining) return true;
                 isDraining = true;
             }
-            startDrain();   // even if nothing waits: it also shuts down the output
+            startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
 
@@ -1724,73 +1516,54 @@ public class Relay implements AutoCloseable {
             if (closeReason == null) closeReason = reason;
             drop(controlFrames);
             drop(messages);
-            if (!isDraining) finished.countDown();
+            finished.countDown();
         }
 
         private void drop(Queue<Outgoing> queue) {
-            for (Outgoing frame = queue.poll(); frame != null; frame = queue.poll()) {
-                frame.leaveOutbox();
-                count(-frame.cost());
-            }
+            queue.forEach(Outgoing::leaveOutbox);
+            count(-queue.stream().mapToInt(Outgoing::cost).sum());
+            queue.clear();
         }
 
-        /** Counts bytes, or discounts them if negative. Tells `memory` in steps, since each time costs. */
+        /** Counts bytes in or, if negative, out. Tells `memory` in steps, since each time costs. */
         private void count(int bytes) {
             queuedBytes += bytes;
+            connection.queuedBytes = queuedBytes;
             int change = queuedBytes - countedBytes;
             if (closeReason == null && Math.abs(change) < COUNTING_STEP) return;
             countedBytes += change;
             memory.add(change);
         }
 
-        /** Waits until everything is written or lost. To be called after close() or abort(). */
-        void awaitFinished() {
-            boolean isFinished = false;
-            while (!isFinished) {
-                try {
-                    finished.await();
-                    isFinished = true;
-                } catch (InterruptedException ignored) { /* nobody has a reason to interrupt us */ }
+        private void startDrain() {
+            try {
+                Thread.startVirtualThread(this);
+            } catch (OutOfMemoryError e) {
+                connection.abort(OUT_OF_MEMORY);
             }
         }
 
         /** The drain: writes until nothing waits. */
         @Override
         public void run() {
+            var turn = new Turn();
             try {
-                Batch batch = nextBatch();
-                while (batch.length > 0) {
+                for (Batch batch = nextBatch(); batch != null; batch = nextBatch()) {
                     write(batch);
-                    Thread.yield();   // meanwhile more may gather for the next write
-                    batch = nextBatch();
-                }
-                if (batch == Batch.LAST) {
-                    connection.shutDownOutput();
-                    finished.countDown();
+                    turn.end();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : OUT_OF_MEMORY);
-                finished.countDown();
             }
         }
 
-        /**
-         * Bytes for one write.
-         *
-         * @param cost of the frames in it
-         * @param isBorrowed whether the array belongs to writeBuffers
-         */
-        private record Batch(byte[] bytes, int length, int cost, boolean isBorrowed) {
-            static final Batch NONE = new Batch(NOTHING, 0, 0, false), LAST = new Batch(NOTHING, 0, 0, false);
-        }
+        /** Bytes for one write, the cost of the frames in it, and whether the array belongs to writeBuffers. */
+        private record Batch(byte[] bytes, int length, int cost, boolean isBorrowed) {}
 
         private void write(Batch batch) throws IOException {
             try {
-                for (int at = 0; at < batch.length; at += MAX_WRITE) {   // in pieces, so that progress shows
-                    int count = Math.min(MAX_WRITE, batch.length - at);
-                    output.write(batch.bytes, at, count);
-                    bytesWritten += count;
-                }
+                for (int at = 0; at < batch.length; at += MAX_WRITE)   // in pieces, so that progress shows
+                    connection.write(batch.bytes, at, Math.min(MAX_WRITE, batch.length - at));
             } finally {
                 if (batch.isBorrowed) writeBuffers.add(batch.bytes);
                 synchronized (this) {
@@ -1799,23 +1572,24 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes what goes into the next write: NONE if nothing waits, LAST if nothing will. Either one ends the drain. */
-        private synchronized Batch nextBatch() {
-            Outgoing first = poll();
-            if (first == null && closeReason != null) return Batch.LAST;
+        /** Takes what goes into the next write; null if nothing waits, which ends the drain. */
+        private synchronized Batch nextBatch() throws IOException {
+            Outgoing first = poll(), second = peek();
             if (first == null) {
                 isDraining = false;
-                return Batch.NONE;
+                if (closeReason == null) return null;
+                connection.shutDownOutput();
+                finished.countDown();
+                return null;
             }
-            Outgoing second = peek();
             boolean isAlone = second == null || first.bytes.length + second.bytes.length > MAX_WRITE;
             return isAlone ? new Batch(first.bytes, first.bytes.length, first.cost(), false) : gather(first);
         }
 
         /**
          * Optimization: copies frames into one array, so that they take one call of the system. That is what makes many
-         * small frames cheap. The array is one of writeBuffers; when these are in use, as by clients that do not read, a
-         * new one that is not larger than what waits.
+         * small frames cheap. The array is one of writeBuffers; while all of these are in use, as by clients that do not
+         * read, it is a new one that is not larger than what waits.
          */
         private Batch gather(Outgoing first) {
             boolean wasLong = messages.size() > LONG_QUEUE;
@@ -1828,8 +1602,7 @@ public class Relay implements AutoCloseable {
                 length += frame.bytes.length;
                 cost += frame.cost();
                 Outgoing next = peek();
-                boolean fits = next != null && length + next.bytes.length <= bytes.length;
-                frame = fits ? poll() : null;
+                frame = next != null && length + next.bytes.length <= bytes.length ? poll() : null;
             }
             if (wasLong && messages.isEmpty()) messages = new ArrayDeque<>(3);   // or it would keep its size for good
             return new Batch(bytes, length, cost, borrowed != null);
@@ -1866,71 +1639,65 @@ public class Relay implements AutoCloseable {
         private final Connection connection;
         private final FrameReader reader;
         private final Thread thread = Thread.currentThread();
-        private final int windowSize = Math.max(options.maxOutbox / WINDOW_SHARE, 1);   // bytes
+        private final int windowSize = Math.max(options.maxOutbox / WINDOWS_PER_OUTBOX, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
         private volatile Handler handler = message -> {};
         private final AtomicBoolean hasLeft = new AtomicBoolean();
         private boolean isPinged;                      // since it was heard last; confined to the sweeper
 
-        WebSocket(Connection connection, OutputStream output, String target, String address) {
+        WebSocket(Connection connection, String target, String address) {
             this.connection = connection;
             this.target = target;
             this.address = address;
-            outbox = new Outbox(connection, output);
+            outbox = new Outbox(connection);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
         }
 
         /** Serves the client until it has ended and everything is written to it. */
-        void run() {
+        void run() throws InterruptedException {
             try {
-                open();
+                boolean isFull = metrics.clients.incrementAndGet() > maxClients;
+                if (isFull) throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + " clients)");
+                handler = enter(this);
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
+                if (e.code == TRY_AGAIN_LATER) log("refuse", target, "-", address, e);
                 close(e);
             } catch (IOException gone) {
                 close(CONNECTION_LOST);   // perhaps the peer still reads
             } catch (RuntimeException | Error failure) {
-                connection.abort(failure instanceof OutOfMemoryError ? OUT_OF_MEMORY
-                        : new CloseException(INTERNAL_ERROR, "internal error: " + failure));
+                boolean isMemory = failure instanceof OutOfMemoryError;
+                connection.abort(isMemory ? OUT_OF_MEMORY : new CloseException(INTERNAL_ERROR, "internal error: " + failure));
                 log("error", "internal error: " + failure);
             } finally {
                 leave();
                 reader.release();
             }
             connection.discardInput();
-            outbox.awaitFinished();
+            outbox.finished.await();
         }
 
-        private void open() throws CloseException {
-            if (metrics.clients.incrementAndGet() > maxClients) {
-                log("refuse", target, "-", address, TRY_AGAIN_LATER, "the relay is full");
-                throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients
-                        + (maxClients == 1 ? " client)" : " clients)"));
-            }
-            handler = enter(this);
-        }
-
-        boolean isOpen() { return outbox.closeReason() == null; }
+        boolean isOpen() { return outbox.closeReason == null; }
 
         private void receive(Frame frame) throws CloseException {
             switch (frame.opcode) {
-                case PING -> outbox.putControl(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
+                case PING -> outbox.put(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)), true);
                 case PONG -> { /* that it has come is all it is for */ }
-                case CLOSE -> close(new CloseException(frame.closeCode(), frame.closeText()));   // echoes it, §5.5.1
+                case CLOSE -> close(new CloseException(frame.closeCode(), frame.closeReason()));   // echoes it, §5.5.1
                 default -> handler.receive(frame);
             }
         }
 
         /** Puts a message into the outbox; a client that is too far behind is closed. Never waits. From any thread. */
         void send(Outgoing message) {
-            if (outbox.put(message)) return;
-            String reason = "too slow: more than " + options.maxOutbox + " bytes behind";
-            close(new CloseException(POLICY_VIOLATION, reason), true);
+            if (isOpen() && connection.queuedBytes > options.maxOutbox)
+                close(new CloseException(POLICY_VIOLATION, "too slow: over " + options.maxOutbox + " bytes behind"), true);
+            outbox.put(message, false);
         }
 
         /**
-         * Waits until a frame fits into this client's window, which is taken up by what it has sent to single receivers
-         * and they have not read yet. So its peer is slowed down by its own bytes alone, not by those of others.
+         * Waits until a frame fits into this client's window: what it has sent to single receivers and they have not read
+         * yet. So a sender is slowed down by its own bytes alone, not by those of others.
          */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
@@ -1964,20 +1731,19 @@ public class Relay implements AutoCloseable {
             handler.leave();
             if (hasLeft.getAndSet(true)) return;
             metrics.clients.decrementAndGet();
-            metrics.closes.computeIfAbsent(outbox.closeReason().code, code -> new LongAdder()).increment();
+            metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
         }
 
-        /** Pings a client that is silent, and gives up one that stays so. Called by the sweeper. @param silence in ms */
-        void checkSilence(long silence) {
-            boolean isSilent = silence >= options.pingInterval;
-            if (silence >= 2 * options.pingInterval) connection.abort(SILENT);
-            else if (isSilent && !isPinged) outbox.putControl(PING_FRAME);
+        /** Pings a client that is silent, and gives up one that also takes nothing. Called by the sweeper; in ms. */
+        void checkSilence(long sinceHeard, long sinceTaken) {
+            boolean isSilent = sinceHeard >= options.pingInterval;
+            if (Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval) connection.abort(SILENT);
+            else if (isSilent && !isPinged) outbox.put(Outgoing.PING_FRAME, true);
             isPinged = isSilent;
         }
 
-        /** Returns whether a long message is arriving. From any thread, as the next one. */
-        boolean isReceivingMessage() { return reader.countedBytes() > 0; }
-        long heldBytes() { return outbox.queuedBytes() + reader.countedBytes(); }
+        /** Returns the bytes of the message that is arriving, 0 unless it is a long one. From any thread. */
+        int arrivingBytes() { return reader.countedBytes(); }
     }
 
     // --- 10. Rooms ---------------------------------------------------------------------------------------------------
@@ -1994,49 +1760,64 @@ public class Relay implements AutoCloseable {
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
     Handler enter(WebSocket socket) {
-        Room room = rooms.compute(socket.target, (name, present) -> Room.withOneMore(present == null ? new Room() : present));
+        socket.awaitMemory(MAX_WRITE);   // a list of thousands is long
         Handler client = null;
-        try {
-            client = room.join(socket);
-            return client;
-        } finally {
-            if (client == null) removeFromRoom(socket);   // no memory
-        }
+        while (client == null) client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
+        return client;
     }
 
-    /** A room exists as long as somebody is in it or about to be. */
-    private void removeFromRoom(WebSocket socket) {
-        rooms.computeIfPresent(socket.target, (name, room) -> --room.users == 0 ? null : room);
-    }
-
-    /** Guarded by its lock unless noted otherwise. */
+    /** Guarded by its lock. */
     private final class Room {
+        private final String name;
         private final ReentrantLock lock = new ReentrantLock();
         private final Map<Integer, Client> clients = new LinkedHashMap<>();   // by id, in ascending order
         private int lastId;
-        private int users;   // those who are in or about to be; guarded by Relay.rooms
+        private boolean isGone;   // it has emptied, and the next one to come makes a new room
 
-        static Room withOneMore(Room room) {
-            room.users++;
-            return room;
-        }
+        Room(String name) { this.name = name; }
 
-        /** Tells the newcomer its id and who is there, and then those of the newcomer. */
+        /** Tells the newcomer its id and who is there, and then those of the newcomer. Returns null if the room is gone. */
         Client join(WebSocket socket) {
-            socket.awaitMemory(MAX_WRITE);   // a list of thousands is long
             lock.lock();
             try {
-                if (clients.isEmpty()) lastId = 0;
+                if (isGone) return null;
                 var newcomer = new Client(socket, ++lastId);
-                log("join", socket.target, newcomer.id, socket.address);
-                var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // frames; one array for all of them
+                var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
                 history.writeBytes(encodeText(newcomer.id + " self"));
-                for (Client other : clients.values()) history.writeBytes(other.joinFrame());
-                var join = new Outgoing(newcomer.joinFrame());
-                clients.put(newcomer.id, newcomer);
+                for (int other : clients.keySet()) history.writeBytes(encodeText(other + " join"));
                 socket.send(new Outgoing(history.toByteArray()));
-                tellOthers(newcomer, join);
+                clients.put(newcomer.id, newcomer);
+                log("join", name, newcomer.id, socket.address);
+                tellOthers(newcomer, new Outgoing(encodeText(newcomer.id + " join")));
                 return newcomer;
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        void leave(Client client) {
+            lock.lock();
+            try {
+                if (!isPresent(client)) return;
+                log("quit", name, client.id, client.socket.address, client.socket.outbox.closeReason);
+                clients.remove(client.id);
+                tellOthers(client, new Outgoing(encodeText(client.id + " quit")));
+                isGone = clients.isEmpty();
+                if (isGone) rooms.remove(name);
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        /** Puts a frame into the outboxes of the target. Returns how many these were. */
+        private int deliver(Client sender, int target, Outgoing frame) {
+            lock.lock();
+            try {
+                if (isPresent(sender) && target == EVERYONE) return tellOthers(sender, frame);
+                Client receiver = isPresent(sender) ? clients.get(target) : null;
+                if (receiver == null) frame.leaveOutbox();   // it may just have quit
+                else receiver.socket.send(frame);
+                return receiver == null ? 0 : 1;
             } finally {
                 lock.unlock();
             }
@@ -2047,58 +1828,25 @@ public class Relay implements AutoCloseable {
             return clients.size() - 1;
         }
 
-        /** Puts a frame into the outboxes of the target. Returns how many that were; it may just have quit. */
-        int deliver(Client sender, int target, Outgoing frame) {
-            lock.lock();
-            try {
-                if (clients.get(sender.id) != sender) {   // it has been closed by another thread
-                    frame.leaveOutbox();
-                    return 0;
-                }
-                if (target == EVERYONE) return tellOthers(sender, frame);
-                Client receiver = clients.get(target);
-                if (receiver != null) receiver.socket.send(frame);
-                else frame.leaveOutbox();
-                return receiver == null ? 0 : 1;
-            } finally {
-                lock.unlock();
-            }
-        }
-
-        void leave(Client client) {
-            lock.lock();
-            try {
-                if (clients.get(client.id) != client) return;
-                log("quit", client.socket.target, client.id, client.socket.address, client.socket.outbox.closeReason());
-                clients.remove(client.id);
-                removeFromRoom(client.socket);
-                tellOthers(client, new Outgoing(encodeText(client.id + " quit")));
-            } finally {
-                lock.unlock();
-            }
-        }
+        /** Returns whether a client is still here: another thread may have closed it and taken it out. */
+        private boolean isPresent(Client client) { return clients.get(client.id) == client; }
 
         /** A WebSocket in this room. Confined to the thread of its connection, except what is final. */
         private final class Client implements Handler {
             final WebSocket socket;
             final int id;
-            private final byte[] prefix;   // begins each message from it
-            private int deliveries;        // since it has let other threads run
+            private int deliveries;   // since it has let other threads run
 
             Client(WebSocket socket, int id) {
                 this.socket = socket;
                 this.id = id;
-                prefix = ascii(id + "");
             }
-
-            byte[] joinFrame() { return encodeText(id + " join"); }
 
             /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
             @Override
             public void receive(Frame message) throws CloseException {
                 byte[] bytes = message.bytes;
-                int targetEnd = indexOfSpace(bytes, 0, message.length);
-                int typeStart = targetEnd + 1;
+                int targetEnd = indexOfSpace(bytes, 0, message.length), typeStart = targetEnd + 1;
                 int typeEnd = indexOfSpace(bytes, typeStart, message.length);
                 int target = target(bytes, targetEnd);
                 if (target == MALFORMED || typeEnd <= typeStart)
@@ -2107,18 +1855,16 @@ public class Relay implements AutoCloseable {
                     if (Arrays.equals(bytes, typeStart, typeEnd, type, 0, type.length))
                         throw refusal("only the relay says self, join and quit", message);
 
-                byte[] frame = encode(message.opcode, prefix, bytes, targetEnd, message.length);
+                byte[] frame = encode(message.opcode, ascii(id + ""), bytes, targetEnd, message.length);
                 socket.awaitMemory(frame.length);
-                boolean isUnicast = target != EVERYONE;
-                int receivers = deliver(this, target, isUnicast ? socket.withinWindow(frame) : new Outgoing(frame));
+                boolean isMulticast = target == EVERYONE;
+                int receivers = deliver(this, target, isMulticast ? new Outgoing(frame) : socket.withinWindow(frame));
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);
-
                 deliveries += receivers;
-                if (deliveries < DELIVERIES_PER_TURN) return;
-                deliveries = 0;
-                Thread.yield();
+                if (deliveries >= DELIVERIES_PER_TURN) Thread.yield();
+                deliveries %= DELIVERIES_PER_TURN;
             }
 
             @Override public void leave() { Room.this.leave(this); }
@@ -2132,15 +1878,13 @@ public class Relay implements AutoCloseable {
 
     /** Returns the id that the first bytes of a message are; EVERYONE, NOBODY or MALFORMED if they are none. */
     private static int target(byte[] bytes, int end) {
-        if (end == 0) return MALFORMED;
         if (end == 1 && bytes[0] == '*') return EVERYONE;
-        long id = 0;
+        long id = end == 0 ? MALFORMED : NOBODY;
         for (int at = 0; at < end; at++) {
             if (bytes[at] < '0' || bytes[at] > '9') return MALFORMED;
-            id = Math.min(id * 10 + bytes[at] - '0', Integer.MAX_VALUE);
+            id = Math.min(id * 10 + bytes[at] - '0', Integer.MAX_VALUE);   // which nobody has
         }
-        boolean isId = bytes[0] != '0' && id < Integer.MAX_VALUE;
-        return isId ? (int) id : NOBODY;
+        return bytes[0] == '0' && end > 0 ? NOBODY : (int) id;
     }
 
     /** Returns where the next space is; `end` if there is none. */
@@ -2156,66 +1900,44 @@ public class Relay implements AutoCloseable {
     // the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
     // A message has a header of 20 bytes: its type, the length of what follows, the cookie by which STUN is known, and
-    // an ID that the response repeats. Attributes follow, each a type, a length and a value padded to four bytes. The
-    // address in the response is XORed with cookie and ID, since some routers rewrite addresses that they see in packets.
-    // Of the request's attributes only FINGERPRINT matters here; we do not check that we know the others.
+    // an ID that the response repeats. Attributes follow, each a type, a length and a value. The address in the response
+    // is XORed with cookie and ID, since some routers rewrite addresses that they see in packets. We do not look at the
+    // attributes of a request: none that a browser sends would change the response.
     //
-    // Forging a sender's address, so that a victim gets the response, gains little: it is one datagram of at most 52
-    // bytes for one of at least 20. And only requests are answered, so that servers never answer one another.
+    // Forging a sender's address, so that a victim gets the response, gains little: a response has at most 44 bytes, a
+    // request at least 20. And only requests are answered, so that servers never answer one another.
 
-    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101;   // RFC 8489 §5
-    private static final int STUN_HEADER = 20;      // bytes
-    private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
-    private static final int XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;    // §18.3
+    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;   // §5, §14.2
+    private static final int COOKIE = 0x2112a442;          // in requests before 2008 there was none, RFC 3489
 
     private void serveStun() {
-        var datagram = new DatagramPacket(new byte[MAX_STUN + 1], MAX_STUN + 1);   // what is longer is cut to that
         while (!closing) {
             try {
-                datagram.setLength(MAX_STUN + 1);
+                var datagram = new DatagramPacket(new byte[MAX_STUN + 1], MAX_STUN + 1);   // what is longer is cut to that
                 stun.receive(datagram);
                 var from = (InetSocketAddress) datagram.getSocketAddress();
                 byte[] response = answerStun(datagram.getData(), datagram.getLength(), from);
                 // Java cannot say from which address: a machine with several may use another than was asked, and the
                 // client's router drops that. --host is the remedy.
                 if (response != null) stun.send(new DatagramPacket(response, response.length, from));
-            } catch (IOException | IllegalArgumentException e) { /* a forged address, or we have closed */ }
+            } catch (IOException e) { /* a forged address, or we have closed */ }
         }
     }
 
-    /** Returns the response to a datagram; null if that is not a correct Binding request, RFC 8489 §6.3, §14. */
+    /** Returns the response to a datagram; null if that is not a Binding request, RFC 8489 §6.3, §14. */
     static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
+        if (length < 20 || length > MAX_STUN || length % 4 != 0 || from.getPort() == 0) return null;
         var request = ByteBuffer.wrap(bytes);
-        if (length < STUN_HEADER || length % 4 != 0 || length > MAX_STUN || from.getPort() == 0) return null;
-        if (request.getShort(0) != BINDING_REQUEST || request.getShort(2) != length - STUN_HEADER) return null;
-        if (request.getInt(4) != COOKIE) return null;
-        boolean hasFingerprint = false;
-        int at = STUN_HEADER;
-        while (at < length) {
-            int type = request.getShort(at) & 0xffff, size = request.getShort(at + 2) & 0xffff;
-            if (hasFingerprint || size > length - at - 4) return null;   // FINGERPRINT is the last; nothing is cut off
-            hasFingerprint = type == FINGERPRINT;
-            if (hasFingerprint && (size != 4 || request.getInt(at + 4) != fingerprint(bytes, at))) return null;
-            at += 4 + (size + 3) / 4 * 4;
-        }
+        boolean isBinding = request.getShort(0) == BINDING_REQUEST && request.getInt(4) == COOKIE;
+        if (!isBinding || request.getShort(2) != length - 20) return null;
 
         byte[] address = from.getAddress().getAddress();   // 4 bytes also for an IPv4 client of an IPv6 socket
-        int end = STUN_HEADER + 8 + address.length, total = hasFingerprint ? end + 8 : end;
-        var response = ByteBuffer.allocate(total);
-        response.putShort((short) BINDING_SUCCESS).putShort((short) (total - STUN_HEADER));
-        response.put(bytes, 4, 16);                        // the cookie and the ID
-        response.putShort((short) XOR_MAPPED_ADDRESS).putShort((short) (4 + address.length));
-        response.putShort((short) (address.length == 4 ? 1 : 2)).putShort((short) (from.getPort() ^ (COOKIE >>> 16)));
+        int family = address.length == 4 ? 1 : 2, valueLength = 4 + address.length;
+        var response = ByteBuffer.allocate(24 + valueLength);
+        response.putShort((short) BINDING_SUCCESS).putShort((short) (4 + valueLength)).put(bytes, 4, 16);
+        response.putShort((short) XOR_MAPPED_ADDRESS).putShort((short) valueLength);
+        response.putShort((short) family).putShort((short) (from.getPort() ^ (COOKIE >>> 16)));
         for (int i = 0; i < address.length; i++) response.put((byte) (address[i] ^ bytes[4 + i]));
-        if (hasFingerprint)
-            response.putShort((short) FINGERPRINT).putShort((short) 4).putInt(fingerprint(response.array(), end));
         return response.array();
-    }
-
-    /** Returns a checksum of the bytes before it, by which STUN is told from other protocols, RFC 8489 §14.7. */
-    private static int fingerprint(byte[] bytes, int length) {
-        var crc = new CRC32();
-        crc.update(bytes, 0, length);
-        return (int) crc.getValue() ^ 0x5354554e;
     }
 }
