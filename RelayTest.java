@@ -2260,6 +2260,133 @@ class RelayTest {
         }
     }
 
+    /** What browsers do with a game of one's own, in one page of it. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class OwnGame {
+        private static final String VIOLATIONS = """
+                globalThis.violations = [];
+                document.addEventListener('securitypolicyviolation', event =>
+                  violations.push(`${event.violatedDirective} ${event.blockedURI}`));""";
+        @TempDir
+        static Path folder;
+        @AutoClose
+        private static Relay relay;
+        @AutoClose
+        private static Chromium.Page page;
+
+        @BeforeAll
+        static void open() throws IOException {
+            Path game = Files.createDirectories(folder.resolve("my:game"));
+            Files.writeString(game.resolve("index.html"), """
+                    <!DOCTYPE html><title>mine</title>
+                    <style>body { margin: 7px }</style>
+                    <body style="padding: 9px">
+                    <audio src="silence.wav" preload="metadata"></audio>
+                    <script type="module">
+                      import { WebSocketRelay } from '/spacewar/ws-relay.js';
+                      globalThis.imported = typeof WebSocketRelay;
+                    </script>""");
+            Files.writeString(game.resolve("tile[1] {x}|y^z's.png"), "a tile");
+            try (var wav = new RandomAccessFile(game.resolve("silence.wav").toFile(), "rw")) {   // 16 bits at 44.1 kHz, 680 s
+                wav.write(hex("52494646 2487 9303 57415645 666d7420 10000000 0100 0100 44ac0000 88580100 0200 1000 64617461 0087 9303"));
+                wav.setLength(44 + 0x03938700);
+            }
+            relay = relay(options -> options.folders = List.of(game, Path.of("spacewar")));
+            page = InChromium.chromium.blank().first(VIOLATIONS).go("http://localhost:" + relay.port() + "/my:game/");
+            page.until("document.title === 'mine' && document.readyState === 'complete'");
+        }
+
+        private static void expect(Object expected, String script) {
+            assertEquals(expected, page.evaluate(script));
+        }
+
+        @Test
+        void itsAddressMayHoldAColonAndItImportsWhatComesWithTheRelay() {
+            page.until("globalThis.imported === 'function'");
+            try (var start = InChromium.open(relay, "/?a=b")) {
+                start.until("decodeURIComponent(location.pathname + location.search) === '/my:game/?a=b'");
+            }
+        }
+
+        @Test
+        void itMayUseInlineStylesWorkersOfBlobsAndOtherHosts() {
+            expect("7px 9px", "(({ margin, padding }) => `${margin} ${padding}`)(getComputedStyle(document.body))");
+            expect(true, """
+                    new Promise(told => {
+                      const code = new Blob(['postMessage(true)'], { type: 'text/javascript' });
+                      const worker = new Worker(URL.createObjectURL(code));
+                      worker.onmessage = ({ data }) => told(data);
+                      worker.onerror = () => told('refused');
+                    })""");
+            expect("opaque", "fetch('http://127.0.0.1:%d/health', { mode: 'no-cors' }).then(({ type }) => type)".formatted(relay.port()));
+            page.evaluate("new FontFace('x', 'url(data:font/woff2;base64,AAAA)').load().catch(() => 'it is none')");
+            expect(List.of(), "violations");
+        }
+
+        @Test
+        void aNameWithSignsThatBrowsersSendRawIsFound() {
+            for (String name : List.of("tile[1] {x}|y^z's.png", "/my:game/tile[1]%20{x}|y^z's.png", "tile%5B1%5D%20%7Bx%7D%7Cy%5Ez%27s.png"))
+                expect("a tile", "fetch(" + Json.write(name) + ").then(answer => answer.text())");
+        }
+
+        @Test
+        void aWebSocketThatOffersSubprotocolsOpensWithTheFirst() {
+            expect("json", """
+                    new Promise(told => {
+                      const socket = new WebSocket(`ws://${location.host}/ws-relay/a`, ['json', 'msgpack']);
+                      socket.onopen = () => told(socket.protocol);
+                      socket.onclose = () => told('closed');
+                    })""");
+        }
+
+        @Test
+        void aLongSoundIsPlayedFromTheMiddle() {
+            page.until("document.querySelector('audio').readyState > 0");
+            page.evaluate("document.querySelector('audio').onseeked = () => { globalThis.seeked = true; };"
+                    + " document.querySelector('audio').currentTime = 600");
+            page.until("globalThis.seeked && document.querySelector('audio').readyState > 1");
+            expect(600.0, "document.querySelector('audio').currentTime");
+            expect(true, "document.querySelector('audio').seekable.end(0) > 679");
+        }
+
+        @Test
+        void pagesOfAnAllowedOriginReadIceJsonAndThoseOfFilesConnect() throws IOException {
+            Path file = Files.writeString(folder.resolve("page.html"), "<!DOCTYPE html><title>a file</title>");
+            String connects = """
+                    new Promise(told => {
+                      const socket = new WebSocket('ws://localhost:%d/ws-relay/a');
+                      socket.onopen = () => told(true);
+                      socket.onclose = () => told(false);
+                    })""";
+            try (var strict = OriginRule.allowing("", folder.resolve("my:game"));
+                    var open = OriginRule.allowing("null file:// http://localhost:" + relay.port(), folder.resolve("my:game"));
+                    var files = InChromium.chromium.open(file.toUri().toString())) {
+                String reads = "fetch('http://localhost:%d/my:game/ice.json').then(answer => answer.json()).then(Object.keys, () => ['refused'])";
+                expect(List.of("iceServers"), reads.formatted(open.port()));
+                expect(List.of("refused"), reads.formatted(strict.port()));
+                files.until("document.title === 'a file'");
+                assertEquals(List.of(true, false), List.of(files.evaluate(connects.formatted(open.port())), files.evaluate(connects.formatted(strict.port()))));
+            }
+        }
+
+        /** Their policy is in the pages, whoever serves them. */
+        @ParameterizedTest
+        @ValueSource(strings = {"index.html", "watch.html", "test/index.html"})
+        void pagesOfSpacewarRunNoInlineScriptAndNeedNone(String name) {
+            try (var files = new FilesOnly(); var game = InChromium.chromium.blank().first(VIOLATIONS)) {
+                game.go("http://localhost:" + files.port() + "/spacewar/" + name).until("location.host && document.readyState === 'complete'");
+                assertEquals(List.of(), game.evaluate("violations"));
+                game.evaluate("""
+                        const script = document.createElement('script');
+                        script.textContent = 'globalThis.harmed = true';
+                        document.head.append(script);""");
+                game.until("violations.join() === 'script-src-elem inline'");
+                assertNull(game.evaluate("globalThis.harmed"));
+            }
+        }
+    }
+
     // --- behind a proxy --------------------------------------------------------------------------
 
     /**
