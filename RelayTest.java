@@ -506,7 +506,8 @@ class RelayTest {
             GET /ws => GET http://localhost/ws""")
         void isAcceptedInEveryLegalSpelling(String part, String instead) throws IOException {
             try (var raw = new Raw(relay.port())) {
-                assertEquals("", assertUpgraded(raw.send(changed(part, instead)), Raw.ACCEPT).header("Sec-WebSocket-Protocol"));
+                assertEquals("", assertUpgraded(raw.send(changed(part, instead)), Raw.ACCEPT)
+                        .header("Sec-WebSocket-Protocol"));
             }
         }
 
@@ -611,7 +612,8 @@ class RelayTest {
         @Test
         void mayFollowARefusalOnTheSameConnection() throws IOException {
             try (var raw = new Raw(relay.port())) {
-                raw.send(changed("Version: 13", "Version: 12") + changed("Upgrade: websocket¶", "") + changed("GET", "GET"));
+                raw.send(changed("Version: 13", "Version: 12") + changed("Upgrade: websocket¶", "")
+                        + changed("GET", "GET"));
                 assertRefused(raw, "GET", "426 ¶ Sec-WebSocket-Version: 13");
                 assertRefused(raw, "GET", "426 ¶ Upgrade: websocket");
                 assertUpgraded(raw, Raw.ACCEPT);
@@ -939,7 +941,8 @@ class RelayTest {
 
         @Test
         void isFollowedByAnEndEvenIfTheClientStays() throws IOException {
-            try (var hasty = new Echo(options(options -> options.closeTimeout = 100)).start(); var raw = Raw.open(hasty, "/ws-relay")) {
+            try (var hasty = new Echo(options(options -> options.closeTimeout = 100)).start();
+                    var raw = Raw.open(hasty, "/ws-relay")) {
                 raw.send(close(1000, "")).expectClose(1000);
                 eventually(() -> {
                     try {
@@ -1316,11 +1319,13 @@ class RelayTest {
         /** It is what a row of a table expects. */
         void expect(String row) {
             String[] parts = Row.text(row).split(" \r\n ?");
-            assertTrue((status + "").matches(parts[0]), () -> "expected " + row + ", got " + status + " " + headers + " " + text());
+            assertTrue((status + "").matches(parts[0]), () -> "expected " + row + ", got " + status + " " + headers
+                    + " " + text());
             for (String part : Arrays.asList(parts).subList(1, parts.length)) {
                 String[] header = part.split(": ?", 2);
                 if (part.startsWith("= ")) assertEquals(part.substring(2), text().strip());
-                else if (part.startsWith("\"")) assertTrue(Pattern.compile(part.replace("\"", ""), Pattern.CASE_INSENSITIVE)
+                else if (part.startsWith("\"")) assertTrue(Pattern.compile(part.replace("\"", ""),
+                        Pattern.CASE_INSENSITIVE)
                         .matcher(text()).find(), () -> "expected " + part + ", got " + text());
                 else assertTrue(header(header[0]).matches(header[1]), () -> "expected " + part + ", got " + headers);
             }
@@ -1337,22 +1342,25 @@ class RelayTest {
 
     static final class Rows extends AnnotationBasedArgumentsProvider<Table> {
         @Override
-        protected Stream<? extends Arguments> provideArguments(ParameterDeclarations parameters, ExtensionContext context, Table table) {
-            return table.value().lines().map(line -> Arguments.of(Stream.of(line.split("=>", -1)).map(String::strip).toArray()));
+        protected Stream<? extends Arguments> provideArguments(ParameterDeclarations parameters,
+                ExtensionContext context, Table table) {
+            return table.value().lines().map(line -> Arguments.of(Stream.of(line.split("=>", -1)).map(String::strip)
+                    .toArray()));
         }
     }
 
     /**
-     * A row `request => answer` of a table. A request is a target, perhaps with a method before it and headers behind it,
-     * as in `HEAD /a¶Range: bytes=0-1`; WS in place of the method makes it a WebSocket handshake. ¶ is CR LF, a control
-     * picture such as ␛ the character that it shows, «x*9» nine of them. An answer is a status, and after ¶ each a header
-     * that it must have (or, without a value, lack), "an excerpt" of the body, or = all of it. Status, header and excerpt
-     * are regular expressions.
+     * A row `request => answer` of a table. A request is a target, perhaps with a method before it and headers after
+     * it, as in `HEAD /a¶Range: bytes=0-1`; WS as the method makes it a WebSocket handshake. ¶ is CR LF, a control
+     * picture such as ␛ the character that it shows, «x*9» nine of them. An answer is a status, then, each after ¶, a
+     * header that it must have (or, without a value, lack), "an excerpt" of the body, or = all of it. Status, header
+     * and excerpt are regular expressions.
      */
     record Row(String request, String answer) {
         static String text(String row) {
             String text = Pattern.compile("(?s)«(.+?)\\*(\\d+)»").matcher(row.replace("¶", "\r\n"))
-                    .replaceAll(many -> Matcher.quoteReplacement(many.group(1).repeat(Integer.parseInt(many.group(2)))));
+                    .replaceAll(many -> Matcher.quoteReplacement(many.group(1)
+                            .repeat(Integer.parseInt(many.group(2)))));
             return text.codePoints().map(c -> c == 0x2421 ? 0x7f : c >= 0x2400 && c <= 0x2420 ? c - 0x2400 : c)
                     .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
         }
@@ -1628,7 +1636,8 @@ class RelayTest {
             Content-Length: 0 => 200|426
             Content-Length: 000 => 200|426""")
         void aBodyIsRefusedOnPagesAndOnTheRelayAlike(String headers, String answer) throws IOException {
-            for (String target : List.of("/health", "/ws-relay/a")) new Row(target + "¶" + headers, answer).check(relay.port());
+            for (String target : List.of("/health", "/ws-relay/a")) new Row(target + "¶" + headers, answer)
+                    .check(relay.port());
         }
 
         @Table("""
@@ -1641,7 +1650,8 @@ class RelayTest {
             get => 405 ¶ Allow: GET, HEAD
             GETX => 405 ¶ Allow: GET, HEAD""")
         void otherMethodsAreRefusedAndTheConnectionGoesOn(String method, String answer) throws IOException {
-            for (String target : List.of("/", "/health", "/ws-relay/a")) new Row(method + " " + target, answer).check(raw);
+            for (String target : List.of("/", "/health", "/ws-relay/a")) new Row(method + " " + target, answer)
+                    .check(raw);
         }
 
         @Table("""
@@ -1675,7 +1685,8 @@ class RelayTest {
 
         @Test
         void aConnectionOnWhichNothingIsAskedIsClosedWithoutAWord() throws IOException {
-            try (var hasty = relay(options -> options.headTimeout = 100); var fresh = new Raw(hasty.port()); var used = new Raw(hasty.port())) {
+            try (var hasty = relay(options -> options.headTimeout = 100); var fresh = new Raw(hasty.port());
+                    var used = new Raw(hasty.port())) {
                 assertEquals(200, Answer.get(used, "/health").status);
                 used.expectEnd();
                 fresh.expectEnd();
@@ -1811,7 +1822,8 @@ class RelayTest {
         void aFileHasTheTypeOfItsExtensionAndNoPolicy(String extensions, String type) throws IOException {
             for (String extension : (extensions + " ").split(" ")) {
                 put("types/a." + extension, "content");
-                new Row("/game/types/a." + extension, "200 ¶ Content-Type: " + type + " ¶ X-Content-Type-Options: nosniff"
+                new Row("/game/types/a." + extension, "200 ¶ Content-Type: " + type
+                        + " ¶ X-Content-Type-Options: nosniff"
                         + " ¶ Cache-Control: no-cache ¶ Content-Security-Policy: ¶ = content").check(raw);
             }
             put("no-extension", "content");
@@ -1870,10 +1882,12 @@ class RelayTest {
             If-Range: TAG => 200 ¶ Content-Range: ¶ = 0123456789""")
         void aBrowserAsksForWhatItLacks(String headers, String answer) throws IOException {
             put("ten.txt", "0123456789");
-            Files.setLastModifiedTime(game.resolve("ten.txt"), java.nio.file.attribute.FileTime.fromMillis(1_700_000_000_500L));
+            Files.setLastModifiedTime(game.resolve("ten.txt"),
+                    java.nio.file.attribute.FileTime.fromMillis(1_700_000_000_500L));
             String tag = Answer.get(raw, "/game/ten.txt").header("ETag");
             assertTrue(tag.matches("\"[!-~&&[^\"]]+\""), tag);
-            new Row("/game/ten.txt" + (headers.equals("GET") ? "" : "¶" + headers.replace("TAG", tag)), answer.replace("TAG", tag)).check(raw);
+            new Row("/game/ten.txt" + (headers.equals("GET") ? "" : "¶" + headers.replace("TAG", tag)),
+                    answer.replace("TAG", tag)).check(raw);
         }
 
         @Table("""
@@ -1920,7 +1934,8 @@ class RelayTest {
             Files.write(game.resolve("large.bin"), content);
             put("empty.js", "");
             assertArrayEquals(content, expect(200, "/game/large.bin").body);
-            assertArrayEquals(Arrays.copyOfRange(content, 99_999, 4_000_002), expect(206, "/game/large.bin", "Range: bytes=99999-4000001").body);
+            assertArrayEquals(Arrays.copyOfRange(content, 99_999, 4_000_002),
+                    expect(206, "/game/large.bin", "Range: bytes=99999-4000001").body);
             assertEquals(0, expect(200, "/game/empty.js").body.length);
             assertEquals("a file", expect(200, "/game/a.txt").text());
         }
@@ -1932,7 +1947,8 @@ class RelayTest {
             var command = List.of("sh", "-c", "ulimit -n 100 && exec \"$@\"", "sh");
             try (var program = Program.relay(command, outside, "--host", "127.0.0.1", "--dir", "game", "0");
                     var early = new Raw(program.url().getPort())) {
-                for (String target : List.of("/game/a.txt", "/game/none.txt")) Answer.get(early, target);   // whose classes are loaded now
+                for (String target : List.of("/game/a.txt", "/game/none.txt")) Answer.get(early, target);
+                        // loads classes
                 for (int i = 0; i < 120; i++) idle.add(new Raw(program.url().getPort()));
                 eventually(() -> assertDoesNotThrow(() -> Answer.get(early, "/game/a.txt")).status == 503, "503");
                 new Row("/game/a.txt", "503").check(early);
@@ -1962,7 +1978,8 @@ class RelayTest {
 
         @ParameterizedTest(name = "{0} -> {1}")
         @CsvSource({"/, /game/", "/?game=1&x=/, /game/?game=1&x=/", "/game, /game/", "/game?a=b?c, /game/?a=b?c", "/game/sub, /game/sub/",
-                "/game/sub?x, /game/sub/?x", "/game/x:y, /game/x:y/", "/%67ame/su%62, /%67ame/su%62/", "http://h/game/sub, /game/sub/"})
+                "/game/sub?x, /game/sub/?x", "/game/x:y, /game/x:y/", "/%67ame/su%62, /%67ame/su%62/",
+                        "http://h/game/sub, /game/sub/"})
         void aFolderIsRedirectedToItsSlashRelativelyAndWithTheQuery(String target, String expected) throws IOException {
             put("x:y/index.html", "<title>a colon</title>");
             String location = expect(302, target).header("Location");
@@ -1988,8 +2005,10 @@ class RelayTest {
         /** Raw as it may stand in a URL, and encoded; a browser sends [ ] | ^ { } ' and others raw. */
         @Test
         void aNameMayHoldWhatAFileSystemAllowsAndAUrlCanCarry() throws IOException {
-            var names = IntStream.range(' ', 0x7f).filter(c -> "/\\".indexOf(c) < 0).mapToObj(c -> "a" + (char) c + "b.txt");
-            var others = Stream.of("tile[1].png", "it's (2) {x}|y^z", "a..b", "-", "~", "a.", "100%25", "gr\u00f6\u00dfe", "\u5b87", "\ud83d\ude80")
+            var names = IntStream.range(' ', 0x7f).filter(c -> "/\\".indexOf(c) < 0)
+                    .mapToObj(c -> "a" + (char) c + "b.txt");
+            var others = Stream.of("tile[1].png", "it's (2) {x}|y^z", "a..b", "-", "~", "a.", "100%25",
+                    "gr\u00f6\u00dfe", "\u5b87", "\ud83d\ude80")
                     .filter(FilesOfTheGame::isNameHere);
             var missing = new ArrayList<String>();
             for (String name : Stream.concat(names, others).toList()) {
@@ -2003,7 +2022,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @ValueSource(strings = {"my game", "100%", "a+b", "what?#", ".arena", "my:game", "[x]{y}|'z'", "gr\u00f6\u00dfe"})
+        @ValueSource(strings = {"my game", "100%", "a+b", "what?#", ".arena", "my:game", "[x]{y}|'z'",
+                "gr\u00f6\u00dfe"})
         void aFolderIsMountedUnderItsOwnNameWhateverThatIs(String name) throws Exception {
             Assumptions.assumeTrue(isNameHere(name), "file names are ASCII here");
             Path folder = Files.createDirectories(outside.resolve(name));
@@ -2025,9 +2045,12 @@ class RelayTest {
             Files.writeString(more.resolve("b.txt"), "another file");
             try (var two = relay(options -> options.folders = List.of(more, game))) {
                 for (String row : List.of("/ => 302 ¶ Location: (\\./)?more/", "/more => 302 ¶ Location: (\\./)?more/",
-                        "/more/b.txt => 200 ¶ = another file", "/more/ => 404 ¶ \"index.html\"", "/game/a.txt => 200 ¶ = a file",
-                        "/game/ => 200 ¶ = <title>game</title>", "/more/a.txt => 404", "/game/b.txt => 404", "/a.txt => 404",
-                        "/more/../game/a.txt => 404", "/more/ice.json => 200 ¶ \"stun:\"", "/game/ice.json => 200 ¶ \"stun:\""))
+                        "/more/b.txt => 200 ¶ = another file", "/more/ => 404 ¶ \"index.html\"",
+                                "/game/a.txt => 200 ¶ = a file",
+                        "/game/ => 200 ¶ = <title>game</title>", "/more/a.txt => 404", "/game/b.txt => 404",
+                                "/a.txt => 404",
+                        "/more/../game/a.txt => 404", "/more/ice.json => 200 ¶ \"stun:\"",
+                                "/game/ice.json => 200 ¶ \"stun:\""))
                     new Row(row.split(" => ")[0], row.split(" => ")[1]).check(two.port());
             }
         }
@@ -2090,8 +2113,10 @@ class RelayTest {
     @Nested
     class OriginRule {
         private static Relay allowing(String origins, Path... folders) throws IOException {
-            var words = Stream.of(origins.split(" ")).filter(origin -> !origin.isEmpty()).flatMap(origin -> Stream.of("--origin", origin));
-            var allowed = assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words.toArray(String[]::new)), origins).options().origins;
+            var words = Stream.of(origins.split(" ")).filter(origin -> !origin.isEmpty())
+                    .flatMap(origin -> Stream.of("--origin", origin));
+            var allowed = assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words.toArray(String[]::new)),
+                    origins).options().origins;
             return relay(options -> {
                 options.origins.addAll(allowed);
                 options.folders = List.of(folders);
@@ -2106,7 +2131,7 @@ class RelayTest {
             }
         }
 
-        /** With these options or, in the first rows, without any. The tests are on the machine of the relay, as a proxy is. */
+        /** Options, headers, answer. The tests are on the machine of the relay, as a proxy is. */
         @Table("""
             => Cookie: none => 101
             => Origin: http://localhost:8080¶Host: localhost:8080 => 101
@@ -2149,7 +2174,8 @@ class RelayTest {
             app://name => Origin: app://names => 403
             file:// => Origin: https://b.example => 403
             null => Origin: https://b.example => 403""")
-        void aPageMayConnectIfItIsOfTheSameHostAndPortOrAnOptionNamesIt(String allowed, String headers, String answer) throws IOException {
+        void aPageMayConnectIfItIsOfTheSameHostAndPortOrAnOptionNamesIt(String allowed, String headers, String answer)
+                throws IOException {
             connect(headers, allowed).expect(answer);
         }
 
@@ -2194,7 +2220,8 @@ class RelayTest {
             var outside = NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
                     .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress()).findFirst();
             Assumptions.assumeTrue(outside.isPresent(), "this machine is in no network");
-            try (var relay = relay(options -> options.host = outside.get()); var raw = new Raw(new Socket(outside.get(), relay.port()))) {
+            try (var relay = relay(options -> options.host = outside.get());
+                    var raw = new Raw(new Socket(outside.get(), relay.port()))) {
                 raw.send(new Row("WS /ws-relay/a¶Origin: https://b.example¶X-Forwarded-Host: b.example", "").sent());
                 Answer.read(raw, "GET").expect("403 ¶ \"localhost\"");
             }
@@ -2220,7 +2247,8 @@ class RelayTest {
                 Files.writeString(folder.resolve("ice.json"), "{}");
                 new Row(path + headers, answer.replaceFirst(" ¶ \".*", " ¶ = {}")).check(relay.port());
                 Files.writeString(folder.resolve("other.json"), "{}");
-                new Row(path.replace("ice", "other") + headers, "200 ¶ Access-Control-Allow-Origin:").check(relay.port());
+                new Row(path.replace("ice", "other") + headers, "200 ¶ Access-Control-Allow-Origin:")
+                        .check(relay.port());
             }
         }
 
@@ -2248,7 +2276,8 @@ class RelayTest {
                           relay.onstatus = (status, { code, reason }) => { globalThis.heard = `${status} ${code} ${reason}`; };
                         })""".formatted(host));
                 page.until("heard.startsWith('closed 1006 ') && heard.includes('%s') && heard.includes('--origin %s')".formatted(host, origin));
-                assertTrue(page.complaints.stream().anyMatch(complaint -> complaint.contains("--origin " + origin)), page.complaints::toString);
+                assertTrue(page.complaints.stream().anyMatch(complaint -> complaint.contains("--origin " + origin)),
+                        page.complaints::toString);
             }
         }
 
@@ -2288,7 +2317,8 @@ class RelayTest {
                       globalThis.imported = typeof WebSocketRelay;
                     </script>""");
             Files.writeString(game.resolve("tile[1] {x}|y^z's.png"), "a tile");
-            try (var wav = new RandomAccessFile(game.resolve("silence.wav").toFile(), "rw")) {   // 16 bits at 44.1 kHz, 680 s
+            try (var wav = new RandomAccessFile(game.resolve("silence.wav").toFile(),
+                    "rw")) {   // 16 bits at 44.1 kHz, 680 s
                 wav.write(hex("52494646 2487 9303 57415645 666d7420 10000000 0100 0100 44ac0000 88580100 0200 1000 64617461 0087 9303"));
                 wav.setLength(44 + 0x03938700);
             }
@@ -2326,7 +2356,8 @@ class RelayTest {
 
         @Test
         void aNameWithSignsThatBrowsersSendRawIsFound() {
-            for (String name : List.of("tile[1] {x}|y^z's.png", "/my:game/tile[1]%20{x}|y^z's.png", "tile%5B1%5D%20%7Bx%7D%7Cy%5Ez%27s.png"))
+            for (String name : List.of("tile[1] {x}|y^z's.png", "/my:game/tile[1]%20{x}|y^z's.png",
+                    "tile%5B1%5D%20%7Bx%7D%7Cy%5Ez%27s.png"))
                 expect("a tile", "fetch(" + Json.write(name) + ").then(answer => answer.text())");
         }
 
@@ -2360,13 +2391,15 @@ class RelayTest {
                       socket.onclose = () => told(false);
                     })""";
             try (var strict = OriginRule.allowing("", folder.resolve("my:game"));
-                    var open = OriginRule.allowing("null file:// http://localhost:" + relay.port(), folder.resolve("my:game"));
+                    var open = OriginRule.allowing("null file:// http://localhost:" + relay.port(),
+                            folder.resolve("my:game"));
                     var files = InChromium.chromium.open(file.toUri().toString())) {
                 String reads = "fetch('http://localhost:%d/my:game/ice.json').then(answer => answer.json()).then(Object.keys, () => ['refused'])";
                 expect(List.of("iceServers"), reads.formatted(open.port()));
                 expect(List.of("refused"), reads.formatted(strict.port()));
                 files.until("document.title === 'a file'");
-                assertEquals(List.of(true, false), List.of(files.evaluate(connects.formatted(open.port())), files.evaluate(connects.formatted(strict.port()))));
+                assertEquals(List.of(true, false), List.of(files.evaluate(connects.formatted(open.port())),
+                        files.evaluate(connects.formatted(strict.port()))));
             }
         }
 
@@ -2375,7 +2408,8 @@ class RelayTest {
         @ValueSource(strings = {"index.html", "watch.html", "test/index.html"})
         void pagesOfSpacewarRunNoInlineScriptAndNeedNone(String name) {
             try (var files = new FilesOnly(); var game = InChromium.chromium.blank().first(VIOLATIONS)) {
-                game.go("http://localhost:" + files.port() + "/spacewar/" + name).until("location.host && document.readyState === 'complete'");
+                game.go("http://localhost:" + files.port() + "/spacewar/" + name)
+                        .until("location.host && document.readyState === 'complete'");
                 assertEquals(List.of(), game.evaluate("violations"));
                 game.evaluate("""
                         const script = document.createElement('script');
@@ -2847,7 +2881,8 @@ class RelayTest {
         /** With a limit of 1 s: who is pinged each 0.3 s outlives two of them, and who is not hears the end. */
         private static void expectPingsToMatter(Started proxy) throws Exception {
             for (int pingAfter : new int[] {300, 20_000})
-                try (var relay = RelayTest.relay(options -> options.pingInterval = pingAfter); var started = proxy.before(relay.port());
+                try (var relay = RelayTest.relay(options -> options.pingInterval = pingAfter);
+                        var started = proxy.before(relay.port());
                         var raw = started.open("/ws-relay/a").expect("1 self")) {
                     long silentUntil = System.nanoTime() + 2_000_000_000L;
                     if (pingAfter > 1_000) {
@@ -3187,17 +3222,22 @@ class RelayTest {
             var options = parse();
             assertNull(options.host);
             assertEquals(List.of(8080, 0, List.of(Path.of("spacewar")), List.of(), 10_000, 1 << 20, false, false),
-                    List.of(options.port, options.stunPort, options.folders, options.origins, options.maxClients, options.maxMessage,
+                    List.of(options.port, options.stunPort, options.folders, options.origins, options.maxClients,
+                            options.maxMessage,
                             options.metrics, options.quiet));
         }
 
         @Test
         void optionsComeInAnyOrderAndOriginsAndFoldersAddUp() throws IOException {
-            String dir = Files.createDirectories(folder.resolve("one")).toString(), other = Files.createDirectories(folder.resolve("two")).toString();
-            var options = parse("--metrics", "--origin", "https://a.example", "--dir", other, "0", "--origin", "null", "--no-stun", "--quiet",
+            String dir = Files.createDirectories(folder.resolve("one")).toString(),
+                    other = Files.createDirectories(folder.resolve("two")).toString();
+            var options = parse("--metrics", "--origin", "https://a.example", "--dir", other, "0", "--origin", "null",
+                    "--no-stun", "--quiet",
                     "--dir", dir);
-            assertEquals(List.of(0, -1, List.of("https://a.example", "null"), true, true, List.of(Path.of(other), Path.of(dir))),
-                    List.of(options.port, options.stunPort, options.origins, options.metrics, options.quiet, options.folders));
+            assertEquals(List.of(0, -1, List.of("https://a.example", "null"), true, true,
+                    List.of(Path.of(other), Path.of(dir))),
+                    List.of(options.port, options.stunPort, options.origins, options.metrics, options.quiet,
+                            options.folders));
             assertEquals(65535, parse("65535").port);
         }
 
@@ -3217,9 +3257,11 @@ class RelayTest {
             --host no.such.host.invalid => no\\.such\\.host\\.invalid
             --max-clients 0 => --max-clients.*1""")
         void aComplaintSaysWhatIsWrong(String words, String complaint) throws IOException {
-            for (String name : List.of("a/game", "b/game", "ws-relay", "health", "metrics")) Files.createDirectories(folder.resolve(name));
+            for (String name : List.of("a/game", "b/game", "ws-relay", "health",
+                    "metrics")) Files.createDirectories(folder.resolve(name));
             Files.writeString(folder.resolve("file.txt"), "");
-            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.replace("DIR", folder.toString()).split(" ")));
+            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.replace("DIR",
+                    folder.toString()).split(" ")));
             assertEquals(2, said.exitCode());
             assertTrue(said.text().matches("relay: .*" + complaint + ".*"), said::text);
         }
@@ -3229,8 +3271,11 @@ class RelayTest {
                 "--Metrics", "--metrics=9000", "--host=127.0.0.1", "--host", "--host|1:2:3", "--host|", "--dir", "--dir|no-such-folder",
                 "--dir|/", "--dir|", "--origin", "--origin|example.com", "--origin|https://a.example/path", "--origin|https://",
                 "--origin|*.example.com", "--origin|https://a.example?b", "--origin|https://a.example#b",
-                "--origin|https://me@a.example", "--origin|https://a.example:80800", "--origin|https://a.example:", "--origin|https://a*.example",
-                "--origin|https://gr\u00fcn.example", "--origin|app://", "--origin|//a.example", "--origin|a.example:80", "80|81", "--max-clients", "--max-clients|0", "--max-clients|-5", "--max-clients|many", "--max-message|0",
+                "--origin|https://me@a.example", "--origin|https://a.example:80800", "--origin|https://a.example:",
+                        "--origin|https://a*.example",
+                "--origin|https://gr\u00fcn.example", "--origin|app://", "--origin|//a.example",
+                        "--origin|a.example:80", "80|81", "--max-clients", "--max-clients|0", "--max-clients|-5",
+                        "--max-clients|many", "--max-message|0",
                 "--max-message|1M", "--stun", "--stun|0", "--stun|65536", "--stun|-1", "--stun|udp", "--no-stun=1", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
         void whatMakesNoSenseIsToldInOneLine(String words) {
             var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.split("[|]", -1)));
@@ -3254,7 +3299,8 @@ class RelayTest {
                 String help = String.join(" ", program.out).replaceAll(" +", " ");
                 var defaults = new Relay.Options();
                 for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
-                        "--dir PATH .*\\(default: .* " + defaults.folders.getFirst() + " .*--origin", "--origin URL .*\\(default: .*--max-clients",
+                        "--dir PATH .*\\(default: .* " + defaults.folders.getFirst() + " .*--origin",
+                                "--origin URL .*\\(default: .*--max-clients",
                         "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
                         "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--stun",
                         "--stun PORT .*\\(default: the number of PORT\\).*--host 127.0.0.1 --stun 8080.*--no-stun",
@@ -3296,14 +3342,16 @@ class RelayTest {
 
         @Test
         void aPortInUseAndAnAddressThatIsNotOursAreToldInOneLineEach() throws Exception {
-            var withoutIPv6 = List.of(Program.JAVA, "-Djava.net.preferIPv4Stack=true", "-cp", Program.CLASSES, "Relay", "--host", "::1", "0");
+            var withoutIPv6 = List.of(Program.JAVA, "-Djava.net.preferIPv4Stack=true", "-cp", Program.CLASSES,
+                    "Relay", "--host", "::1", "0");
             try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", relay.port() + "");
                     var foreign = Program.relay(folder, "--host", "203.0.113.1", "0");   // RFC 5737: nobody's
                     var old = new Program(folder, Map.of(), withoutIPv6)) {
                 String complaint = taken.expectExit(1).complaint();
                 assertTrue(complaint.contains("port " + relay.port()) && complaint.contains("in use"), complaint);
                 complaint = foreign.expectExit(1).complaint();
-                assertTrue(complaint.contains("203.0.113.1") && !complaint.contains("port"), complaint);   // a port would be of no help
+                assertTrue(complaint.contains("203.0.113.1") && !complaint.contains("port"), complaint);
+                        // a port would be of no help
                 complaint = old.expectExit(1).complaint();
                 assertTrue(complaint.contains("IPv6"), complaint);
             }
@@ -3315,13 +3363,15 @@ class RelayTest {
             require("setpriv", "util-linux");
             Path closed = Files.createDirectories(folder.resolve("closed"));
             Files.setPosixFilePermissions(closed, Set.of());
-            var before = List.of("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search");
+            var before = List.of("setpriv", "--bounding-set=-dac_override,-dac_read_search",
+                    "--inh-caps=-dac_override,-dac_read_search");
             boolean root = System.getProperty("user.name").equals("root");
             try (var program = Program.relay(root ? before : List.of(), folder, "--dir", closed.toString(), "0")) {
                 String complaint = program.expectExit(2).complaint();
                 assertTrue(complaint.contains(closed.toString()) && complaint.contains("read"), complaint);
             } finally {
-                Files.setPosixFilePermissions(closed, java.nio.file.attribute.PosixFilePermissions.fromString("rwx------"));
+                Files.setPosixFilePermissions(closed,
+                        java.nio.file.attribute.PosixFilePermissions.fromString("rwx------"));
             }
         }
 
@@ -3331,11 +3381,14 @@ class RelayTest {
         void namesThatTheLocaleCannotSpellAreToldOfInOneLine(String locale) throws Exception {
             Path game = Files.createDirectories(folder.resolve("spelling-" + locale));
             Files.writeString(game.resolve("index.html"), "<title>here</title>");
-            try (var shell = new Program(game, Map.of(), List.of("sh", "-c", "echo wide > \"$(printf 'gr\\303\\266\\303\\237e.txt')\""))) {
+            try (var shell = new Program(game, Map.of(), List.of("sh", "-c",
+                    "echo wide > \"$(printf 'gr\\303\\266\\303\\237e.txt')\""))) {
                 shell.expectExit(0);
             }
-            var command = List.of(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--host", "127.0.0.1", "--dir", game.toString(), "0");
-            try (var program = new Program(folder, Map.of("LC_ALL", locale), command); var raw = new Raw(program.url().getPort())) {
+            var command = List.of(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--host", "127.0.0.1", "--dir",
+                    game.toString(), "0");
+            try (var program = new Program(folder, Map.of("LC_ALL", locale), command);
+                    var raw = new Raw(program.url().getPort())) {
                 String target = "/spelling-" + locale + "/gr%C3%B6%C3%9Fe.txt";
                 if (Answer.get(raw, target).status == 200) assertEquals(1, program.out.size(), program.out::toString);
                 else program.expectLine(".*UTF-8.*");
@@ -3372,7 +3425,8 @@ class RelayTest {
         @Test
         void theSecondLineIsForOthersAndAMissingFolderIsTold() throws Exception {
             var ours = NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
-                    .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress()).map(InetAddress::getHostAddress).toList();
+                    .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress())
+                            .map(InetAddress::getHostAddress).toList();
             try (var program = Program.relay(folder, "0")) {
                 var url = program.url();
                 assertEquals("localhost", url.getHost());
@@ -3392,15 +3446,20 @@ class RelayTest {
         @ValueSource(strings = {"10.77.0.1", "198.51.100.7"})
         void theAddressForOthersIsThatOfTheDefaultRoute(String address) throws Exception {
             try (var network = Network.alone()) {
-                network.run("ip link add vpn0 type veth peer name vpn1", "ip address add 10.8.0.2/24 dev vpn0", "ip link set vpn0 up",
-                        "ip link set vpn1 up", "ip link add veth0 type veth peer name veth1", "ip address add " + address + "/24 dev veth0",
+                network.run("ip link add vpn0 type veth peer name vpn1", "ip address add 10.8.0.2/24 dev vpn0",
+                        "ip link set vpn0 up",
+                        "ip link set vpn1 up", "ip link add veth0 type veth peer name veth1", "ip address add "
+                                + address + "/24 dev veth0",
                         "ip link set veth0 up", "ip link set veth1 up", "ip route add default dev veth0",
                         "ip link add br0 type bridge", "ip address add 172.17.0.1/16 dev br0", "ip link set br0 up",
-                        "ip link add lan9 type veth peer name lan8", "ip address add 192.168.9.9/24 dev lan9", "ip link set lan9 up");
+                        "ip link add lan9 type veth peer name lan8", "ip address add 192.168.9.9/24 dev lan9",
+                                "ip link set lan9 up");
                 try (var program = network.relay("80")) {   // which an address need not name
                     assertEquals("http://localhost/spacewar", program.url().toString());
                     program.expectLine("http://" + Pattern.quote(address) + "/spacewar .*");
-                    assertEquals(List.of(), program.out.stream().filter(line -> line.matches(".*(10\\.8\\.|172\\.17|192\\.168).*")).toList());
+                    assertEquals(List.of(),
+                            program.out.stream().filter(line -> line.matches(".*(10\\.8\\.|172\\.17|192\\.168).*"))
+                            .toList());
                 }
             }
         }
@@ -3408,7 +3467,8 @@ class RelayTest {
         @Test
         void addressesOfIPv6AreShortAndHelpSaysWhetherAllOfIPv4MeansThemToo() throws Exception {
             Assumptions.assumeTrue(Files.exists(Path.of("/proc/net/if_inet6")), "there is no IPv6 here");
-            try (var six = Program.relay(folder, "--host", "0:0:0:0:0:0:0:1", "0"); var four = Program.relay(folder, "--host", "0.0.0.0", "0");
+            try (var six = Program.relay(folder, "--host", "0:0:0:0:0:0:0:1", "0");
+                    var four = Program.relay(folder, "--host", "0.0.0.0", "0");
                     var help = Program.relay(folder, "--help")) {
                 assertEquals("[::1]", six.url().getHost());
                 try (var raw = new Raw(new Socket("::1", six.url().getPort())).send(Raw.upgrade("/ws-relay/a"))) {
@@ -3569,17 +3629,20 @@ class RelayTest {
                     raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
                     assertEquals(400, Answer.read(raw, "GET").status);
                 }
-            eventually(() -> program.out.stream().filter(line -> line.matches(TIME + "refuse - - 127\\.0\\.0\\.1 400 .*TLS.*http.*ws.*")).count() == 2,
+            eventually(() -> program.out.stream().filter(line -> line.matches(TIME
+                    + "refuse - - 127\\.0\\.0\\.1 400 .*TLS.*http.*ws.*")).count() == 2,
                     "TLS is called that");
             try (var raw = new Raw(program.url().getPort())) {
                 for (String path : List.of("/", "/ws", "/spacewar/?a=b")) {
                     Answer.read(raw.send(Raw.upgrade(path)), "GET").expect(404);
-                    program.expectLine(TIME + "refuse " + Pattern.quote(path) + " - 127\\.0\\.0\\.1 404 .*/ws-relay/.*");
+                    program.expectLine(TIME + "refuse " + Pattern.quote(path)
+                            + " - 127\\.0\\.0\\.1 404 .*/ws-relay/.*");
                 }
                 Answer.get(raw, "/nothing").expect(404);
                 Answer.read(raw.send(Raw.upgrade("/last")), "GET").expect(404);
                 program.expectLine(TIME + "refuse /last .*");
-                assertFalse(program.out.toString().contains("/nothing"), program.out::toString);   // a file that is not there is no refusal
+                assertFalse(program.out.toString().contains("/nothing"), program.out::toString);
+                        // a file that is not there is no refusal
             }
         }
 
@@ -3589,13 +3652,16 @@ class RelayTest {
             try (var raw = new Raw(program.url().getPort())) {
                 for (int i = 0; i < 30; i++)
                     for (String origin : List.of("http://b.example", "http://c.example", "null"))
-                        Answer.read(raw.send(Raw.upgrade("/ws-relay/a", "Origin: " + origin + "\r\n")), "GET").expect(403);
+                        Answer.read(raw.send(Raw.upgrade("/ws-relay/a", "Origin: " + origin + "\r\n")), "GET")
+                                .expect(403);
                 Answer.read(raw.send(Raw.upgrade("/ws-relay/last", "Origin: http://d.example\r\n")), "GET").expect(403);
                 program.expectLine(TIME + "refuse /ws-relay/last - 127\\.0\\.0\\.1 403 .*http://d\\.example.*");
                 for (String origin : List.of("http://b.example", "http://c.example", "origin null")) {
                     var lines = program.out.stream().filter(line -> line.contains(origin)).toList();
-                    assertTrue(lines.size() == 1 || lines.size() == 2 && lines.get(1).matches(".*\\b[1-9][0-9]?\\b.*"), lines::toString);
-                    assertTrue(lines.getFirst().matches(TIME + "refuse /ws-relay/a - 127\\.0\\.0\\.1 403 .*"), lines::toString);
+                    assertTrue(lines.size() == 1 || lines.size() == 2 && lines.get(1)
+                            .matches(".*\\b[1-9][0-9]?\\b.*"), lines::toString);
+                    assertTrue(lines.getFirst().matches(TIME + "refuse /ws-relay/a - 127\\.0\\.0\\.1 403 .*"),
+                            lines::toString);
                 }
             }
         }
@@ -3627,7 +3693,8 @@ class RelayTest {
             int room = 0;
             for (String line : table.lines().toList()) {
                 String forwarded = line.split("=>")[0].strip(), expected = Pattern.quote(line.split("=>")[1].strip());
-                try (var raw = program.open("/ws-relay/" + ++room, "X-Forwarded-For: " + Row.text(forwarded) + "\r\n")) {
+                try (var raw = program.open("/ws-relay/" + ++room, "X-Forwarded-For: " + Row.text(forwarded)
+                        + "\r\n")) {
                     program.expectLine(TIME + "join /ws-relay/" + room + " 1 " + expected);
                     raw.send(close(1000, ""));
                     program.expectLine(TIME + "quit /ws-relay/" + room + " 1 " + expected + " 1000 ?");
@@ -3944,7 +4011,8 @@ class RelayTest {
         void anotherPortIsToldAndNoneIfThereIsNone(@TempDir Path game) throws IOException {
             int port = freePort();
             try (var moved = relay(options -> { options.folders = List.of(game); options.stunPort = port; });
-                    var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; }); var raw = new Raw(moved.port())) {
+                    var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; });
+                            var raw = new Raw(moved.port())) {
                 String path = "/" + game.getFileName() + "/ice.json";
                 assertEquals("{\"iceServers\":[{\"urls\":\"stun:a:" + port + "\"}]}", ice(moved, path + "?x", "a:1"));
                 assertEquals("{\"iceServers\":[]}", ice(without, path, "a:1"));
@@ -4878,7 +4946,8 @@ class RelayTest {
         @MethodSource("signsOfLife")
         @Waits
         void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(byte[][] signs) throws IOException {
-            try (var relay = relay(options -> options.pingInterval = 500); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 500);
+                    var one = Raw.open(relay, ROOM).expect("1 self")) {
                 for (byte[] sign : signs) {
                     assertEquals(9, one.receive().opcode());
                     one.send(sign);
@@ -4889,7 +4958,8 @@ class RelayTest {
 
         @Test
         void whoDoesNotAnswerAPingIsCutOff() throws IOException {
-            try (var relay = relay(options -> options.pingInterval = 300); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.pingInterval = 300);
+                    var one = Raw.open(relay, ROOM).expect("1 self")) {
                 assertEquals(9, one.receive().opcode());
                 one.expectEnd();
             }
@@ -4987,7 +5057,8 @@ class RelayTest {
         void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
             int count = 4_000, size = 400;
             byte[] burst = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));   // comes in one or two reads
-            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var one = Raw.open(relay, ROOM).expect("1 self")) {
+            try (var relay = relay(options -> options.memoryLimit = 4 << 20);
+                    var one = Raw.open(relay, ROOM).expect("1 self")) {
                 var others = new ArrayList<Raw>();
                 for (int id = 2; id <= size; id++) {
                     others.add(Raw.open(relay, ROOM).expect(id + " self"));
@@ -5015,7 +5086,8 @@ class RelayTest {
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
             int size = 60, count = 8_000;
             byte[] flood = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size); var elsewhere = Raw.open(relay, ROOM + "/2");
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size);
+                    var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
@@ -6352,7 +6424,8 @@ class RelayTest {
             try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
                 version = String.join(" ", program.expectExit(0).out);
             }
-            try (var relay = relay(options -> options.closeTimeout = 300); var friend = new Jdk(relay).expect("text 1 self")) {
+            try (var relay = relay(options -> options.closeTimeout = 300);
+                    var friend = new Jdk(relay).expect("text 1 self")) {
                 String there = "://127.0.0.1:" + relay.port() + ROOM;
                 var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
                         : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
@@ -7831,7 +7904,8 @@ class RelayTest {
         @Test
         @DisplayName("4: a page is told its id once, and only by the relay")
         void anIdIsToldOnce() throws IOException {
-            try (var relay = new FalseRelay(options(options -> options.folders = List.of(Path.of("spacewar")))); var ann = Player.of(relay.start().port(), "Ann")) {
+            try (var relay = new FalseRelay(options(options -> options.folders = List.of(Path.of("spacewar"))));
+                    var ann = Player.of(relay.start().port(), "Ann")) {
                 relay.say("7 self", "8 join", "8 pilot [1,\"Bob\",1,0]");
                 allSee("Bob", "ship.id === 8", ann);
                 relay.say("8 self", "9 self", "-1 join", "0 join", "x join", "7 join", "7 quit", "9 quit", "9 pilot [1,\"Eve\",1,0]",
