@@ -4809,9 +4809,10 @@ class RelayTest {
     }
 
     /**
-     * Slow is not gone: clients behind slow links, and a relay that was stopped for a while. The relay is in one network
-     * namespace, the clients are in another, and for each test there are two links between them: a fast one, and one as
-     * slow as its annotation says. All tests run side by side, as they mostly wait, in one process in the clients' namespace.
+     * Slow is not gone: clients behind slow links, and a relay that was stopped for a while. The relay is in one
+     * network namespace, the clients are in another, and for each test there are two links between them: a fast one,
+     * and one as slow as its annotation says. All tests run side by side, as they mostly wait, in one process in the
+     * clients' namespace.
      */
     @Waits
     @Nested
@@ -4862,8 +4863,9 @@ class RelayTest {
                     SlowLinks.class.getName(), String.join(" ", relays.enter()), folder.toString());
             program = new Program(Program.ROOT, Map.of("PATH", PATH),
                     Stream.concat(clients.enter().stream(), command.stream()).toList(), line -> {
-                        int space = line.indexOf(' ');
-                        OUTCOMES.get(line.substring(0, space)).complete(line.substring(space + 1).replace('\t', '\n'));
+                        String[] words = line.split(" ", 2);   // a test's name and its outcome, or a JVM's warning
+                        var outcome = OUTCOMES.get(words[0]);
+                        if (outcome != null) outcome.complete(words[1].replace('\t', '\n'));
                     });
             program.process.onExit().thenAccept(process -> OUTCOMES.values().forEach(outcome ->
                     outcome.complete("the process has ended: " + process.exitValue() + " " + program.err)));
@@ -5004,13 +5006,14 @@ class RelayTest {
 
             /** Whether the relay holds a connection to the port of this client, as the system sees it. */
             boolean holds(Raw raw) {
-                String there = "[0-9A-F]+:%04X".formatted(raw.socket.getLocalPort()), established = "01";
-                try (var lines = Files.lines(Path.of("/proc", relay.process.pid() + "", "net", "tcp6"))) {
-                    return lines.map(line -> line.strip().split(" +"))
-                            .anyMatch(words -> words[2].matches(there) && words[3].equals(established));
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e);
-                }
+                byte[] address = raw.socket.getLocalAddress().getAddress();   // there it is, last byte first
+                String there = "[0-9A-F]*%02X%02X%02X%02X:%04X".formatted(address[3], address[2], address[1],
+                        address[0], raw.socket.getLocalPort()), established = "01";
+                return Stream.of("tcp", "tcp6").map(name -> Path.of("/proc", relay.process.pid() + "", "net", name))
+                        .filter(Files::exists)
+                        .flatMap(file -> assertDoesNotThrow(() -> Files.readAllLines(file)).stream())
+                        .map(line -> line.strip().split(" +"))
+                        .anyMatch(words -> words[2].matches(there) && words[3].equals(established));
             }
         }
 
@@ -5211,7 +5214,7 @@ class RelayTest {
                 long start = System.nanoTime();
                 python.program.process.onExit().get(90, TimeUnit.SECONDS);
                 double left = secondsSince(start);
-                assertEquals(0, python.program.exitCode(), () -> "it ended after " + left + " s: " + python.program.err);
+                assertEquals(0, python.program.exitCode(), () -> "ended after " + left + " s: " + python.program.err);
                 python.expect("stayed");
                 sender.expectOpen();
             }
