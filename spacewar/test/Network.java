@@ -110,9 +110,14 @@ final class Network implements AutoCloseable {
      */
     static Network alone() throws IOException {
         RelayTest.require("chromium", "chromium");
+        RelayTest.require("nft", "nftables");
+        return bare();
+    }
+
+    /** The same for a group that needs neither pages nor packet filters. */
+    static Network bare() throws IOException {
         RelayTest.require("unshare", "util-linux");
         RelayTest.require("ip", "iproute2");
-        RelayTest.require("nft", "nftables");
         try {
             return new Network(List.of());
         } catch (IOException e) {
