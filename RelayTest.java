@@ -4841,7 +4841,8 @@ class RelayTest {
             }
 
             private static List<String> jcmd(Program relay, String command) throws IOException {
-                var process = new ProcessBuilder(Program.JAVA.replaceFirst("java$", "jcmd"), relay.process.pid() + "", command).start();
+                var process = new ProcessBuilder("timeout", "30", Program.JAVA.replaceFirst("java$", "jcmd"),
+                        relay.process.pid() + "", command).start();
                 return process.inputReader().lines().toList();
             }
 
@@ -5197,6 +5198,7 @@ class RelayTest {
      */
     @Nested
     @Measures
+    @Timeout(120)
     @SuppressWarnings("try")   // some sockets are closed within
     class Attacks {
         private static final String CLASSES = System.getenv().getOrDefault("CLASSES", Program.CLASSES);
@@ -5467,6 +5469,8 @@ class RelayTest {
             private final Queue<Attacker> comingAgain = new ArrayDeque<>();
             private final Map<String, Integer> outcomes = new ConcurrentSkipListMap<>();
             private boolean persistent;             // who is cut off comes again
+            private boolean begun;                  // all have opened, and from now on each does its deed at once
+            private int bufferSize;                 // of the sockets, in bytes; 0: as it is
             private int opening;                    // connections without an answer to their request
             private int pongs;
             private long lastProgress;              // when a connection opened or a byte went either way, by System.nanoTime
@@ -5492,12 +5496,13 @@ class RelayTest {
                         open(more, more, number -> "crowd", one -> {});
                     }
                     case "husks" -> {
+                        bufferSize = 32 << 10;
                         for (int done = 0; done < count; done += 5) husks(5, done);
                     }
                     case "names" -> open(count, AT_ONCE, number -> "name" + number + "x".repeat(7_900), one -> {});
                     case "talkers" -> {   // in rooms of so many
                         persistent = true;
-                        open(count, AT_ONCE, number -> "talkers" + number / more, one -> one.repeat(TALK));
+                        openThenAct(count, number -> "talkers" + number / more, one -> one.repeat(TALK));
                     }
                     case "heads" -> {
                         persistent = true;
@@ -5506,11 +5511,11 @@ class RelayTest {
                     }
                     case "beginnings" -> {   // so many bytes of a message of 1,000,000
                         byte[] beginning = Arrays.copyOf(frame(true, 1, new byte[1_000_000]), 14 + more);
-                        open(count, AT_ONCE, number -> "beginning" + number, one -> one.send(beginning));
+                        openThenAct(count, number -> "beginning" + number, one -> one.send(beginning));
                     }
                     case "messages" -> {     // one of so many bytes each, to an otherwise empty room, then a ping
                         byte[] message = concat(text("* m " + "x".repeat(more)), PING);
-                        open(count, AT_ONCE, number -> "message" + number, one -> one.send(message));
+                        openThenAct(count, number -> "message" + number, one -> one.send(message));
                         while (System.nanoTime() - lastProgress < 3_000 * MS) turn();
                     }
                     case "trickle" -> {      // a byte of a request now and then
@@ -5522,7 +5527,6 @@ class RelayTest {
                             while (System.nanoTime() < next) turn();
                         }
                     }
-                    case "audience" -> open(count, AT_ONCE, number -> "dead", one -> {});
                     default -> throw new IllegalArgumentException(name);
                 }
             }
@@ -5554,6 +5558,16 @@ class RelayTest {
                 connect(count, atOnce, number -> bytes(Raw.upgrade("/ws-relay/" + room.apply(number))), then);
             }
 
+            /** The same; what each does then, all do at once when all are open. */
+            private void openThenAct(int count, IntFunction<String> room, Deed deed) throws IOException {
+                open(count, AT_ONCE, room, one -> {
+                    if (begun) deed.run(one);
+                });
+                begun = true;
+                for (Attacker one : List.copyOf(all)) deed.run(one);
+                lastProgress = System.nanoTime();
+            }
+
             /** Connections without a request. */
             private void visit(int count, Deed then) throws IOException {
                 connect(count, AT_ONCE, number -> new byte[0], then);
@@ -5577,7 +5591,7 @@ class RelayTest {
 
             @Override
             public String toString() {
-                return outcomes + (pongs == 0 ? "" : ", " + pongs + " pongs");
+                return outcomes + (pongs == 0 ? "" : ", pongs=" + pongs);
             }
 
             private void turn() throws IOException {
@@ -5608,6 +5622,8 @@ class RelayTest {
                     out = ByteBuffer.wrap(request);
                     opening++;
                     all.add(this);
+                    if (bufferSize > 0) channel.setOption(StandardSocketOptions.SO_RCVBUF, bufferSize)
+                            .setOption(StandardSocketOptions.SO_SNDBUF, bufferSize);
                     channel.bind(new InetSocketAddress(address, 0));
                     channel.configureBlocking(false).register(selector, SelectionKey.OP_CONNECT, this);
                     channel.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
@@ -5740,7 +5756,7 @@ class RelayTest {
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
                 bystanders = new Bystanders(port);
-                Thread.sleep(1_500);   // the code that they need has been compiled
+                Thread.sleep(1_000);   // the code that they need has been compiled
                 before = HostileLoad.Holding.afterCollection(relay);
                 bystanders.latest();
                 bystanders.ownDelay();
@@ -5807,7 +5823,7 @@ class RelayTest {
                 check(late <= 1_000 + 4 * ownDelay, "%d ms late", late);   // it may wait for us when sent, passed on and heard
                 check(lost == 0 && cutOff == 0, "%d messages lost, %d cut off", lost, cutOff);
                 check(bystanders.faults.isEmpty(), "%s", bystanders.faults);
-                check(health.longest <= 2_000, "/health took %d ms", health.longest);
+                check(health.longest <= 2_000 + 4 * ownDelay, "/health took %d ms", health.longest);
                 check(after.heap() <= before.heap() + GROWTH && after.heap() > 0, "heap %d kB", after.heap());
                 check(ends && bystanders.told1001() == Bystanders.COUNT - cutOff, "on SIGTERM, %d are told 1001", bystanders.told1001());
                 check(relay.err.isEmpty(), "%s", relay.err);
@@ -5847,30 +5863,50 @@ class RelayTest {
             }
         }
 
+        /** So many in one room, a tenth of whom never read, and more who come at once: all get in or are told 1013. */
+        private static void crowd(int atMost, int count, int more) throws Exception {
+            try (var trial = new Trial("1 a room of %,d and %,d more at once".formatted(count, more))) {
+                trial.attack(atMost, "crowd", count + "", more + "");
+                Thread.sleep(2_000);
+                String outcomes = trial.endAttack();
+                int opened = number(outcomes, "opened="), refused = number(outcomes, "closed with 1013=");
+                trial.check(opened == count + more, "%d of %d got in or were told that the relay is full", opened, count + more);
+                trial.check(number(outcomes, "cut off=") <= count / 10, "those who read are cut off: %s", outcomes);
+                trial.check(count + more > 9_950 || refused == 0, "refused although there is room: %d", refused);
+                trial.verdict();
+            }
+        }
+
+        /** The number after these words; 0 if they are not there. */
+        private static int number(String text, String words) {
+            var found = Pattern.compile(Pattern.quote(words) + "(\\d+)").matcher(text);
+            return found.find() ? Integer.parseInt(found.group(1)) : 0;
+        }
+
         @Test
         void aCrowdInOneRoom() throws Exception {
-            trial("1 a room of 1,000 and 500 more", 15, 1, "crowd", "1000", "500");
+            crowd(15, 700, 300);
         }
 
         @Test
         @Tag("bench")
         @Timeout(300)
         void aCrowdOfAllClientsInOneRoom() throws Exception {
-            trial("1 a room of 4,900", 100, 3, "crowd", "4900", "0");
+            crowd(100, 4_900, 0);
         }
 
         @Test
         @Tag("bench")
         @Timeout(300)
         void aCrowdThatGrowsAllAtOnce() throws Exception {
-            trial("1 a room of 3,700 and 900 more at once", 100, 3, "crowd", "3700", "900");
+            crowd(100, 3_700, 900);
         }
 
         @Test
         @Tag("bench")
         @Timeout(400)
         void aCrowdOfMoreThanTheRelayTakes() throws Exception {
-            trial("1 a room of 10,000", 200, 3, "crowd", "10000", "0");
+            crowd(200, 10_000, 0);
         }
 
         private static void husks(int count) throws Exception {
@@ -5886,7 +5922,7 @@ class RelayTest {
 
         @Test
         void clientsThatWereFarBehindOnce() throws Exception {
-            husks(30);
+            husks(10);
         }
 
         @Test
@@ -5898,7 +5934,7 @@ class RelayTest {
 
         @Test
         void longNamesOfRooms() throws Exception {
-            trial("3 2,000 names of 7.9 KB", 15, 1, "names", "2000", "0");
+            trial("3 2,000 names of 7.9 KB", 15, 0, "names", "2000", "0");
         }
 
         @Test
@@ -5910,7 +5946,7 @@ class RelayTest {
 
         @Test
         void talkersInRoomsOfTwenty() throws Exception {
-            trial("4 500 talkers in rooms of twenty", 10, 4, "talkers", "500", "20");
+            trial("4 600 talkers in rooms of twenty", 10, 3, "talkers", "600", "20");
         }
 
         @Test
@@ -5992,7 +6028,7 @@ class RelayTest {
 
         @Test
         void aPeerThatIsStuckMakesNobodyElseLate() throws Exception {
-            stuckPeer(5);
+            stuckPeer(4);
         }
 
         @Test
@@ -6040,7 +6076,7 @@ class RelayTest {
 
         @Test
         void fourSendToOneWhoIsSlow() throws Exception {
-            transfer("5 four send 5 MB each to one at 5 MB/s", 4, 100);
+            transfer("5 four send 3 MB each to one at 5 MB/s", 4, 60);
         }
 
         @Test
@@ -6108,7 +6144,7 @@ class RelayTest {
 
         @Test
         void theHonestAreNotBlamedForTheBeginningsOfOthers() throws Exception {
-            honest("6 1,100 send a byte of a message", 4, "beginnings", "1100", "1");
+            honest("6 1,100 send a byte of a message", 3, "beginnings", "1100", "1");
         }
 
         @Test
@@ -6129,8 +6165,7 @@ class RelayTest {
         private static void messages(int count) throws Exception {
             try (var trial = new Trial("6 %,d send a message of 60 KB each".formatted(count))) {
                 trial.attack(100, "messages", count + "", "60000");
-                var pongs = Pattern.compile("(\\d+) pongs").matcher(trial.endAttack());
-                int served = pongs.find() ? Integer.parseInt(pongs.group(1)) : 0;
+                int served = number(trial.endAttack(), "pongs=");
                 trial.check(served >= count - count / 100, "%d of %d were served", served, count);
                 trial.verdict();
             }
@@ -6148,10 +6183,10 @@ class RelayTest {
             messages(4_900);
         }
 
-        /** Ten newcomers a second, who take 150 ms to ask, while 950 visitors send a byte of a request now and then. */
-        private static void newcomers(int seconds) throws Exception {
-            try (var trial = new Trial("- 950 visitors trickle, newcomers take 150 ms")) {
-                trial.attack(30, "trickle", "950", "0");
+        /** Ten newcomers a second, who take 150 ms to ask, while visitors send a byte of a request now and then. */
+        private static void newcomers(int visitors, int seconds) throws Exception {
+            try (var trial = new Trial("- %,d visitors trickle, newcomers take 150 ms".formatted(visitors))) {
+                trial.attack(30, "trickle", visitors + "", "0");
                 var turnedAway = new ConcurrentLinkedQueue<String>();
                 var longest = new AtomicLong();
                 var threads = new ArrayList<Thread>();
@@ -6179,39 +6214,45 @@ class RelayTest {
 
         @Test
         void newcomersWhoTakeTheirTimeToAsk() throws Exception {
-            newcomers(4);
+            newcomers(1_050, 3);
         }
 
         @Test
         @Tag("bench")
         @Timeout(200)
         void newcomersWhoTakeTheirTimeToAskForLong() throws Exception {
-            newcomers(30);
+            newcomers(950, 30);
         }
 
-        /** A client sends as much as it can to a room of 40, and dies without a word. */
+        /** A client that has sent a lot to one who is slow dies without a word; the others of its room soon hear so. */
         @Test
         void whatADeadClientHasSentIsNotRelayedForLong() throws Exception {
-            try (var trial = new Trial("- a client dies after a flood"); var listener = trial.join("dead", 0)) {
-                trial.attack(10, "audience", "40", "0");
-                Raw flooder = trial.join("dead", 0);
-                var pump = new Pump(flooder, Long.MAX_VALUE, number -> Attackers.TALK);
+            try (var trial = new Trial("- a client dies after a flood"); var slow = trial.join("dead", 32 << 10);
+                    var flooder = trial.join("dead", 0); var listener = trial.join("dead", 0)) {
+                start(() -> {
+                    for (; ; Thread.sleep(100)) slow.in.skipNBytes(20 << 10);
+                });
+                var pump = new Pump(flooder, Long.MAX_VALUE, number -> text("1 m " + "x".repeat(20_000)));
                 var quit = new CompletableFuture<Long>();
                 start(() -> {
-                    while (!listener.receive().text().equals("42 quit")) { }
+                    while (!listener.receive().text().equals("2 quit")) { }
                     quit.complete(System.nanoTime());
+                });
+                start(() -> {
+                    for (; ; Thread.sleep(50)) listener.send(text("* m of which one will find that 2 is dead"));
                 });
                 Thread.sleep(1_500);
                 flooder.socket.setSoLinger(true, 0);
                 flooder.close();
-                long died = System.nanoTime(), took;
+                long died = System.nanoTime(), took = 20_000;
                 try {
-                    took = (quit.get(20, TimeUnit.SECONDS) - died) / MS;
+                    took = (quit.get(took, TimeUnit.MILLISECONDS) - died) / MS;
                 } catch (TimeoutException never) {
-                    took = 20_000;
+                    // that is what it took at least
                 }
-                trial.remark("quit after %d ms, %d messages sent", took, 256 * pump.sent.get());
-                trial.check(took <= 2_000, "still relayed after %d ms", took);
+                trial.remark("quit after %d ms, %d KB sent", took, 20 * pump.sent.get());
+                trial.check(took <= 2_000, "still in its room after %d ms", took);
+                slow.close();
                 listener.close();
                 trial.verdict();
             }
