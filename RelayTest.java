@@ -5789,7 +5789,8 @@ class RelayTest {
                         System.getProperty("java.class.path"), Attackers.class.getName(), port + ""), Stream.of(what));
                 attackers = new Program(Program.ROOT, Map.of(), command.toList());
                 long start = System.nanoTime(), end = start + atMost * 1_000 * MS;
-                while (attackers.out.isEmpty() && attackers.process.isAlive() && System.nanoTime() < end) Thread.sleep(10);
+                while (attackers.out.isEmpty() && attackers.process.isAlive() && System.nanoTime() < end)
+                    Thread.sleep(10);
                 assertTrue(attackers.process.isAlive(), attackers.err::toString);
                 remark("set up in %d ms", since(start));
                 return this;
@@ -5879,7 +5880,8 @@ class RelayTest {
 
         /** So many in one room, a tenth of whom never read, and more who come at once: all get in or are told 1013. */
         private static void crowd(int atMost, int count, int more) throws Exception {
-            try (var trial = new Trial("1 a room of %,d%s".formatted(count, more == 0 ? "" : " and %d more at once".formatted(more)))) {
+            String name = "1 a room of %,d".formatted(count) + (more == 0 ? "" : " and " + more + " more at once");
+            try (var trial = new Trial(name)) {
                 trial.attack(atMost, "crowd", count + "", more + "");
                 Thread.sleep(2_000);
                 String outcomes = trial.endAttack();
@@ -5899,7 +5901,7 @@ class RelayTest {
 
         @Test
         void aCrowdInOneRoom() throws Exception {
-            crowd(15, 700, 300);
+            crowd(60, 700, 300);
         }
 
         @Test
@@ -5948,7 +5950,7 @@ class RelayTest {
 
         @Test
         void longNamesOfRooms() throws Exception {
-            trial("3 2,000 names of 7.9 KB", 15, 0, "names", "2000", "0");
+            trial("3 2,000 names of 7.9 KB", 60, 0, "names", "2000", "0");
         }
 
         @Test
@@ -5960,7 +5962,7 @@ class RelayTest {
 
         @Test
         void talkersInRoomsOfTwenty() throws Exception {
-            trial("4 600 talkers in rooms of twenty", 10, 3, "talkers", "600", "20");
+            trial("4 600 talkers in rooms of twenty", 60, 3, "talkers", "600", "20");
         }
 
         @Test
@@ -6123,7 +6125,7 @@ class RelayTest {
                 var latest = new AtomicLong();
                 var ended = new AtomicBoolean();
                 var cutOff = new ConcurrentSkipListSet<String>();
-                trial.attack(30, what);
+                trial.attack(60, what);
                 int count = 4 * seconds;
                 long start = System.nanoTime();
                 for (int i = 0; i < 2; i++) {
