@@ -5461,7 +5461,7 @@ class RelayTest {
             }
 
             private static final int AT_ONCE = 200;   // connections being opened, which leaves some backlog for others
-            private static final byte[] PING = frame(true, 9, new byte[0]);
+            private static final byte[] PING = frame(true, 9, new byte[0]), PONG = frame(true, 10, new byte[0]);
             private static final byte[] PINGS = HostileLoad.Storm.times(4_096, PING);
             private static final byte[] TALK = HostileLoad.Storm.times(256, text("* m x"));
 
@@ -5697,8 +5697,8 @@ class RelayTest {
                     else end("refused with " + head.substring(9, 12));
                 }
 
-                /** Skips all that comes but the code in a close frame, and counts the pongs. */
-                private void skipFrames() {
+                /** Answers pings, counts pongs, notes the code of a close frame and skips all else. */
+                private void skipFrames() throws IOException {
                     while (in.hasRemaining()) {
                         int skipped = (int) Math.min(toSkip, in.remaining());
                         in.position(in.position() + skipped);
@@ -5718,6 +5718,7 @@ class RelayTest {
                             toSkip = Math.max(0, toSkip - 2);
                             closeCode = length < 2 ? 1005 : header.getShort(2) & 0xffff;
                         }
+                        if (opcode == 9) send(PONG);
                         if (opcode == 10) pongs++;
                         header.clear();
                     }
@@ -5997,7 +5998,10 @@ class RelayTest {
                 var latest = new AtomicLong();
                 var heard = new AtomicInteger();
                 start(() -> {
-                    for (; ; Thread.sleep(100)) slow.in.skipNBytes(6 << 10);
+                    for (; ; Thread.sleep(100)) {
+                        slow.in.skipNBytes(6 << 10);
+                        slow.send(Attackers.PONG);   // it is alive
+                    }
                 });
                 byte[] long_ = text("1 m " + "x".repeat(200 << 10));
                 start(() -> {
@@ -6015,8 +6019,7 @@ class RelayTest {
                 });
                 start(() -> {
                     while (true) {
-                        String[] words = listener.receive().text().split(" ");
-                        if (!words[1].equals("m")) continue;
+                        String[] words = message(listener);
                         latest.accumulateAndGet(since(start) - 50 * Long.parseLong(words[2]), Math::max);
                         heard.incrementAndGet();
                     }
@@ -6036,6 +6039,16 @@ class RelayTest {
         /** @return how many ms ago that was, by System.nanoTime */
         private static long since(long start) {
             return (System.nanoTime() - start) / MS;
+        }
+
+        /** @return the words of the next message of type m: its sender's id, the type, and what was said */
+        private static String[] message(Raw raw) throws IOException {
+            while (true) {
+                Received next = answeringPings(raw);
+                if (next.opcode() == 8) throw new EOFException("closed with " + next.code() + " " + next.reason());
+                String[] words = next.text().split(" ", 4);
+                if (words[1].equals("m")) return words;
+            }
         }
 
         /** On a thread of its own, until it fails, as it does when its socket is closed. */
@@ -6080,8 +6093,7 @@ class RelayTest {
                 try {
                     while (total < senders * messages) {
                         LockSupport.parkNanos(start + total * interval - System.nanoTime());
-                        String[] words = receiver.receive().text().split(" ");
-                        if (!words[1].equals("m")) continue;
+                        String[] words = message(receiver);
                         int sender = Integer.parseInt(words[0]) - 2;
                         assertEquals(heard[sender]++, Integer.parseInt(words[2]), () -> "from sender " + sender);
                         total++;
@@ -6147,8 +6159,7 @@ class RelayTest {
                     });
                     start(() -> {
                         while (true) {
-                            String[] words = receiver.receive().text().split(" ");
-                            if (!words[1].equals("m")) continue;
+                            String[] words = message(receiver);
                             latest.accumulateAndGet(since(start) - 250 * Long.parseLong(words[2]), Math::max);
                             heard.incrementAndGet(pair);
                         }
@@ -6254,12 +6265,15 @@ class RelayTest {
             try (var trial = new Trial("- a client dies after a flood"); var slow = trial.join("dead", 32 << 10);
                     var flooder = trial.join("dead", 0); var listener = trial.join("dead", 0)) {
                 start(() -> {
-                    for (; ; Thread.sleep(100)) slow.in.skipNBytes(20 << 10);
+                    for (; ; Thread.sleep(100)) {
+                        slow.in.skipNBytes(20 << 10);
+                        slow.send(Attackers.PONG);   // it is alive
+                    }
                 });
                 var pump = new Pump(flooder, Long.MAX_VALUE, number -> text("1 m " + "x".repeat(20_000)));
                 var quit = new CompletableFuture<Long>();
                 start(() -> {
-                    while (!listener.receive().text().equals("2 quit")) { }
+                    while (!answeringPings(listener).text().equals("2 quit")) { }
                     quit.complete(System.nanoTime());
                 });
                 start(() -> {
