@@ -6158,7 +6158,7 @@ class RelayTest {
             Honest(Trial trial, int number) throws IOException {
                 receiver = trial.join("honest" + number, 0);
                 sender = trial.join("honest" + number, 0);
-                byte[] message = text("* m " + "x".repeat(900_000));
+                byte[] message = text("1 m " + "x".repeat(900_000));
                 Attacks.start(() -> {
                     for (; !finishing; Thread.sleep(100))
                         try {
@@ -6184,7 +6184,8 @@ class RelayTest {
             /** Sends no more, and gives what is under way ten seconds. @return how it went */
             String finish() throws InterruptedException {
                 finishing = true;
-                for (int i = 0; i < 1_000 && (i < 30 || heard.get() < sent.get()) && cutOff == null; i++) Thread.sleep(10);
+                for (int i = 0; i < 1_000 && cutOff == null && (i < 30 || heard.get() < sent.get()); i++)
+                    Thread.sleep(10);
                 return "%d of %d messages of 900 KB arrived%s".formatted(heard.get(), sent.get(),
                         cutOff == null ? "" : ", then cut off: " + cutOff);
             }
