@@ -10,6 +10,7 @@ help() {
 ./build.sh test [NAME]  run the tests, or the group NAME, or the test NAME.METHOD (needs Maven, which fetches JUnit once)
 ./build.sh bench        measure what the relay delivers on this machine and what that costs, in a minute
 ./build.sh bench NAME   FrameCost: what a frame of the game costs; BytesInAFight: what four players send and get;
+                        Attacks: what one hostile computer does to others and to the relay, in full size, 15 minutes
                         Soak: hostile clients for 20 minutes (MINUTES=N: for N), and what the relay holds meanwhile
 ./build.sh echo PORT    start a bare WebSocket echo endpoint, for the Autobahn test suite
 ./build.sh jar          make build/relay.jar, which starts faster and needs only a JRE
