@@ -2075,6 +2075,7 @@ class RelayTest {
 
         /** A Caddy that knows stream_close_delay. Debian 13 has one in its backports, which .ci/run fetches; without it the test is skipped. */
         static String caddyFrom27On() throws Exception {
+            require("caddy", "caddy");
             for (String caddy : List.of("caddy", Program.ROOT.resolve("build/caddy/usr/bin/caddy").toString())) {
                 try (var program = new Program(Program.ROOT, Map.of(), List.of(caddy, "version"))) {
                     String version = program.expectExit(0).out.getFirst().replaceAll("^v| .*", "");
@@ -2083,7 +2084,7 @@ class RelayTest {
                     // perhaps the next one is there
                 }
             }
-            return Assumptions.abort("Caddy is older than 2.7: apt install -t trixie-backports caddy");
+            return Assumptions.abort("Caddy is older than 2.7: apt install caddy/trixie-backports");
         }
 
         /** What keeps Caddy from fixed ports, and from the system's certificates. */
@@ -2471,8 +2472,8 @@ class RelayTest {
 
         @AfterEach
         void stop() throws IOException {
-            for (Program relay : relays) relay.close();
-            network.close();
+            for (Program relay : relays) if (relay != null) relay.close();
+            if (network != null) network.close();   // null: there can be none here, so the test is skipped
         }
 
         private Program relay(int index) throws IOException {
@@ -5654,7 +5655,7 @@ class RelayTest {
                 @Override
                 Guest open(Relay relay) throws IOException {
                     require("node", "nodejs");
-                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing: build.sh fetches it with npm");
+                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing, which build.sh fetches: apt install npm");
                     return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE, address(relay));
                 }
             },
