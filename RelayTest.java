@@ -2402,6 +2402,13 @@ class RelayTest {
 
     // --- behind a proxy --------------------------------------------------------------------------
 
+    /** Whether the page that comes with the relay has joined its room. */
+    private static final String JOINED = joined("/spacewar/", "link === 'relay'");
+
+    private static String joined(String folder, String state) {
+        return "import('" + folder + "spacewar.js').then(({ game }) => game.inspect()." + state + ")";
+    }
+
     /**
      * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are other
      * ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
@@ -2471,11 +2478,16 @@ class RelayTest {
             return context.getSocketFactory();
         }
 
-        /** The README's nth configuration in that language, with what is to be replaced, each of which must be in it. */
-        static String fromReadme(String language, int number, String... replacements) throws IOException {
+        /**
+         * The README's configuration in that language which has this in it, as no other has, with what is to be replaced,
+         * each of which must be in it.
+         */
+        static String fromReadme(String language, String mark, String... replacements) throws IOException {
             var blocks = Pattern.compile("^```" + language + "\n(.*?)^```", Pattern.MULTILINE | Pattern.DOTALL)
-                    .matcher(Files.readString(Path.of("README.md"))).results().toList();
-            String text = blocks.get(number - 1).group(1);
+                    .matcher(Files.readString(Path.of("README.md"))).results().map(block -> block.group(1))
+                    .filter(block -> block.contains(mark)).toList();
+            assertEquals(1, blocks.size(), () -> "blocks of " + language + " with " + mark);
+            String text = blocks.getFirst();
             for (int i = 0; i < replacements.length; i += 2) {
                 assertTrue(text.contains(replacements[i]), text + " lacks " + replacements[i]);
                 text = text.replace(replacements[i], replacements[i + 1]);
@@ -2483,24 +2495,28 @@ class RelayTest {
             return text;
         }
 
-        /** The nth Caddyfile of the README. Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
-        static Proxy caddy(Path folder, int number, int relay, String... replacements) throws Exception {
+        /** What the README's simplest Caddyfile has and no other. */
+        static final String SIMPLE = "{\n\treverse_proxy 127.0.0.1:8080\n}";
+
+        /** The Caddyfile of the README that has this in it. Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
+        static Proxy caddy(Path folder, String mark, int relay, String... replacements) throws Exception {
             require("caddy", "caddy");
-            return caddy("caddy", folder, number, relay, replacements);
+            return caddy("caddy", folder, mark, relay, replacements);
         }
 
-        static Proxy caddy(String program, Path folder, int number, int relay, String... replacements) throws Exception {
+        static Proxy caddy(String program, Path folder, String mark, int relay, String... replacements) throws Exception {
             Path file = folder.resolve("Caddyfile");
             return new Proxy(folder.resolve("caddy/pki/authorities/local/root.crt"), port -> {
                 var all = Stream.concat(Stream.of("game.example.com {", "https://localhost:" + port + " {\n\ttls internal", "127.0.0.1:8080",
                         "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new);
-                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1") + fromReadme("caddyfile", number, all));
+                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1") + fromReadme("caddyfile", mark, all));
                 return caddy(List.of(program), folder);
             });
         }
 
         /** A Caddy that knows stream_close_delay. Debian 13 has one in its backports, which .ci/run fetches; without it the test is skipped. */
         static String caddyFrom27On() throws Exception {
+            require("caddy", "caddy");
             for (String caddy : List.of("caddy", Program.ROOT.resolve("build/caddy/usr/bin/caddy").toString())) {
                 try (var program = new Program(Program.ROOT, Map.of(), List.of(caddy, "version"))) {
                     String version = program.expectExit(0).out.getFirst().replaceAll("^v| .*", "");
@@ -2509,7 +2525,7 @@ class RelayTest {
                     // perhaps the next one is there
                 }
             }
-            return Assumptions.abort("Caddy is older than 2.7: apt install -t trixie-backports caddy");
+            return Assumptions.abort("Caddy is older than 2.7: apt install caddy/trixie-backports");
         }
 
         /** What keeps Caddy from fixed ports, and from the system's certificates. */
@@ -2545,7 +2561,7 @@ class RelayTest {
             require("nginx", "nginx");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
-                String site = fromReadme("nginx", 1, Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
+                String site = fromReadme("nginx", "proxy_pass", Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
                         "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt", "/etc/ssl/private/game.key",
                         folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new));
                 Files.writeString(folder.resolve("nginx.conf"), """
@@ -2571,7 +2587,7 @@ class RelayTest {
             require("haproxy", "haproxy");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
-                Files.writeString(folder.resolve("haproxy.cfg"), fromReadme("haproxy", 1, Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port,
+                Files.writeString(folder.resolve("haproxy.cfg"), fromReadme("haproxy", "backend relay", Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port,
                         "/etc/haproxy/game.pem", folder + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay),
                         Stream.of(replacements)).toArray(String[]::new)));
                 return haproxy(List.of(), folder);
@@ -2661,7 +2677,7 @@ class RelayTest {
         void expectThatAllMeet() throws IOException {
             try (var raw = open("/ws-relay/spacewar").expect("1 self"); var page = page("/spacewar")) {
                 raw.expect("2 join");
-                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                page.until(JOINED);
                 assertEquals("https://" + host() + "/spacewar/", page.evaluate("location.href"));
                 assertEquals(List.of(), page.complaints.stream().filter(complaint -> !complaint.contains("/favicon.ico")).toList());
                 hear(raw, "2 pilot .*");
@@ -2716,7 +2732,7 @@ class RelayTest {
 
         @Test
         void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort())) {
                 caddy.expectThatAllMeet();
                 caddy.expectTheOriginRule();
                 caddy.expectAddressesInTheLogOf(relay);
@@ -2730,14 +2746,14 @@ class RelayTest {
                 stun = free.getLocalPort();
             }
             try (var relay = Program.relay(Program.ROOT, "--host", "127.0.0.1", "--stun", stun + "", "0");
-                    var caddy = Proxy.caddy(folder, 1, relay.url().getPort())) {
+                    var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort())) {
                 assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n", caddy.get("/spacewar/ice.json").text());
             }
         }
 
         @Test
         void aReloadClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, relay.url().getPort());
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort());
                     var raw = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
                 raw.expect("2 join");
                 Proxy.reloadCaddy("caddy", folder);
@@ -2745,7 +2761,7 @@ class RelayTest {
                 long before = System.nanoTime();
                 try (var again = caddy.open("/ws-relay/spacewar")) {
                     for (int id : new int[] {1, 2}) again.receive();
-                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                    page.until(JOINED);
                     System.out.printf("  reload of Caddy: the page is back after %d ms%n", (System.nanoTime() - before) / 1_000_000);
                     relay.expectLine(".* quit /ws-relay/spacewar [12] 127\\.0\\.0\\.1 100[12].*");
                 }
@@ -2755,7 +2771,7 @@ class RelayTest {
         @Test
         void aReloadLeavesTheConnectionsForTheTimeThatItIsToldTo() throws Exception {
             String program = Proxy.caddyFrom27On();
-            try (var relay = relay("0"); var caddy = Proxy.caddy(program, folder, 2, relay.url().getPort(), "1h", "3s");
+            try (var relay = relay("0"); var caddy = Proxy.caddy(program, folder, "stream_close_delay", relay.url().getPort(), "1h", "3s");
                     var old = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
                 old.expect("2 join");
                 Proxy.reloadCaddy(program, folder);
@@ -2763,7 +2779,7 @@ class RelayTest {
                     Proxy.hear(old, "3 join");
                     next.send(text("1 still here"));
                     Proxy.hear(old, "3 still here");
-                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.netplay.self === 2)");
+                    page.until(joined("/spacewar/", "self === 2"));
                     Proxy.hear(old, "close 1001");
                     Proxy.hear(next, "4 join");   // the page is back
                 }
@@ -2773,22 +2789,22 @@ class RelayTest {
         @Test
         void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
             int port;
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 1, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
-                page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
+                page.until(JOINED);
                 relay.signal("TERM");
                 relay.expectExit(0);
                 page.until("document.querySelector('#link').textContent === 'offline · practice'");
                 assertEquals(502, caddy.get("/spacewar/").status);
                 try (var next = relay(port + "")) {
                     next.expectLine(".* join /ws-relay/spacewar 1 127\\.0\\.0\\.1");
-                    page.until("import('/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')");
+                    page.until(JOINED);
                 }
             }
         }
 
         @Test
         void itMayServeTheFilesItself() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 3, relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, "file_server", relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
                 caddy.expectThatAllMeet();
                 var script = caddy.get("/spacewar/spacewar.js");
                 assertTrue(script.status == 200 && script.header("Server").equals("Caddy") && script.header("Content-Type").contains("javascript"),
@@ -2801,11 +2817,10 @@ class RelayTest {
 
         @Test
         void theGameMayBeBelowAPath() throws Exception {
-            String link = "import('/games/spacewar/spacewar.js').then(({ game }) => game.inspect().link === 'relay')";
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, 4, relay.url().getPort());
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, "handle_path", relay.url().getPort());
                     var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self"); var page = caddy.page("/games/spacewar?game=2")) {
                 raw.expect("2 join");
-                page.until(link);
+                page.until(joined("/games/spacewar/", "link === 'relay'"));
                 assertEquals("https://" + caddy.host() + "/games/spacewar/?game=2", page.evaluate("location.href"));
                 assertEquals("{\"iceServers\":[]}\n", caddy.get("/games/spacewar/ice.json").text());
                 try (var watch = caddy.page("/games/spacewar/watch.html?room=%2Fgames%2Fspacewar%3Fgame%3D2")) {
@@ -2898,8 +2913,8 @@ class RelayTest {
 
         @AfterEach
         void stop() throws IOException {
-            for (Program relay : relays) relay.close();
-            network.close();
+            for (Program relay : relays) if (relay != null) relay.close();
+            if (network != null) network.close();   // null: there can be none here, so the test is skipped
         }
 
         private Program relay(int index) throws IOException {
@@ -2910,13 +2925,13 @@ class RelayTest {
         private Program caddy(String... replacements) throws Exception {
             require("caddy", "caddy");
             var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements)).toArray(String[]::new);
-            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", 5, all));
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", "lb_policy", all));
             return Proxy.caddy(Stream.concat(network.enter().stream(), Stream.of("caddy")).toList(), folder);
         }
 
         private Program haproxy() throws Exception {
             require("haproxy", "haproxy");
-            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", 2, "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80",
+            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", "txn.home", "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80",
                     "inter 1s", "inter 200ms"));
             return Proxy.haproxy(network.enter(), folder);
         }
@@ -3103,7 +3118,7 @@ class RelayTest {
 
         /** The address in its first line, once that is there. */
         URI url() {
-            eventually(() -> !out.isEmpty() || !process.isAlive(), "a first line");
+            eventually(() -> !out.isEmpty() || !process.isAlive(), "a first line", Duration.ofSeconds(30));   // of a busy machine
             assertFalse(out.isEmpty(), () -> "it has ended: " + err);
             return URI.create(out.getFirst());
         }
@@ -4074,19 +4089,147 @@ class RelayTest {
             }
         }
 
+        /** A folder with these programs alone. */
+        private Path onlyTools(String... names) throws IOException {
+            Path tools = Files.createDirectories(copy.resolve("tools"));
+            for (String name : names) {
+                Files.writeString(tools.resolve(name), "#!/bin/sh\nPATH=/usr/bin:/bin\nexec " + name + " \"$@\"\n");
+                assertTrue(tools.resolve(name).toFile().setExecutable(true));
+            }
+            return tools;
+        }
+
+        @Test
+        void withoutMavenTheTestsSayHowToGetIt() throws Exception {
+            try (var program = build(Map.of("PATH", onlyTools("dirname").toString()), "test")) {
+                String complaint = program.expectExit(1).complaint();
+                assertTrue(complaint.matches(".*need Maven.*sudo apt install maven.*"), complaint);
+            }
+        }
+
         @Test
         void withoutANewJdkItSaysHowToGetOne() throws Exception {
-            Path script = copy.resolve("build.sh"), tools = Files.createDirectories(copy.resolve("tools"));
+            Path script = copy.resolve("build.sh"), tools = onlyTools("dirname", "readlink", "sed", "grep");
             Files.writeString(script, Files.readString(script).replaceAll("/(usr|opt|Library)/", "/nowhere/"));   // the usual folders are empty
-            for (String tool : List.of("dirname", "readlink", "sed", "grep")) {
-                Files.writeString(tools.resolve(tool), "#!/bin/sh\nPATH=/usr/bin:/bin\nexec " + tool + " \"$@\"\n");
-                assertTrue(tools.resolve(tool).toFile().setExecutable(true));
-            }
             for (String home : Stream.concat(Stream.of(""), CommandLine.oldJdk().map(Path::toString).stream()).toList())
                 try (var program = build(Map.of("PATH", tools.toString(), "HOME", copy.toString(), "JAVA_HOME", home), "run", "--version")) {
                     String complaint = program.expectExit(1).complaint();
                     assertTrue(complaint.matches(".*needs Java 21 or newer.*apt install.*"), complaint);
                 }
+        }
+    }
+
+    /** What `build.sh test` runs tells all that happened, and nothing else. */
+    @Nested
+    @Waits
+    class Runner {
+        private static final String SAMPLE = """
+            import org.junit.jupiter.api.*;
+
+            class SampleTest {
+                @Nested
+                class Good {
+                    @Test
+                    void holds() {}
+
+                    @RepeatedTest(2)
+                    void holdsAgain() {}
+                }
+
+                @Nested
+                class Bad {
+                    @Test
+                    void breaks() { Assertions.fail("broken"); }
+
+                    @Test
+                    void lacks() { Assumptions.abort("x is missing: apt install libx"); }
+                }
+
+                @Nested
+                @TestInstance(TestInstance.Lifecycle.PER_CLASS)
+                class NoneOfIt {
+                    @BeforeAll
+                    void begin() { Assumptions.abort("y is missing: apt install y"); }
+
+                    @Test
+                    void one() {}
+
+                    @Test
+                    void two() {}
+                }
+
+                @Nested
+                @TestInstance(TestInstance.Lifecycle.PER_CLASS)
+                class BadEnd {
+                    @Test
+                    void one() {}
+
+                    @AfterAll
+                    void end() { throw new IllegalStateException("left over"); }
+                }
+
+                @Nested
+                @Tag("bench")
+                class Figures {
+                    @Test
+                    void measure() {}
+                }
+            }
+            """;
+
+        @TempDir
+        static Path classes;
+
+        @BeforeAll
+        static void compile() throws IOException {
+            Path source = Files.writeString(classes.resolve("SampleTest.java"), SAMPLE);
+            assertEquals(0, java.util.spi.ToolProvider.findFirst("javac").orElseThrow().run(System.out, System.err,
+                    "-d", classes.toString(), "-cp", System.getProperty("java.class.path"), source.toString()));
+        }
+
+        /** What it prints, and as the last line with which code it exits. */
+        private static List<String> run(String args) throws Exception {
+            var printed = new ByteArrayOutputStream();
+            var thread = Thread.currentThread();
+            var loader = thread.getContextClassLoader();
+            try (var samples = new URLClassLoader(new URL[] {classes.toUri().toURL()}, loader)) {
+                thread.setContextClassLoader(samples);
+                int code = RunTests.run(classes, List.of(args.split(" ")), new PrintStream(printed, true));
+                return (printed + "\nexit " + code).lines().filter(line -> !line.isEmpty()).toList();
+            } finally {
+                thread.setContextClassLoader(loader);
+            }
+        }
+
+        @Test
+        void itTellsOfEachGroupOfFailuresAtOnceAndAgainOfWhatWasSkippedAndHowManyTestsThereWere() throws Exception {
+            var lines = run("test");
+            for (String line : List.of("passed   Good +3 tests +[0-9.]+ s", "FAILED   Bad > breaks: broken",
+                    "FAILED   Bad +2 tests +[0-9.]+ s  1 failed  1 skipped", "skipped  NoneOfIt +2 tests +[0-9.]+ s  2 skipped",
+                    "FAILED   BadEnd: left over", "FAILED   BadEnd +2 tests +[0-9.]+ s  1 failed", "FAILED   Bad > breaks",
+                    "\\s+at SampleTest\\$Bad.breaks\\(SampleTest.java:[0-9]+\\)"))
+                assertEquals(1, lines.stream().filter(each -> each.matches(line)).count(),
+                        () -> line + " in\n" + String.join("\n", lines));
+            assertEquals(List.of("skipped: 1 without libx, 2 without y (sudo apt install libx y)",
+                    "tests: 4 passed, 2 failed, 3 skipped", "exit 1"), lines.subList(lines.size() - 3, lines.size()));
+            assertTrue(lines.indexOf("FAILED   Bad > breaks") > lines.indexOf("FAILED   Bad > breaks: broken"));
+        }
+
+        @ParameterizedTest
+        @CsvSource({"test Good, 3, 0", "test Good.holds, 1, 0", "test Good BadEnd.one Bad.lacks, 4, 1", "test SampleTest, 4, 1",
+                "bench, 1, 0", "bench Figures, 1, 0"})
+        void groupsAndSingleTestsAreRunByTheirNames(String args, int passed, int code) throws Exception {
+            var lines = run(args);
+            assertTrue(lines.get(lines.size() - 2).startsWith("tests: " + passed + " passed, "), lines::toString);
+            assertEquals("exit " + code, lines.getLast());
+        }
+
+        @ParameterizedTest
+        @CsvSource({"test Wrong, there is no group 'Wrong', Bad BadEnd Good NoneOfIt", "bench Good, there is no group 'Good', Figures",
+                "test Good.wrong, there is no test 'wrong' in Good, holds holdsAgain"})
+        void aNameThatThereIsNotIsAnsweredWithThoseThatThereAre(String args, String complaint, String names) {
+            assertEquals((complaint + "; there are: " + names).replace(" ", ""),
+                    assertThrows(RunTests.NoSuchTest.class, () -> run(args)).getMessage().replaceAll("\\s", ""));
         }
     }
 
@@ -5240,29 +5383,24 @@ class RelayTest {
             room.expectNothingElse(1, 2);
         }
 
-        static Stream<Named<byte[]>> unfinished() {
-            var fragments = new ByteArrayOutputStream();
-            for (int i = 0; i < 40; i++) fragments.writeBytes(frame(false, i == 0 ? 2 : 0, new byte[100_000]));
-            return Stream.of(Named.of("large", Arrays.copyOf(frame(true, 2, new byte[5_000_000]), 4_000_000)), Named.of("in fragments", fragments.toByteArray()));
-        }
-
+        /** Four clients each send most of a long message and then nothing: some are cut off, and who goes on is not. */
         @ParameterizedTest
-        @MethodSource("unfinished")
-        void aMessageStillToComeCountsToo(byte[] unfinished) throws IOException {
-            try (var relay = relay(options -> {
-                options.memoryLimit = 3 << 20;
-                options.maxMessage = 16 << 20;
-            }); var room = new Clients(relay, 2)) {
-                byte[] slow = text("* " + FILL);
+        @ValueSource(ints = {900_000, 10_000})
+        void aMessageStillToComeCountsToo(int fragment) throws IOException {
+            byte[] whole = stream("82/" + fragment + ":2a*950000"), slow = text("* " + FILL);
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 room.get(1).send(Arrays.copyOf(slow, 60_000));
-                for (int hog = 3; hog < 6; hog++) {
-                    try (var raw = Raw.open(relay, ROOM)) {
-                        sendAnyway(raw, unfinished);
-                        for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join").expect(hog + " quit");
-                    }
+                var hogs = new ArrayList<Raw>();
+                for (int i = 0; i < 4; i++) {
+                    hogs.add(Raw.open(relay, "/ws-relay/hog"));
+                    Raw hog = hogs.getLast();
+                    Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
                 }
+                eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
+                eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
                 room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
                 expectLong(room.get(2), "1 " + FILL);
+                for (Raw hog : hogs) hog.close();
                 expectRoomFor2MB(room);
             }
         }
@@ -5459,7 +5597,7 @@ class RelayTest {
         @BeforeAll
         static void start() throws IOException {
             require("tc", "iproute2");
-            relays = Network.bare();
+            relays = Network.alone();
             try {
                 relays.run(limit("lo", 1_000), "tc qdisc del dev lo root");
             } catch (AssertionError e) {
@@ -8108,7 +8246,7 @@ class RelayTest {
                 @Override
                 Guest open(Relay relay) throws IOException {
                     require("node", "nodejs");
-                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing: build.sh fetches it with npm");
+                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing, which build.sh fetches: apt install npm");
                     return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE, address(relay));
                 }
             },

@@ -2,9 +2,9 @@
 /*
  * Runs the tests, or the benchmark, and tells live how far they are: `./build.sh test` and `./build.sh bench` start it.
  *
- * A group is a class within one of the test classes, such as Rooms. There is a line for each group when it ends, one for
- * each failure when it happens, the failures again in full at the end, then what was skipped and why, and as the last line
- * `tests: N passed, N failed, N skipped`, which .ci/run reads as well.
+ * A group is a class within one of the test classes, such as Rooms. There is a line for each group when it ends, one
+ * for each failure when it happens, the failures again in full at the end, then what was skipped and why, and as the
+ * last line `tests: N passed, N failed, N skipped`.
  */
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.*;
@@ -24,8 +24,16 @@ final class RunTests implements TestExecutionListener {
     private static final String PARALLEL = "junit.jupiter.execution.parallel.";   // for tests that mostly wait
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
-            "\\s+at (org\\.junit|org\\.opentest4j|java\\.base/(java\\.lang\\.reflect|jdk\\.internal|java\\.util\\.(stream|concurrent)"
-            + "|java\\.util\\.(ArrayList|Iterator|Optional|Spliterator)))\\b.*");
+            "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");
+
+    /** There is no test or group of that name; the message lists those that there are. */
+    static final class NoSuchTest extends Exception {
+        private static final long serialVersionUID = 1;
+
+        NoSuchTest(String complaint, Stream<String> names) {
+            super(complaint + "; there are:\n" + names.sorted().collect(Collectors.joining("\n    ", "    ", "")));
+        }
+    }
 
     private enum Outcome { PASSED, FAILED, SKIPPED }
 
@@ -44,7 +52,7 @@ final class RunTests implements TestExecutionListener {
     private final Set<String> ended = new HashSet<>();                    // ids of the tests that have been counted
     private final Group all = new Group();
     private final List<String> failures = new ArrayList<>();              // in full
-    private final Map<String, Integer> wanted = new TreeMap<>();          // package -> tests that were skipped without it
+    private final Map<String, Integer> wanted = new TreeMap<>();          // package -> tests skipped without it
     private final Map<String, Integer> otherReasons = new TreeMap<>();    // reason -> tests that were skipped
     private TestPlan plan;
 
@@ -54,16 +62,25 @@ final class RunTests implements TestExecutionListener {
 
     /** @param args `test` or `bench`, and names of groups or tests: all if there are none. Exits with 0, 1 or 2. */
     public static void main(String[] args) {
-        boolean bench = args[0].equals("bench");
-        var tags = bench ? TagFilter.includeTags("bench") : TagFilter.excludeTags("bench");
+        try {
+            System.exit(run(root(), List.of(args), System.out));
+        } catch (NoSuchTest e) {
+            System.err.println(e.getMessage());
+            System.exit(2);
+        }
+    }
+
+    /** @return 0 if none has failed, else 1 */
+    static int run(Path root, List<String> args, PrintStream out) throws NoSuchTest {
+        var tags = args.getFirst().equals("bench") ? TagFilter.includeTags("bench") : TagFilter.excludeTags("bench");
         var launcher = LauncherFactory.create();
-        var everything = launcher.discover(request(tags, selectClasspathRoots(Set.of(root()))));
+        var everything = launcher.discover(request(tags, selectClasspathRoots(Set.of(root))));
         var selectors = new ArrayList<DiscoverySelector>();
-        for (String name : List.of(args).subList(1, args.length)) selectors.addAll(select(name, everything));
-        var listener = new RunTests(System.out);
+        for (String name : args.subList(1, args.size())) selectors.addAll(select(name, everything));
+        var listener = new RunTests(out);
         if (selectors.isEmpty()) launcher.execute(everything, listener);
         else launcher.execute(request(tags, selectors), listener);
-        System.exit(listener.report());
+        return listener.report();
     }
 
     /** The folder of the compiled tests, which is this class's. */
@@ -86,25 +103,25 @@ final class RunTests implements TestExecutionListener {
 
     // --- which tests ------------------------------------------------------------------------------
 
-    /** What `Group`, `Group.method` or the name of a test class means. Exits with 2 if there is none of that name. */
-    private static List<DiscoverySelector> select(String name, TestPlan everything) {
-        String group = name.replaceFirst("[.#].*", ""), method = name.substring(Math.min(name.length(), group.length() + 1));
+    /** What `Group`, `Group.method` or the name of a test class means. */
+    private static List<? extends DiscoverySelector> select(String name, TestPlan everything) throws NoSuchTest {
+        String[] words = name.split("\\.", 2);
         var classes = classes(everything).toList();
-        var found = classes.stream().filter(each -> each.getSimpleName().equals(group)).findFirst();
-        if (found.isEmpty()) {
-            refuse("there is no group '" + group + "'", classes.stream().filter(Class::isMemberClass).map(Class::getSimpleName));
-        } else if (method.isEmpty()) {
-            return List.of(selectClass(found.get()));
-        }
-        var tests = Stream.of(found.orElseThrow().getDeclaredMethods()).filter(RunTests::isTest).toList();
-        List<DiscoverySelector> selectors = tests.stream().filter(each -> each.getName().equals(method))
-                .<DiscoverySelector>map(each -> selectMethod(found.get(), each)).toList();
-        if (selectors.isEmpty()) refuse("there is no test '" + method + "' in " + group, tests.stream().map(Method::getName));
-        return selectors;
+        var group = classes.stream().filter(each -> each.getSimpleName().equals(words[0])).findFirst()
+                .orElseThrow(() -> new NoSuchTest("there is no group '" + words[0] + "'",
+                        classes.stream().filter(Class::isMemberClass).map(Class::getSimpleName)));
+        if (words.length == 1) return List.of(selectClass(group));
+        var tests = Stream.of(group.getDeclaredMethods()).filter(RunTests::isTest).toList();
+        var found = tests.stream().filter(each -> each.getName().equals(words[1])).toList();
+        if (found.isEmpty())
+            throw new NoSuchTest("there is no test '" + words[1] + "' in " + words[0],
+                    tests.stream().map(Method::getName));
+        return found.stream().map(each -> selectMethod(group, each)).toList();
     }
 
     private static boolean isTest(Method method) {
-        return Stream.of(method.getAnnotations()).anyMatch(each -> each.annotationType().getSimpleName().matches("\\w*Test(Factory)?"));
+        return Stream.of(method.getAnnotations()).map(each -> each.annotationType().getSimpleName())
+                .anyMatch(each -> each.matches("\\w*Test(Factory)?"));
     }
 
     /** The test classes and the groups within them. */
@@ -112,11 +129,6 @@ final class RunTests implements TestExecutionListener {
         return plan.getRoots().stream().flatMap(engine -> plan.getDescendants(engine).stream())
                 .flatMap(each -> each.getSource().stream()).filter(ClassSource.class::isInstance)
                 .map(source -> ((ClassSource) source).getJavaClass());
-    }
-
-    private static void refuse(String complaint, Stream<String> names) {
-        System.err.println(complaint + "; there are:\n" + names.sorted().collect(Collectors.joining("\n    ", "    ", "")));
-        System.exit(2);
     }
 
     // --- what is told while they run ---------------------------------------------------------------
@@ -154,7 +166,7 @@ final class RunTests implements TestExecutionListener {
         if (isGroup(id)) end(id, groups.get(id.getUniqueId()));
     }
 
-    /** Below the engine and a test class; or such a class itself, if only it was asked for. */
+    /** Whether it is a class within a test class, of which the engine has some. */
     private boolean isGroup(TestIdentifier id) {
         return path(id).size() == 3;
     }
@@ -168,12 +180,13 @@ final class RunTests implements TestExecutionListener {
 
     /** Counts this test, or those of a container that have not been: at least one. @return how many */
     private int countThoseLeft(TestIdentifier id, Outcome outcome) {
-        var group = path(id).stream().filter(this::isGroup).map(each -> groups.get(each.getUniqueId())).filter(Objects::nonNull).findFirst();
         int tests = 0;
         for (var each : Stream.concat(Stream.of(id), plan.getDescendants(id).stream()).filter(this::isLeaf).toList())
             if (ended.add(each.getUniqueId())) tests++;
-        if (outcome == Outcome.FAILED) tests = Math.max(tests, 1);   // all have passed, but what comes after them has not
-        for (var counter : Stream.concat(Stream.of(all), group.stream()).toList()) counter.counts.merge(outcome, tests, Integer::sum);
+        if (outcome == Outcome.FAILED && tests == 0) tests = 1;   // all have passed, but what comes after them has not
+        all.counts.merge(outcome, tests, Integer::sum);
+        for (var each : path(id))
+            if (groups.get(each.getUniqueId()) instanceof Group group) group.counts.merge(outcome, tests, Integer::sum);
         return tests;
     }
 
@@ -184,24 +197,32 @@ final class RunTests implements TestExecutionListener {
     private void note(String reason, int tests) {
         if (tests == 0) return;
         var wants = PACKAGE.matcher(reason);
+        String other = firstLine(reason).replaceFirst("^Assumption failed: ", "");
         if (wants.find()) wanted.merge(wants.group(1), tests, Integer::sum);
-        else otherReasons.merge(reason.replaceFirst("^Assumption failed: ", "").lines().findFirst().orElse("no reason"), tests, Integer::sum);
+        else otherReasons.merge(other.isEmpty() ? "for no reason" : other, tests, Integer::sum);
     }
 
     private void fail(TestIdentifier id, Throwable throwable) {
-        String name = path(id).stream().skip(2).map(TestIdentifier::getDisplayName).map(each -> each.replaceFirst("\\(\\)$", ""))
-                .collect(Collectors.joining(" > "));
-        out.println("FAILED   " + (name.isEmpty() ? id.getDisplayName() : name) + ": " + String.valueOf(throwable.getMessage()).lines().findFirst().orElse(""));
+        var path = path(id);
+        String name = path.stream().skip(Math.min(2, path.size() - 1)).map(TestIdentifier::getDisplayName)
+                .map(each -> each.replaceFirst("\\(\\)$", "")).collect(Collectors.joining(" > "));
+        out.println("FAILED   " + name + ": " + firstLine(String.valueOf(throwable.getMessage())));
         var trace = new StringWriter();
         throwable.printStackTrace(new PrintWriter(trace));
         failures.add(name + "\n" + trace.toString().lines().filter(line -> !FOREIGN.matcher(line).matches())
                 .map(line -> "    " + line).collect(Collectors.joining("\n")));
     }
 
+    private static String firstLine(String text) {
+        return text.lines().findFirst().orElse("");
+    }
+
     private void end(TestIdentifier id, Group group) {
-        int failed = group.count(Outcome.FAILED), skipped = group.count(Outcome.SKIPPED), passed = group.count(Outcome.PASSED);
+        int passed = group.count(Outcome.PASSED), failed = group.count(Outcome.FAILED);
+        int skipped = group.count(Outcome.SKIPPED), tests = passed + failed + skipped;
         String state = failed > 0 ? "FAILED" : passed > 0 ? "passed" : "skipped";
-        out.println("%-8s %-26s %4d tests %7.1f s%s%s".formatted(state, id.getDisplayName(), failed + skipped + passed,
+        out.println("%-8s %-26s %4d %-5s %7.1f s%s%s".formatted(state, id.getDisplayName(), tests,
+                tests == 1 ? "test" : "tests",
                 (System.nanoTime() - group.began) / 1e9, failed > 0 ? "  " + failed + " failed" : "",
                 skipped > 0 ? "  " + skipped + " skipped" : ""));
     }
@@ -214,11 +235,12 @@ final class RunTests implements TestExecutionListener {
         if (!failures.isEmpty()) out.println();
         var reasons = new ArrayList<String>();
         wanted.forEach((name, tests) -> reasons.add(tests + " without " + name));
-        if (!reasons.isEmpty()) reasons.add(reasons.removeLast() + " (sudo apt install " + String.join(" ", wanted.keySet()) + ")");
+        String install = " (sudo apt install " + String.join(" ", wanted.keySet()) + ")";
+        if (!reasons.isEmpty()) reasons.add(reasons.removeLast() + install);
         otherReasons.forEach((reason, tests) -> reasons.add(tests + ": " + reason));
         if (!reasons.isEmpty()) out.println("skipped: " + String.join(", ", reasons));
-        out.println("tests: %d passed, %d failed, %d skipped".formatted(all.count(Outcome.PASSED), all.count(Outcome.FAILED),
-                all.count(Outcome.SKIPPED)));
+        out.println("tests: %d passed, %d failed, %d skipped".formatted(all.count(Outcome.PASSED),
+                all.count(Outcome.FAILED), all.count(Outcome.SKIPPED)));
         return all.count(Outcome.FAILED) > 0 ? 1 : 0;
     }
 }

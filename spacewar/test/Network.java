@@ -72,6 +72,7 @@ final class Network implements AutoCloseable {
 
     /** The Chromium in it, which starts when it is first asked for. */
     synchronized Chromium chromium() throws IOException {
+        RelayTest.require("chromium", "chromium");
         if (chromium == null) {
             chromium = new Chromium(enter());
             within.push(chromium);
@@ -109,13 +110,6 @@ final class Network implements AutoCloseable {
      * is a failure.
      */
     static Network alone() throws IOException {
-        RelayTest.require("chromium", "chromium");
-        RelayTest.require("nft", "nftables");
-        return bare();
-    }
-
-    /** The same for a group that needs neither pages nor packet filters. */
-    static Network bare() throws IOException {
         RelayTest.require("unshare", "util-linux");
         RelayTest.require("ip", "iproute2");
         try {
