@@ -222,7 +222,7 @@ public class Relay implements AutoCloseable {
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
     private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
-    private static final int WINDOWS_PER_OUTBOX = 16;     // the window, for unicasts and pongs, is this part of maxOutbox
+    private static final int WINDOWS_PER_OUTBOX = 64;     // the window, for unicasts and pongs, is this part of maxOutbox
     private static final int LONG_QUEUE = 64;             // frames; a longer queue is replaced once it is empty
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int CLIENT_MEMORY = 12 << 10;    // all that is not counted

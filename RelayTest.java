@@ -16,6 +16,7 @@ import java.lang.reflect.Method;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
+import java.nio.channels.*;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;

@@ -59,14 +59,14 @@ final class Network implements AutoCloseable {
     }
 
     /** Another one, whose devices may be joined with those of this one. */
-    private Network another() throws IOException {
+    Network another() throws IOException {
         var network = new Network(enter());
         within.push(network);
         return network;
     }
 
     /** A pair of devices, one here and one there, as if there were a cable between them. */
-    private void cable(String here, Network other, String there) throws IOException {
+    void cable(String here, Network other, String there) throws IOException {
         run("ip link add " + here + " type veth peer name " + there + " netns " + other.holder.pid());
     }
 
