@@ -24,7 +24,7 @@
  * returns a message -> the sender's Client encodes the outgoing frame once -> that one array is put into the Outbox of
  * each receiver -> each outbox is drained into its socket by a virtual thread.
  *
- * A dozen concepts are enough to read this file:
+ * A dozen concepts (on a first reading, skip parts 1, 5 and 11, and what is marked "Operation" or "Optimization"):
  *
  *   connection    a socket and the one virtual thread that does everything for it: requests, WebSocket, end
  *   handshake     the HTTP request that turns a connection into a WebSocket
@@ -38,8 +38,6 @@
  *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
  *   clock         counts the sweeper's looks, so that time stands still while the process is suspended
  *   memory        counts the bytes that clients make the relay hold, and has a limit
- *
- * On a first reading, skip parts 1, 5 and 11, and what is marked "Operation" or "Optimization".
  */
 
 import java.io.*;
@@ -62,38 +60,37 @@ import java.util.stream.*;
 
 @SuppressWarnings("serial")   // its exceptions are never serialized
 public class Relay implements AutoCloseable {
-
     // --- 1. Command line ---------------------------------------------------------------------------------------------
-    //
-    // The arguments become a Command: a text to print, or options to run with. Exit code 0 is a normal end, 1 means that
-    // the relay cannot listen, 2 that the arguments are wrong.
 
+    /** Exits with 0 after a normal end, 1 if the relay cannot listen, 2 if the arguments are wrong. */
     public static void main(String[] args) {
         switch (Command.parse(args)) {
-            case Command.Say(var text, var exitCode) -> {   // an error in this line? Relay needs Java 21 or newer
-                (exitCode == 0 ? System.out : System.err).println(text);
-                System.exit(exitCode);
-            }
+            case Command.Say(var text, var exitCode) -> exit(text, exitCode);   // this needs Java 21 or newer
             case Command.Run(var options) -> run(options);
         }
     }
 
-    /** Starts a relay that runs until the process is told to end (Ctrl-C, SIGTERM). */
+    private static void exit(String text, int exitCode) {
+        (exitCode == 0 ? System.out : System.err).println(text);
+        System.exit(exitCode);
+    }
+
+    /** Runs a relay until the process is told to end (Ctrl-C, SIGTERM). */
     private static void run(Options options) {
         var relay = new Relay(options);
         try {
             relay.start();
-            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-                relay.close();
-                Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
-            }));
-            relay.welcome().forEach(System.out::println);
         } catch (IOException e) {
-            System.err.println("relay: " + e.getMessage());
-            System.exit(1);
+            exit("relay: " + e.getMessage(), 1);
         }
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            relay.close();
+            Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
+        }));
+        relay.welcome().forEach(System.out::println);
     }
 
+    /** What the arguments ask for: to run with these options, or to print a text. */
     sealed interface Command {
         record Run(Options options) implements Command {}
         record Say(String text, int exitCode) implements Command {}
@@ -102,7 +99,7 @@ public class Relay implements AutoCloseable {
             var options = new Options();
             var folders = new ArrayList<Path>();
             var ports = new ArrayList<Integer>();
-            int mostForMessage = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
+            int most = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
             Iterator<String> words = List.of(args).iterator();
             try {
                 while (words.hasNext()) {
@@ -114,7 +111,7 @@ public class Relay implements AutoCloseable {
                         case "--dir" -> folders.add(folder(value(word, words), folders));
                         case "--origin" -> options.origins.add(origin(value(word, words)));
                         case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
-                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, mostForMessage);
+                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, most);
                         case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
                         case "--no-stun" -> options.stunPort = -1;
                         case "--metrics" -> options.metrics = true;
@@ -126,12 +123,12 @@ public class Relay implements AutoCloseable {
                         }
                     }
                 }
-                if (!ports.isEmpty()) options.port = ports.getFirst();
-                if (!folders.isEmpty()) options.folders = folders;
-                return new Run(options);
             } catch (IllegalArgumentException | UnknownHostException e) {
                 return new Say("relay: " + printable(e.getMessage()) + " (--help lists the options)", 2);
             }
+            if (!ports.isEmpty()) options.port = ports.getFirst();
+            if (!folders.isEmpty()) options.folders = folders;
+            return new Run(options);
         }
 
         private static String value(String option, Iterator<String> words) {
@@ -152,10 +149,10 @@ public class Relay implements AutoCloseable {
             require(Files.isDirectory(folder), folder + " is not a folder");
             require(Files.isReadable(folder) && Files.isExecutable(folder), folder + " cannot be read");
             require(name != null, folder + " has no name under which it could be served");
-            require(!Set.of("ws-relay", "health", "metrics").contains(name.toString()),
-                    "a folder must not be named " + name + ", which is an address of the relay itself");
-            require(others.stream().noneMatch(other -> other.getFileName().equals(name)),
-                    "two folders cannot both be served as /" + name);
+            boolean isReserved = Set.of("ws-relay", "health", "metrics").contains(name.toString());
+            boolean isTaken = others.stream().anyMatch(other -> other.getFileName().equals(name));
+            require(!isReserved, "a folder must not be named " + name + ", which is an address of the relay itself");
+            require(!isTaken, "two folders cannot both be served as /" + name);
             return folder;
         }
 
@@ -190,9 +187,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * The options, and with them all limits; tests shorten those that the command line lacks. Sizes are in bytes, times
-     * in milliseconds. 10,000 clients with 1 MiB of message and 4 MiB of outbox each would come to 50 GiB: hence
-     * memoryLimit.
+     * The options, and with them all limits, in bytes and milliseconds. 10,000 clients with 1 MiB of message and 4 MiB
+     * of outbox each would come to 50 GiB: hence memoryLimit. Tests shorten the times, which have no options.
      */
     static final class Options {
         int port = 8080;                                           // 0: any free one
@@ -200,8 +196,7 @@ public class Relay implements AutoCloseable {
         int stunPort = 0;                                          // UDP; 0: of the same number, -1: none
         List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
-        boolean metrics = false;
-        boolean quiet = false;
+        boolean metrics, quiet;
         int maxClients = 10_000;                                   // at most one for each CLIENT_MEMORY of heap
         int maxHttpConnections = 1_000;                            // connections that are not clients, or no longer
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
@@ -216,77 +211,75 @@ public class Relay implements AutoCloseable {
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
-    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; Memory counts it
+    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 32 << 10;        // the same; small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
     private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
-    private static final int WINDOWS_PER_OUTBOX = 64;     // the window, for unicasts and pongs, is this part of maxOutbox
+    private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
     private static final int LONG_QUEUE = 64;             // frames; a longer queue is replaced once it is empty
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int CLIENT_MEMORY = 12 << 10;    // all that is not counted
     private static final int SEND_BUFFER = 64 << 10;      // the system's; progress shows when a third of it is free
-    private static final int MAX_HEAD = 16 << 10;         // of each request; browsers send 500, and up to 9,000 of cookies
+    private static final int MAX_HEAD = 16 << 10;         // of each request; browsers send 500, and 9,000 of cookies
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
     private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
     private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
+    private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
     private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
-    //
     // Everything blocks, and each thread does one thing:
     //
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
     //   leave        virtual, for a moment     takes a client out of its room that another thread has closed
-    //   sweeper      platform                  checks deadlines and memory; wakes other threads by closing their sockets
+    //   late head    virtual, for a moment     answers 408 while the connection's thread waits for the rest of a head
+    //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //
-    // and there are three locks:
+    // There are two locks, neither of which is held while anything waits:
     //
-    //   Room.lock             who is in a room, and the order in which things are told there; held while frames are put
-    //                         into outboxes, but not while anything waits
+    //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason
-    //   monitor of `others`   the order in which connections that are not clients make way
     //
     // That the peer is gone shows as an IOException. This is not an error anywhere; it ends the connection.
 
     private final Options options;
-    private final Map<String, Path> folders = new LinkedHashMap<>();              // by name
-    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();   // all, until their threads end
-    private final LinkedHashSet<Connection> others = new LinkedHashSet<>();   // not clients; in order
-    private final Map<String, Room> rooms = new ConcurrentHashMap<>();           // by name
-    private final Metrics metrics = new Metrics();
-    private final int maxClients;
-    final Memory memory;
+    private final Map<String, Path> folders = new LinkedHashMap<>();               // by name
+    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();     // all, until their threads end
+    private final Queue<Connection> others = new ConcurrentLinkedQueue<>();        // not clients; the next to go first
+    private final Map<String, Room> rooms = new ConcurrentHashMap<>();             // by name
+    private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
-    private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();                // within this minute
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
             new ArrayBlockingQueue<>(LOG_LINES), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());
-    private ServerSocket listener;                                               // null until started
-    private DatagramSocket stun;                                                 // null until started, or without STUN
-    private List<Thread> threads = List.of();                                    // acceptor, sweeper, STUN
+    private final Metrics metrics = new Metrics();
+    private final int maxClients;
+    final Memory memory;
+    private ServerSocket listener;                          // null until started
+    private DatagramSocket stun;                            // null until started, or without STUN
+    private final List<Thread> threads = new ArrayList<>(); // acceptor, sweeper, STUN
     private volatile boolean closing;
 
     Relay(Options options) {
         this.options = options;
         maxClients = (int) Math.min(options.maxClients, Runtime.getRuntime().maxMemory() / CLIENT_MEMORY);
+        memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders) {
             Path root = folder.toAbsolutePath().normalize();
             if (Files.isDirectory(root)) folders.put(root.getFileName().toString(), root);
         }
-        memory = new Memory(options.memoryLimit);
         for (int i = 0; i < WRITE_BUFFERS; i++) writeBuffers.add(new byte[MAX_WRITE]);
     }
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        threads = new ArrayList<>();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
         threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
         if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
@@ -296,8 +289,8 @@ public class Relay implements AutoCloseable {
     /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, tries another one. */
     private void listen(int tries) throws IOException {
         String what = "port " + options.port, advice = "name another one, or 0 for any";
+        listener = new ServerSocket();
         try {
-            listener = new ServerSocket();
             listener.bind(new InetSocketAddress(options.host, options.port), 1024);
             if (options.stunPort < 0) return;
             int number = options.stunPort == 0 ? port() : options.stunPort;
@@ -306,15 +299,12 @@ public class Relay implements AutoCloseable {
             advice = "--stun PORT moves it, --no-stun leaves it out";
             stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
         } catch (IOException e) {
-            closeQuietly(listener);
-            if (tries > 1) {
-                listen(tries - 1);
-                return;
-            }
-            boolean isInUse = e.toString().contains("in use");
+            listener.close();
+            String remedy = e.toString().contains("in use") ? advice : "is this an address of this machine?";
             String host = options.host == null ? "" : format(options.host) + ", ";
-            String remedy = isInUse ? advice : "is this an address of this machine?";
-            throw new IOException("cannot listen on " + host + what + ": " + e.getMessage() + "; " + remedy, e);
+            String complaint = "cannot listen on " + host + what + ": " + e.getMessage() + "; " + remedy;
+            if (tries == 1) throw new IOException(complaint, e);
+            listen(tries - 1);
         }
     }
 
@@ -323,8 +313,8 @@ public class Relay implements AutoCloseable {
 
     /** Returns the lines for the person who started the relay: first the address to open, then what else to know. */
     private List<String> welcome() {
-        String first = folders.isEmpty() ? "" : encode(folders.keySet().iterator().next());
-        String path = (port() == 80 ? "" : ":" + port()) + "/" + first;
+        String firstFolder = folders.isEmpty() ? "" : encode(folders.keySet().iterator().next());
+        String path = (port() == 80 ? "" : ":" + port()) + "/" + firstFolder;
         boolean isEverywhere = options.host == null || options.host.isAnyLocalAddress();
         String outward = isEverywhere ? outwardAddress() : "";
         var lines = new ArrayList<String>();
@@ -367,42 +357,38 @@ public class Relay implements AutoCloseable {
         while (!closing) {
             try {
                 admit(listener.accept());
-            } catch (IOException | OutOfMemoryError e) {
+            } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
-                log("error", "cannot accept: " + e.getMessage());   // out of descriptors, probably
                 pause(1_000);
+                log("error", "cannot accept: " + e.getMessage());
             }
         }
     }
 
-    private void admit(Socket socket) throws IOException {
+    private void admit(Socket socket) {
         try {
-            socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
-            socket.setSendBufferSize(SEND_BUFFER);
             var connection = new Connection(socket);
             connections.add(connection);
             moveToEndOfOthers(connection);
             Thread.startVirtualThread(connection);
             if (closing) connection.shutDown();
         } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
-            socket.close();
+            closeQuietly(socket);
+            connections.removeIf(connection -> connection.socket == socket);
         }
     }
 
     /** Makes a connection the last to make way. If there are too many, the first one goes, so that newcomers get in. */
     private void moveToEndOfOthers(Connection connection) {
-        Connection first = null;
-        synchronized (others) {
-            others.remove(connection);
-            others.add(connection);
-            if (others.size() > options.maxHttpConnections) first = others.removeFirst();
-        }
+        others.remove(connection);
+        others.add(connection);
+        if (!connections.contains(connection)) others.remove(connection);   // its thread has ended meanwhile
+        Connection first = others.size() > options.maxHttpConnections ? others.poll() : null;
         if (first != null) first.abort(CONNECTION_LOST);
     }
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
-    @Override
-    public void close() {
+    @Override public void close() {
         if (threads.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
@@ -420,7 +406,6 @@ public class Relay implements AutoCloseable {
         while (!condition.getAsBoolean() && System.nanoTime() < end) pause(5);
     }
 
-    /** Sleeps without minding interrupts. */
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
 
     private static void closeQuietly(Closeable socket) {
@@ -443,14 +428,6 @@ public class Relay implements AutoCloseable {
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
     }
 
-    /** Operation: logs, once a minute, how often refused pages have tried again. Called by the sweeper. */
-    private void logRefusedOrigins() {
-        refusedOrigins.forEach((origin, times) -> {
-            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
-        });
-        refusedOrigins.clear();
-    }
-
     /** Operation: what /metrics tells. */
     private static final class Metrics {
         final Instant started = Instant.now();
@@ -458,49 +435,62 @@ public class Relay implements AutoCloseable {
         final LongAdder messages = new LongAdder();          // received from them
         final LongAdder deliveries = new LongAdder();        // of those messages, one for each receiver
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
-        final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();
+        final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();   // by close code
 
-        /** Returns all in Prometheus' text format, version 0.0.4. */
-        String text(int rooms) {
+        String text(int rooms) {   // in Prometheus' format, version 0.0.4
+            long uptime = started.until(Instant.now(), ChronoUnit.SECONDS);
             Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
-                    {"uptime_seconds", "gauge", started.until(Instant.now(), ChronoUnit.SECONDS)},
-                    {"deliveries_total", "counter", deliveries}, {"messages_received_total", "counter", messages},
-                    {"delivered_bytes_total", "counter", bytes}};
-            var text = new StringBuilder();
-            for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
-            text.append("# TYPE relay_closes_total counter\n");
-            closes.forEach((code, count) -> text.append("relay_closes_total{code=\"" + code + "\"} " + count + "\n"));
-            return text.toString().strip();
+                    {"uptime_seconds", "gauge", uptime}, {"deliveries_total", "counter", deliveries},
+                    {"messages_received_total", "counter", messages}, {"delivered_bytes_total", "counter", bytes}};
+            var text = new StringJoiner("\n");
+            for (Object[] metric : metrics) text.add("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s".formatted(metric));
+            text.add("# TYPE relay_closes_total counter");
+            closes.forEach((code, count) -> text.add("relay_closes_total{code=\"" + code + "\"} " + count));
+            return text.toString();
         }
     }
 
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
-    //
-    // Threads that read and write only count bytes. One thread, the sweeper, compares these counts with what it saw at
-    // its last look, about once a second, and so finds out who is silent and who is stuck. A timer for each read or write
-    // would cost more. The relay's clock counts these looks: while the process is suspended (a paused container, a closed
-    // laptop) it stands still, and nobody is blamed for that time.
+    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, a
+    // second ago, and so finds out who is silent and who is stuck; a timer for each read or write would cost more. The
+    // clock counts looks: while the process is suspended (a closed laptop) it stands still, and nobody is blamed.
 
-    private static final long TICK = 100;         // ms between two looks when memory is short
+    private static final long TICK = 100;            // ms between two looks when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
-    private volatile long clock;                  // ms; written by the sweeper
+    private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
         var timeouts = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
         long interval = Math.clamp(Collections.min(timeouts) / 3, 10, 1_000);   // a second, except in tests
-        long tick = Math.min(TICK, interval), sinceLook = 0, nextLog = 60_000;
-        while (!closing || !connections.isEmpty()) {
+        long tick = Math.min(TICK, interval), nextLook = interval, nextLog = 60_000;
+        for (long now = tick; !closing || !connections.isEmpty(); now += tick) {
             pause(tick);
-            sinceLook += tick;
-            if (sinceLook < interval && !memory.isShort()) continue;
-            clock += sinceLook;
-            sinceLook = 0;
-            for (Connection connection : connections) connection.look(clock);
-            if (memory.isShort()) relieveMemory();
-            if (clock < nextLog) continue;
-            nextLog = clock + 60_000;
-            logRefusedOrigins();
+            if (now < nextLook && !memory.isShort()) continue;
+            nextLook = now + interval;
+            clock = now;
+            try {
+                for (Connection connection : connections) connection.look(now);
+                if (memory.isShort()) relieveMemory();
+                if (now < nextLog) continue;
+                nextLog = now + 60_000;
+                logRefusedOrigins();
+            } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
         }
+    }
+
+    /** Operation: counts refusals of an origin. Returns whether the log need not tell this one now. */
+    private boolean isRefusedAgain(String origin) {
+        boolean isNew = !refusedOrigins.containsKey(origin);
+        if (isNew && (refusedOrigins.size() >= REFUSED_ORIGINS || origin.length() > 200)) return false;
+        return refusedOrigins.merge(origin, 1, Integer::sum) > 1;
+    }
+
+    /** Operation: logs how often pages that were refused have tried again within the last minute. */
+    private void logRefusedOrigins() {
+        refusedOrigins.forEach((origin, times) -> {
+            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
+        });
+        refusedOrigins.clear();
     }
 
     /**
@@ -508,12 +498,11 @@ public class Relay implements AutoCloseable {
      * though we are ready to read from them or write to them. A client that waits for us is not among them.
      */
     private void relieveMemory() {
-        long excess = memory.inUse() - memory.limit / 2;
+        long excess = memory.inUse() - memory.limit / 2;   // arriving messages are freed only later, so we count along
         var stuck = connections.stream().filter(Connection::isStuck).map(one -> Map.entry(one.heldBytes(), one))
                 .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).toList();
         for (var entry : stuck) {
-            if (excess <= 0) return;
-            entry.getValue().abort(MEMORY_FULL);
+            if (excess > 0) entry.getValue().abort(MEMORY_FULL);
             excess -= entry.getKey();
         }
     }
@@ -525,13 +514,11 @@ public class Relay implements AutoCloseable {
      * short ones, as games send, a quarter beyond it. From any thread.
      */
     static class Memory {
-        private static final int SHORT_MESSAGE = 1 << 10;
-
-        final long limit;   // bytes
+        private static final int SHORT_MESSAGE = 1 << 10;     // bytes, as these:
         private final AtomicLong inUse = new AtomicLong();
+        final long limit;
 
         Memory(long limit) { this.limit = limit; }
-
         long inUse() { return inUse.get(); }
         void add(long bytes) { inUse.addAndGet(bytes); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
@@ -542,57 +529,53 @@ public class Relay implements AutoCloseable {
         }
 
         /** Returns whether a message of this length may be put into outboxes. */
-        boolean allowsRelaying(int length) {
-            return inUse() <= (length <= SHORT_MESSAGE ? limit / 4 * 5 : limit);
-        }
+        boolean allowsRelaying(int length) { return inUse() <= (length <= SHORT_MESSAGE ? limit / 4 * 5 : limit); }
     }
 
     // --- 4. Connection -----------------------------------------------------------------------------------------------
-    //
     // A connection speaks HTTP, request after request, until a request is the handshake of a WebSocket:
     //
     //     HTTP --> WebSocket open --> WebSocket closing (it has a close reason) --> socket closed
     //       |                                                                         ^
     //       +-------------------------------------------------------------------------+
     //
-    // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and the peer might lose our
-    // last words. So both kinds end alike: the output is shut down once all is written, then what still comes is
-    // discarded until the peer closes, or until a deadline. abort() closes the socket without all that.
+    // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and our last words might
+    // be lost. So both kinds end alike: the output is shut down once all is written, then what still comes is discarded
+    // until the peer closes, or until a deadline. abort() closes the socket without all that.
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
     final class Connection implements Runnable {
         private static final long NEVER = Long.MAX_VALUE;
-
         private final Socket socket;
-        final Input input;
         private final OutputStream output;
+        final Input input;
         private volatile WebSocket webSocket;             // null while it speaks HTTP
         private volatile long deadline = NEVER;           // on the relay's clock; of the request head, or of the end
         volatile long queuedBytes;                        // those that wait to be written; 0 if none does
         private volatile long bytesWritten;               // written by the thread that responds, then by drains
-        private long seenRead, seenWritten, seenQueued;   // at the last look; confined to the sweeper, as the next three
+        private long seenRead, seenWritten, seenQueued;   // at the last look; for the sweeper, as the next three
         private long lastHeard = clock;                   // when a byte came
         private long lastTaken = clock;                   // when a byte was written that had had to wait
         private long lastProgress = clock;                // when a byte was written, or none waited
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
+            socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
+            socket.setSendBufferSize(SEND_BUFFER);
             input = new Input(socket.getInputStream());
             output = socket.getOutputStream();
         }
 
-        @Override
-        public void run() {
+        @Override public void run() {
             try {
                 serveHttp();
-            } catch (IOException | InterruptedException gone) {
-                // the usual end
+            } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
             } finally {
                 abort(CONNECTION_LOST);
-                leaveOthers();
                 connections.remove(this);
+                others.remove(this);
             }
         }
 
@@ -618,22 +601,27 @@ public class Relay implements AutoCloseable {
                 }
                 deadline = NEVER;
                 more = request.keepsAlive() && !closing;
-                queuedBytes = response.length() + 1;
-                response.send(this, more, !request.method.equals("HEAD"));
-                queuedBytes = 0;
+                send(response, more, !request.method.equals("HEAD"));
                 moveToEndOfOthers(this);
+                input.turn.end();
             }
             shutDownOutput();
             discardInput();
         }
 
+        /** Sends a response, so that the sweeper sees when it stalls. */
+        private void send(Response response, boolean keepAlive, boolean withBody) throws IOException {
+            queuedBytes = response.length() + 1;
+            response.send(this, keepAlive, withBody);
+            queuedBytes = 0;
+        }
+
         /** Logs what players and operators want to know, but not each file that is missing. */
-        private void logRefusal(Request request, HttpException refusal) throws IOException {
+        private void logRefusal(Request request, HttpException refusal) {
             if (request != Request.NONE && !request.isForRelay() && !request.wantsWebSocket()) return;
             int status = refusal.response.status;
-            String origin = request.header("origin");
-            boolean isKnown = status == 403 && refusedOrigins.merge(origin, 1, Integer::sum) > 1;
-            if (!isKnown) log("refuse", request.target, "-", address(request), status, refusal.getMessage());
+            if (status != 403 || !isRefusedAgain(request.header("origin")))
+                log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
@@ -642,18 +630,12 @@ public class Relay implements AutoCloseable {
             bytesWritten += length;
         }
 
-        private void leaveOthers() {
-            synchronized (others) {
-                others.remove(this);
-            }
-        }
-
         /** Answers the handshake and serves the WebSocket until it has ended. */
         private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
             byte[] response = acceptHandshake(request, host(request));
             var socket = new WebSocket(this, request.target, address(request));
             write(response, 0, response.length);
-            leaveOthers();
+            others.remove(this);
             webSocket = socket;
             if (closing) shutDown();
             socket.run();
@@ -672,22 +654,18 @@ public class Relay implements AutoCloseable {
             } catch (IOException end) { /* as expected */ }
         }
 
-        /** The WebSocket is closing: sets the time by which it must have ended, and lets it make way. From any thread. */
-        void closeWithin(long millis) {
-            deadline = clock + millis;
-            moveToEndOfOthers(this);
-        }
-
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
-            if (webSocket != null) webSocket.outbox.abort(reason);
-            closeQuietly(socket);
+            try {
+                if (webSocket != null) webSocket.outbox.abort(reason);
+            } finally {
+                closeQuietly(socket);
+            }
         }
 
-        /** The relay is shutting down. From any thread. */
-        void shutDown() {
-            if (webSocket != null) webSocket.close(SHUTTING_DOWN);
-            else abort(SHUTTING_DOWN);
+        void shutDown() {   // from any thread
+            if (webSocket == null) abort(SHUTTING_DOWN);
+            else webSocket.close(SHUTTING_DOWN);
         }
 
         /** Checks all deadlines, about once a second. Called by the sweeper. */
@@ -702,72 +680,55 @@ public class Relay implements AutoCloseable {
             seenQueued = queued;
 
             boolean isHeadLate = now >= deadline && webSocket == null && input.hasBegun && !socket.isOutputShutdown();
-            if (isHeadLate) Thread.startVirtualThread(this::refuseLateHead);
+            if (isHeadLate) refuseLateHead();
             else if (now >= deadline) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
             else if (webSocket != null && webSocket.isOpen()) webSocket.checkSilence(now - lastHeard, now - lastTaken);
         }
 
-        /** On a thread of its own, since that of the connection waits for the rest of the head. */
+        /** Answers 408 on a thread of its own, since that of the connection waits for the rest of the head. */
         private void refuseLateHead() {
-            try {
-                deadline = NEVER;
-                var refusal = new HttpException(408, "a request head must arrive within " + options.headTimeout / 1000 + " s");
+            deadline = NEVER;
+            Thread.startVirtualThread(() -> {
+                long seconds = options.headTimeout / 1000;
+                var refusal = new HttpException(408, "a request head must arrive within " + seconds + " s");
                 logRefusal(Request.NONE, refusal);
-                refusal.response.send(this, false, true);
-                shutDownOutput();
-            } catch (IOException gone) { /* and so is the connection */ }
+                try {
+                    send(refusal.response, false, true);
+                    shutDownOutput();
+                } catch (IOException gone) { /* and so is the connection */ }
+            });
         }
 
-        /** Returns whether the client lets us wait for it, to write or to read a long message. Called by the sweeper. */
+        /** Returns whether we wait for the client, to write or to read a long message. Called by the sweeper. */
         boolean isStuck() {
-            boolean letsUsWrite = clock - lastProgress >= TICK;
-            boolean letsUsRead = webSocket != null && webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
-            return webSocket != null && (letsUsWrite || letsUsRead);
+            if (webSocket == null) return false;
+            boolean letsUsRead = webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
+            return letsUsRead || clock - lastProgress >= TICK;
         }
 
         long heldBytes() { return queuedBytes + webSocket.arrivingBytes(); }
 
-        /** Returns whether the peer may be a proxy, whose X-Forwarded headers we believe: one on this machine. */
-        private boolean isFromThisMachine() { return socket.getInetAddress().isLoopbackAddress(); }
-
-        /** Returns where the client is: its own address or, behind a proxy on this machine, the one that the proxy tells. */
-        private String address(Request request) throws IOException {
-            String told = request.lastOf("x-forwarded-for");
-            if (!isFromThisMachine() || !ADDRESS.test(told)) return format(socket.getInetAddress());
-            return told.contains(":") ? format(InetAddress.getByName(told)) : told;
+        /** Returns a header of a proxy on this machine, the only one that we believe; otherwise "". */
+        private String told(Request request, String header) {
+            return socket.getInetAddress().isLoopbackAddress() ? request.lastOf(header) : "";
         }
 
-        /** Returns the host by which the client knows us, which a proxy on this machine may have changed. */
-        private String host(Request request) {
-            String told = request.lastOf("x-forwarded-host");
-            return isFromThisMachine() && !told.isEmpty() ? told : request.header("host");
-        }
-    }
-
-    /**
-     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to those
-     * which are woken from outside, as by a new connection or a byte that has come. So after MAX_TURN without waiting,
-     * a thread parks instead, and queues behind all of them. Confined to one thread.
-     */
-    private static final class Turn {
-        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
-        private long start = System.nanoTime(), lastEnd = start;
-
-        void end() {
-            lastEnd = System.nanoTime();
-            if (lastEnd - start < MAX_TURN) {
-                Thread.yield();
-            } else {
-                LockSupport.parkNanos(1);
-                start = System.nanoTime();
+        /** Returns the address of the client, which a proxy may have told us. */
+        private String address(Request request) {
+            String told = told(request, "x-forwarded-for");
+            try {
+                if (!ADDRESS.test(told)) return format(socket.getInetAddress());
+                return told.contains(":") ? format(InetAddress.getByName(told)) : told;
+            } catch (UnknownHostException withPort) {
+                return told;
             }
         }
 
-        /** To be called after what may have waited. */
-        void hasWaited() {
-            long now = System.nanoTime();
-            if (now - lastEnd > WAIT) start = now;
+        /** Returns the host by which the client knows us, which a proxy may have changed. */
+        private String host(Request request) {
+            String told = told(request, "x-forwarded-host");
+            return told.isEmpty() ? request.header("host") : told;
         }
     }
 
@@ -775,21 +736,21 @@ public class Relay implements AutoCloseable {
     static final class Input {
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
-        private final Turn turn = new Turn();
-        private int start, end;             // the bytes that have come and are not read yet: buffer[start..end)
-        volatile boolean hasBegun;          // a byte of the current request has come; read by the sweeper, as these:
+        final Turn turn = new Turn();
+        private int start, end;         // of the bytes in the buffer that have come and are not read yet
+        volatile boolean hasBegun;      // a byte of the current request has come; read by the sweeper, as these:
         volatile long bytesRead;
-        volatile boolean isPaused;          // we do not read, so the peer's silence means nothing
+        volatile boolean isPaused;      // we do not read, so the peer's silence means nothing
 
         Input(InputStream in) { this.in = in; }
 
-        /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half */
+        /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half, as the others do */
         int read() throws IOException {
             if (start == end) discard();
             return buffer[start++] & 0xff;
         }
 
-        /** Reads between 1 and `length` bytes, as many as there are, and returns the count. @throws EOFException as above */
+        /** Reads between 1 and `length` bytes, as many as there are, and returns the count. */
         int read(byte[] bytes, int offset, int length) throws IOException {
             if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_READ));
             if (start == end) discard();
@@ -799,18 +760,18 @@ public class Relay implements AutoCloseable {
             return count;
         }
 
-        /** Discards what the buffer holds and fills it with what comes next. @throws EOFException as above */
+        /** Discards what the buffer holds and fills it with what comes next. */
         void discard() throws IOException {
-            start = 0;
-            end = 0;
+            start = end;   // even if this throws
             end = receive(buffer, 0, buffer.length);
+            start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             turn.end();   // besides, the later we read, the more there is
             int count = in.read(bytes, offset, length);
-            if (count < 0) throw new EOFException("the peer has closed its half");
             turn.hasWaited();
+            if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
         }
@@ -824,6 +785,30 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    /**
+     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to those
+     * that are woken from outside, as by a new connection or a byte that has come. So a thread that has not waited for
+     * MAX_TURN parks instead, which puts it behind them. Confined to one thread.
+     */
+    private static final class Turn {
+        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
+        private long start = System.nanoTime(), lastEnd = start;
+
+        void end() {
+            lastEnd = System.nanoTime();
+            boolean isLong = lastEnd - start >= MAX_TURN;
+            if (isLong) start = lastEnd;
+            if (isLong) LockSupport.parkNanos(1);
+            else Thread.yield();
+        }
+
+        /** To be called after what may have waited. */
+        void hasWaited() {
+            long now = System.nanoTime();
+            if (now - lastEnd > WAIT) start = now;
+        }
+    }
+
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
     //
     // HTTP/1.1 (RFC 9112) as far as a game needs it: GET and HEAD, and no request bodies. What is not exactly right is
@@ -832,29 +817,29 @@ public class Relay implements AutoCloseable {
 
     /** Returns the response to a request that is not for a WebSocket. @param host as the client knows us */
     private Response respond(Request request, String host) throws HttpException {
-        String path = request.path();
+        String path = request.path(), missing = "there is no such file, and WebSockets connect to /ws-relay/any/name";
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && folders.isEmpty())
             return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
-        if (path.equals("/")) return Response.redirect(encode(folders.keySet().iterator().next()) + "/", request.query());
-        List<String> names = decode(path);
+        if (path.equals("/")) return Response.redirect(encode(folders.keySet().iterator().next()), request.query());
+        List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
-        if (root == null) throw new HttpException(404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
-        boolean isIceJson = names.equals(List.of(root.getFileName().toString(), "ice.json"));
-        return isIceJson ? iceServers(request, host, root, names) : file(request, root, names);
-    }
-
-    /** Returns an RTCConfiguration: the file or, without one, our STUN on the host by which the page found us. */
-    private Response iceServers(Request request, String host, Path root, List<String> names) throws HttpException {
-        String name = host.replaceFirst(":[0-9]*$", ""), origin = request.header("origin");
-        boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
-        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
-        Response made = Response.text(200, "{\"iceServers\":[" + servers + "]}")
-                .with("Content-Type", "application/json").with("Cache-Control", "no-cache");
-        Response response = Files.exists(root.resolve("ice.json")) ? file(request, root, names) : made;
+        if (root == null) throw new HttpException(404, missing);
+        if (!names.equals(List.of(names.getFirst(), "ice.json"))) return file(request, root, names);
+        Response response = Files.exists(root.resolve("ice.json")) ? file(request, root, names) : iceServers(host);
+        String origin = request.header("origin");
         boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
+    }
+
+    /** Returns an RTCConfiguration: our STUN on the host by which the page found us. */
+    private Response iceServers(String host) {
+        String name = host.replaceFirst(":[0-9]*$", "");
+        int port = stunPort();
+        boolean hasStun = port > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
+        return Response.text(200, "{\"iceServers\":[" + servers + "]}").with("Content-Type", "application/json");
     }
 
     /** Thrown to refuse a request: the response to send, with a sentence for a person. */
@@ -882,7 +867,7 @@ public class Relay implements AutoCloseable {
         private static final int TLS_HANDSHAKE = 0x16;   // its first byte, RFC 8446 §5.1
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
-                HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0{0,18}");
+                HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+");
 
         /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
         static Request read(Input input) throws IOException, HttpException {
@@ -900,65 +885,64 @@ public class Relay implements AutoCloseable {
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
             String host = headers.get("host");
-            if (host == null && !start[2].equals("HTTP/1.0")) throw new HttpException(400, "the header Host is missing");
+            boolean needsHost = !start[2].equals("HTTP/1.0");
+            if (host == null && needsHost) throw new HttpException(400, "the header Host is missing");
             if (host != null && !HOST.test(host)) throw HttpException.expected("one Host", host);
             return new Request(start[0], target, start[2], headers);
         }
 
-        /** Reads up to the first empty line, of lines that end with CR LF, RFC 9112 §2.2. */
+        /** Reads up to the first empty line. Lines end with CR LF and hold no other control characters than tabs. */
         private static String readHead(Input input) throws IOException, HttpException {
-            var head = new byte[512];
-            int length = 0, lineStart = 0, before = 0;
+            var head = new StringBuilder();   // a character for each byte
+            int previous = 0;
             input.hasBegun = false;
-            while (true) {
-                int c = input.read();
+            while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
+                int next = input.read(), invalid = previous == '\r' ? previous : next;
                 input.hasBegun = true;
-                boolean isLineEnd = before == '\r' && c == '\n';
-                boolean isControl = (c < ' ' && c != '\t') || c == 0x7f;
-                if (length == 0 && c == TLS_HANDSHAKE) throw new HttpException(400, "TLS; this port speaks http and ws");
-                if ((before == '\r' && c != '\n') || (isControl && c != '\r' && !isLineEnd))
+                boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
+                boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
+                if (head.isEmpty() && next == TLS_HANDSHAKE)
+                    throw new HttpException(400, "TLS; this port speaks http and ws");
+                if (!isValid)
                     throw new HttpException(400, "invalid control character 0x%02x in the request head"
-                            .formatted(before == '\r' ? before : c));
-                if (length == MAX_HEAD) throw tooLong(new String(head, StandardCharsets.ISO_8859_1));
-                if (length == head.length) head = Arrays.copyOf(head, 2 * length);
-                head[length++] = (byte) c;
-                before = c;
-                if (!isLineEnd) continue;
-                boolean isEmptyLine = length == lineStart + 2;
-                if (isEmptyLine && length > 2) return new String(head, 0, length, StandardCharsets.ISO_8859_1);
-                if (isEmptyLine) length = 0;   // one before the request is ignored, §2.2
-                lineStart = length;
+                            .formatted(invalid));
+                if (head.length() == MAX_HEAD) throw tooLong(head.toString());
+                head.append((char) next);
+                previous = next;
+                if (head.length() == 2 && next == '\n') head.setLength(0);   // an empty line before it is ignored, §2.2
             }
+            return head.toString();
         }
 
         private static HttpException tooLong(String head) {
-            int cookies = Stream.of(head.split("\r\n")).filter(line -> line.matches("(?i)cookie:.*")).mapToInt(String::length).sum();
-            String remedy = cookies > MAX_HEAD / 2 ? ", " + cookies + " of them cookies: delete those of this host" : "";
-            return new HttpException(431, "expected a request head of at most " + MAX_HEAD + " bytes, got more" + remedy);
+            int cookies = head.lines().filter(line -> line.matches("(?i)cookie:.*")).mapToInt(String::length).sum();
+            String sentence = "expected a request head of at most " + MAX_HEAD + " bytes, got more";
+            if (cookies > MAX_HEAD / 2) sentence += ", " + cookies + " of them cookies: delete those of this host";
+            return new HttpException(431, sentence);
         }
 
         /** Refuses methods other than GET and HEAD, and bodies. */
         void requireNoBody() throws HttpException {
             if (!method.equals("GET") && !method.equals("HEAD"))
                 throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
-            if (hasBody()) throw HttpException.expected("a request without a body",
-                    "Content-Length: " + header("content-length") + ", Transfer-Encoding: " + header("transfer-encoding"));
+            if (hasBody()) throw HttpException.expected("a request without a body", "Content-Length: "
+                    + header("content-length") + ", Transfer-Encoding: " + header("transfer-encoding"));
         }
 
         /** Returns whether another request may follow: not if a body might be taken for one. */
         boolean keepsAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
 
         /** Returns a header's last value, which the nearest proxy has added; "" if there is none. */
-        String lastOf(String name) {
-            String value = header(name);
-            return value.substring(value.lastIndexOf(',') + 1).strip();
-        }
+        String lastOf(String name) { return header(name).replaceFirst("(?s).*,", "").strip(); }
 
         boolean hasToken(String name, String token) {
             return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
         }
 
-        private boolean hasBody() { return headers.containsKey("transfer-encoding") || !ZERO.test(header("content-length")); }
+        private boolean hasBody() {
+            return headers.containsKey("transfer-encoding") || !ZERO.test(headers.getOrDefault("content-length", "0"));
+        }
+
         String header(String name) { return headers.getOrDefault(name, ""); }
         String path() { return target.replaceFirst("\\?.*", ""); }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
@@ -977,10 +961,11 @@ public class Relay implements AutoCloseable {
                     .with("Content-Type", "text/plain; charset=utf-8");
         }
 
-        /** @param path relative, since a proxy may serve all this below a prefix, RFC 9110 §10.2.2 */
-        static Response redirect(String path, String query) {
-            String location = (path.contains(":") ? "./" : "") + path + query;   // or it would be a scheme, RFC 3986 §4.2
-            return text(302, "see " + location).with("Location", location).with("Cache-Control", "no-cache");
+        /** Leads to a folder: relatively, since a proxy may serve all this below a prefix, RFC 9110 §10.2.2. */
+        static Response redirect(String folder, String query) {
+            String start = folder.contains(":") ? "./" : "";   // or it would begin with a scheme, RFC 3986 §4.2
+            String location = start + folder + "/" + query;
+            return text(302, "see " + location).with("Location", location);
         }
 
         Response with(String header, String value) {
@@ -988,9 +973,10 @@ public class Relay implements AutoCloseable {
             return this;
         }
 
-        /** Writes it. @throws IOException also if the file has become shorter: only the end of the connection can tell */
+        /** Writes it. @throws IOException also if the file has become shorter: only ending the connection can tell */
         void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
             with("X-Content-Type-Options", "nosniff");
+            with("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
             if (status != 304) with("Content-Length", length + "");
             if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
             var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
@@ -1008,23 +994,19 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // Files. Each folder is served under its own name, without what begins with a dot. Whoever may write into it is trusted.
+    // Files. Each folder is served under its own name, without what begins with a dot. Those who can write are trusted.
 
-    /** Decodes "/a/b%20c" to the names a and "b c"; after a final slash, the last name is empty. @throws HttpException 404 */
+    /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
         var names = new ArrayList<String>();
         try {
-            for (String segment : path.substring(1).split("/", -1)) {
-                var bytes = new ByteArrayOutputStream();
-                for (int i = 0; i < segment.length(); i++) {
-                    boolean isEncoded = segment.charAt(i) == '%';
-                    bytes.write(isEncoded ? HexFormat.fromHexDigits(segment, i + 1, i + 3) : segment.charAt(i));
-                    if (isEncoded) i += 2;
-                }
-                names.add(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes.toByteArray())).toString());
+            for (String name : path.substring(1).split("/", -1)) {
+                String bytes = URLDecoder.decode(name.replace("+", "%2B"), StandardCharsets.ISO_8859_1);
+                var utf8 = ByteBuffer.wrap(bytes.getBytes(StandardCharsets.ISO_8859_1));
+                names.add(StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());   // URLDecoder's own is lenient
             }
             return names;
-        } catch (CharacterCodingException | IllegalArgumentException | IndexOutOfBoundsException malformed) {
+        } catch (CharacterCodingException | IllegalArgumentException malformed) {
             throw new HttpException(404, "expected a path in UTF-8 and %xx");
         }
     }
@@ -1035,23 +1017,16 @@ public class Relay implements AutoCloseable {
 
     /** Returns a file, or where to look for it. @throws HttpException 404, 416, 503 */
     private Response file(Request request, Path root, List<String> names) throws HttpException {
-        boolean endsWithSlash = names.getLast().isEmpty();
-        Path file;
-        BasicFileAttributes attributes;
+        String path = request.path();
+        boolean isIndex = path.endsWith("/");
         try {
-            file = resolve(root, endsWithSlash ? names.subList(1, names.size() - 1) : names.subList(1, names.size()));
-            boolean isFolder = Files.isDirectory(file);
-            if (isFolder && !endsWithSlash) return Response.redirect(encode(names.getLast()) + "/", request.query());
-            if (isFolder && Files.notExists(file.resolve("index.html")))
-                throw new HttpException(404, "this folder has no index.html");
-            if (isFolder) file = resolve(file, List.of("index.html"));
-            attributes = Files.readAttributes(file, BasicFileAttributes.class);
-            boolean isFile = attributes.isRegularFile() && Files.isReadable(file);
-            if (!isFile || (endsWithSlash && !isFolder)) throw new NoSuchFileException(file.toString());
-        } catch (IOException | InvalidPathException doubt) {
-            throw new HttpException(404, "there is no such file");
-        }
-        return open(request, file, attributes.size(), attributes.lastModifiedTime().toInstant());
+            Path file = resolve(root, names.subList(1, names.size()));
+            boolean isFolder = Files.isDirectory(file) && !isIndex;
+            if (isFolder) return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
+            var attributes = Files.readAttributes(file, BasicFileAttributes.class);
+            if (attributes.isRegularFile() && Files.isReadable(file)) return open(request, file, attributes);
+        } catch (IOException | InvalidPathException doubt) { /* is a 404, too */ }
+        throw new HttpException(404, isIndex ? "this folder has no index.html" : "there is no such file");
     }
 
     /** Returns the real path of a file or folder. @throws IOException, InvalidPathException if there is none */
@@ -1059,8 +1034,8 @@ public class Relay implements AutoCloseable {
         Path real = root.toRealPath(), file = real;
         for (String name : names) {
             boolean isHidden = name.startsWith(".") || name.chars().anyMatch(Character::isISOControl);
-            boolean isOneName = Path.of(name).getNameCount() == 1 && Path.of(name).toString().equals(name);
-            if (name.isEmpty() || isHidden || !isOneName) throw new NoSuchFileException(name);
+            boolean isOneName = !name.isEmpty() && name.equals(String.valueOf(Path.of(name).getFileName()));
+            if (isHidden || !isOneName) throw new NoSuchFileException(name);
             file = file.resolve(name);
         }
         file = file.toRealPath();   // follows links
@@ -1068,43 +1043,24 @@ public class Relay implements AutoCloseable {
         return file;
     }
 
-    private Response open(Request request, Path file, long size, Instant modified) throws HttpException {
-        String etag = "\"" + Long.toHexString(modified.toEpochMilli()) + "-" + Long.toHexString(size) + "\"";
-        String date = Response.DATE.format(modified);
-        var headers = new LinkedHashMap<String, String>();
-        headers.put("Content-Type", contentType(file.toString().replaceFirst(".*[.]", "").toLowerCase(Locale.ROOT)));
-        headers.put("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
-        headers.put("Last-Modified", date);
-        headers.put("ETag", etag);
-        headers.put("Accept-Ranges", "bytes");
+    private Response open(Request request, Path file, BasicFileAttributes attributes) throws HttpException {
+        long size = attributes.size();
+        Instant modified = attributes.lastModifiedTime().toInstant();
+        String date = Response.DATE.format(modified), etag = "\"%x-%x\"".formatted(modified.toEpochMilli(), size);
+        Map<String, String> headers = new LinkedHashMap<>(Map.of("Content-Type", contentType(file),
+                "Accept-Ranges", "bytes", "Last-Modified", date, "ETag", etag));
         if (isKnown(request, etag, modified)) return new Response(304, headers, InputStream.nullInputStream(), 0);
-        boolean mayBeRange = request.method.equals("GET") && Set.of("", etag, date).contains(request.header("if-range"));
-        Range range = mayBeRange ? Range.parse(request.header("range"), size) : null;
-        long first = range == null ? 0 : range.first, last = range == null ? size - 1 : range.last;
-        if (range != null) headers.put("Content-Range", "bytes " + first + "-" + last + "/" + size);
+        boolean isUnchanged = Set.of("", etag, date).contains(request.header("if-range"));
+        String asked = isUnchanged && request.method.equals("GET") ? request.header("range") : "";
+        Range range = Range.parse(asked, size);
+        if (range.status == 206) headers.put("Content-Range", "bytes " + range.first + "-" + range.last + "/" + size);
         try {
-            InputStream content = Files.newInputStream(file);
-            content.skipNBytes(first);
-            return new Response(range == null ? 200 : 206, headers, content, last - first + 1);
+            var content = new FileInputStream(file.toFile());
+            content.skipNBytes(range.first);
+            return new Response(range.status, headers, content, range.last - range.first + 1);
         } catch (IOException e) {
             log("error", "cannot open a file: " + e.getMessage());   // out of descriptors, probably
             throw new HttpException(503, "the relay cannot open this file now; try again later");
-        }
-    }
-
-    private record Range(long first, long last) {
-        private static final Pattern FORM = Pattern.compile("bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))");
-
-        /** Parses "first-last", "first-" or "-count", RFC 9110 §14.1.2; null for anything else, which is ignored. */
-        static Range parse(String header, long size) throws HttpException {
-            Matcher form = FORM.matcher(header);
-            if (!form.matches()) return null;
-            boolean isFromEnd = form.group(3) != null, hasLast = form.group(2) != null;
-            long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
-            long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
-            if (last < first) return null;
-            if (first < size) return new Range(first, Math.min(last, size - 1));
-            throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
         }
     }
 
@@ -1120,33 +1076,43 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    private static String contentType(String extension) {
-        return switch (extension) {
-            case "html", "htm" -> "text/html; charset=utf-8";
-            case "js", "mjs" -> "text/javascript; charset=utf-8";
-            case "css", "csv", "xml" -> "text/" + extension + "; charset=utf-8";
-            case "txt", "md" -> "text/plain; charset=utf-8";
-            case "json", "wasm", "pdf", "zip" -> "application/" + extension;
-            case "map" -> "application/json";
-            case "webmanifest" -> "application/manifest+json";
-            case "png", "gif", "webp", "avif", "jpeg" -> "image/" + extension;
-            case "jpg" -> "image/jpeg";
-            case "svg" -> "image/svg+xml";
-            case "ico" -> "image/x-icon";
-            case "ogg", "wav", "aac", "flac" -> "audio/" + extension;
-            case "opus", "oga" -> "audio/ogg";
-            case "mp3" -> "audio/mpeg";
-            case "m4a" -> "audio/mp4";
-            case "mp4", "webm" -> "video/" + extension;
-            case "ogv" -> "video/ogg";
-            case "woff", "woff2", "ttf", "otf" -> "font/" + extension;
-            case "gltf" -> "model/gltf+json";
-            case "glb" -> "model/gltf-binary";
-            default -> "application/octet-stream";
-        };
+    /** The bytes of a file that are asked for, and the status of a response with them. */
+    private record Range(int status, long first, long last) {
+        static final Pattern FORM = Pattern.compile("(?i)bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))");
+
+        /** Parses "first-last", "first-" or "-count", RFC 9110 §14.1.2; anything else means all bytes. */
+        static Range parse(String header, long size) throws HttpException {
+            Range all = new Range(200, 0, size - 1);
+            Matcher form = FORM.matcher(header);
+            if (!form.matches()) return all;
+            boolean isFromEnd = form.group(3) != null, hasLast = form.group(2) != null;
+            long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
+            long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
+            if (last < first) return all;
+            if (first < size) return new Range(206, first, Math.min(last, size - 1));
+            throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
+        }
     }
 
-    /** Returns whether Java cannot open some files of a folder, whose names are not ASCII, as the locale is not UTF-8. */
+    private static final Map<String, String> TYPES = Stream.of("""
+            html=text/html htm=text/html css=text/css js=text/javascript mjs=text/javascript
+            txt=text/plain md=text/plain csv=text/csv xml=text/xml
+            json=application/json map=application/json webmanifest=application/manifest+json
+            wasm=application/wasm pdf=application/pdf zip=application/zip
+            png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif webp=image/webp avif=image/avif
+            svg=image/svg+xml ico=image/x-icon bmp=image/bmp
+            ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4
+            aac=audio/aac flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg
+            woff=font/woff woff2=font/woff2 ttf=font/ttf otf=font/otf glb=model/gltf-binary gltf=model/gltf+json
+            """.split("\\s+")).map(pair -> pair.split("=")).collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
+
+    private static String contentType(Path file) {
+        String name = file.toString().toLowerCase(Locale.ROOT);
+        String type = TYPES.getOrDefault(name.substring(name.lastIndexOf('.') + 1), "application/octet-stream");
+        return type.startsWith("text/") ? type + "; charset=utf-8" : type;
+    }
+
+    /** Returns whether Java cannot open some files of a folder, since their names are not ASCII and the locale is. */
     private static boolean hasUnreadableNames(Path root) {
         if (System.getProperty("sun.jnu.encoding", "").equalsIgnoreCase("UTF-8")) return false;
         try (Stream<Path> files = Files.walk(root)) {
@@ -1158,42 +1124,43 @@ public class Relay implements AutoCloseable {
 
     // --- 6. Handshake ------------------------------------------------------------------------------------------------
     //
-    // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood it
+    // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
     private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
+    private static final String[] UPGRADE =
+            {"Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Version", "13"};
 
     /** Returns the response that turns a connection into a WebSocket. @throws HttpException to refuse the request */
     private byte[] acceptHandshake(Request request, String host) throws HttpException {
-        String origin = request.headers.get("origin"), upgrade = request.header("upgrade"),
-                connection = request.header("connection"), version = request.header("sec-websocket-version"),
-                key = request.header("sec-websocket-key"), subprotocols = request.header("sec-websocket-protocol");
+        String version = request.header("sec-websocket-version"), key = request.header("sec-websocket-key");
         boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
                 && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
+        int length = request.target.length();
         if (!request.isForRelay())
-            throw new HttpException(404, "expected a WebSocket at ws://" + printable(host)
-                    + "/ws-relay/any/name, got one at " + printable(request.path()));
-        if (request.target.length() > MAX_ROOM_NAME)
-            throw new HttpException(414, "expected a room name of at most " + MAX_ROOM_NAME + " bytes, got "
-                    + request.target.length());
-        if (origin != null && !isAllowedOrigin(origin, host))
-            throw new HttpException(403, "origin " + printable(origin) + " is not allowed for host " + printable(host)
-                    + "; the option --origin " + printable(origin) + " would allow it", "Access-Control-Allow-Origin", "*");
+            throw new HttpException(404, "expected a WebSocket at ws://%s/ws-relay/any/name, got one at %s"
+                    .formatted(printable(host), printable(request.path())));
+        if (length > MAX_ROOM_NAME)
+            throw new HttpException(414, "expected a room name of at most " + MAX_ROOM_NAME + " bytes, got " + length);
+        if (request.headers.containsKey("origin") && !isAllowedOrigin(request.header("origin"), host))
+            throw new HttpException(403,
+                    "origin %1$s is not allowed for host %2$s; the option --origin %1$s would allow it"
+                            .formatted(printable(request.header("origin")), printable(host)),
+                    "Access-Control-Allow-Origin", "*");
         request.requireNoBody();
         if (!isUpgrade)
-            throw new HttpException(426, "expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade, got a "
-                    + request.method + " in " + request.version + " with '" + printable(upgrade) + "' and '"
-                    + printable(connection) + "'", "Upgrade", "websocket", "Connection", "Upgrade");
+            throw new HttpException(426, ("expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade,"
+                    + " got a %s in %s with '%s' and '%s'").formatted(request.method, request.version,
+                    printable(request.header("upgrade")), printable(request.header("connection"))), UPGRADE);
         if (!version.equals("13"))
-            throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + printable(version) + "'",
-                    "Sec-WebSocket-Version", "13", "Upgrade", "websocket", "Connection", "Upgrade");
+            throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '%s'".formatted(printable(version)),
+                    UPGRADE);
         if (!KEY.test(key)) throw HttpException.expected("16 bytes in base64 as Sec-WebSocket-Key", key);
 
-        String subprotocol = subprotocols.split(",")[0].strip();   // the one that the client prefers
-        boolean hasSubprotocol = Request.TOKEN.test(subprotocol);
-        return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + (hasSubprotocol ? "Sec-WebSocket-Protocol: " + subprotocol + "\r\n" : "")
+        String preferred = request.header("sec-websocket-protocol").split(",", 2)[0].strip();
+        String subprotocol = Request.TOKEN.test(preferred) ? "Sec-WebSocket-Protocol: " + preferred + "\r\n" : "";
+        return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + subprotocol
                 + "Sec-WebSocket-Accept: " + sha1(key + KEY_SUFFIX) + "\r\n\r\n");
     }
 
@@ -1207,9 +1174,8 @@ public class Relay implements AutoCloseable {
 
     /** Returns whether pages of this origin may connect, RFC 6455 §10.2. A browser tells where its page came from. */
     private boolean isAllowedOrigin(String origin, String host) {
-        String plain = plainOrigin(origin), ownHost = plainOrigin(host);
-        return options.origins.contains("*") || options.origins.contains(plain)
-                || plain.matches("[a-z][a-z0-9+.-]*://\\Q" + ownHost + "\\E");
+        String plain = plainOrigin(origin), ownOrigin = "[a-z][a-z0-9+.-]*://" + Pattern.quote(plainOrigin(host));
+        return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
     }
 
     /** Returns it in lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
@@ -1221,7 +1187,7 @@ public class Relay implements AutoCloseable {
     // --- 7. Frames in ------------------------------------------------------------------------------------------------
     //
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
-    // has a header of 2 to 14 bytes and a payload, which the client has masked with a key of 4 bytes:
+    // has a header and a payload, which the client has masked:
     //
     //     FIN 1 bit, reserved 3 bits, opcode 4 bits | MASK 1 bit, length 7 bits | longer length 0, 2 or 8 bytes |
     //     masking key 4 bytes | payload
@@ -1235,23 +1201,20 @@ public class Relay implements AutoCloseable {
             TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013;
     private static final int NO_STATUS = 1005, ABNORMAL = 1006;
 
-    private static final CloseException   // made in advance, since there may be no memory left when they are needed
+    private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
             OUT_OF_MEMORY = new CloseException(INTERNAL_ERROR, "out of memory"),
+            FAILED = new CloseException(INTERNAL_ERROR, "internal error"),
             CONNECTION_LOST = new CloseException(ABNORMAL, "connection lost"),
             STALLED = new CloseException(ABNORMAL, "did not read"),
             SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
             MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
 
-    /**
-     * How a WebSocket ends, and thrown at any depth to end it so. To refuse something new, throw one where frames are
-     * read or in Client.receive; to add a close code, name it above.
-     */
+    /** How a WebSocket ends. To end it, throw one where frames are read or in Client.receive. */
     static final class CloseException extends Exception {
         final int code;
-
         CloseException(int code, String reason) {
-            super(reason, null, false, false);
+            super(reason, null, false, false);   // without a stack trace
             this.code = code;
         }
 
@@ -1261,7 +1224,7 @@ public class Relay implements AutoCloseable {
     /** A whole message or a control frame: the first `length` bytes of the array. */
     record Frame(int opcode, byte[] bytes, int length) {
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
-        int closeCode() { return length < 2 ? NO_STATUS : (bytes[0] & 0xff) << 8 | bytes[1] & 0xff; }   // §5.5.1
+        int closeCode() { return length < 2 ? NO_STATUS : ByteBuffer.wrap(bytes).getChar(0); }   // unsigned, §5.5.1
         String closeReason() { return length < 2 ? "" : text(2, length); }
     }
 
@@ -1271,14 +1234,14 @@ public class Relay implements AutoCloseable {
         private final int maxMessage;       // bytes
         private final Memory memory;
         private boolean fin;                // of the current frame: it is the last of its message
-        private int opcode;
+        private int opcode;                 // of the current frame
         private int remaining;              // bytes of its payload that have not come yet
         private final byte[] maskingKey = new byte[4];
         private int messageOpcode;          // of the message that is arriving; CONTINUATION if there is none
-        private byte[] message = NOTHING;   // what has come of it,
-        private int length;                 // so many bytes,
-        private int checked;                // of which so many are UTF-8, if it is a text
-        private volatile int counted;       // bytes of `message` that `memory` knows of; also read by the sweeper
+        private byte[] message = NOTHING;   // what has come of it
+        private int length;                 // bytes of that
+        private int checked;                // bytes of that which are whole characters, if it is a text
+        volatile int counted;               // bytes of `message` that `memory` knows of; also read by the sweeper
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1286,7 +1249,7 @@ public class Relay implements AutoCloseable {
             this.memory = memory;
         }
 
-        /** Reads the next message or control frame. @throws CloseException 1002, 1007, 1009 @throws EOFException at the end */
+        /** Reads the next message or control frame. @throws CloseException 1002, 1007, 1009 */
         Frame next() throws IOException, CloseException {
             while (true) {
                 readHeader();
@@ -1296,12 +1259,13 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** RFC 6455 §5.2. Checks each field before it waits for the next one. */
+        /** Reads a header, RFC 6455 §5.2. Checks each field before it waits for the next one. */
         private void readHeader() throws IOException, CloseException {
             int first = input.read();
             fin = (first & 0x80) != 0;
             opcode = first & 0x0f;
-            boolean isControl = opcode >= CLOSE, continues = opcode == CONTINUATION, isWithin = messageOpcode != CONTINUATION;
+            boolean isControl = opcode >= CLOSE, continues = opcode == CONTINUATION;
+            boolean isWithin = messageOpcode != CONTINUATION;
             require((first & 0x70) == 0, "a reserved bit is set, but no extension was agreed on");
             require(opcode <= BINARY || (isControl && opcode <= PONG), "there is no opcode " + opcode);
             require(!isControl || fin, "a control frame must not be fragmented");
@@ -1312,7 +1276,7 @@ public class Relay implements AutoCloseable {
             require((second & 0x80) != 0, "a client's frames must be masked");
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
-                throw new CloseException(TOO_BIG, "expected at most " + maxMessage + " bytes, got " + (length + payload));
+                throw new CloseException(TOO_BIG, "expected at most " + maxMessage + " bytes, got " + payload);
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
             remaining = (int) payload;
             if (!isControl && !continues) messageOpcode = opcode;
@@ -1325,11 +1289,10 @@ public class Relay implements AutoCloseable {
         private long readLength(int shortLength) throws IOException, CloseException {
             require(opcode < CLOSE || shortLength <= MAX_CONTROL, "a control frame must not be longer than 125 bytes");
             if (shortLength < 126) return shortLength;
-            int bytes = shortLength == 126 ? 2 : 8, least = shortLength == 126 ? 126 : 65_536;
-            long length = 0;
+            int bytes = shortLength == 126 ? 2 : 8;
+            long least = shortLength == 126 ? 126 : 65_536, length = 0;
             for (int i = 0; i < bytes; i++) length = (length << 8) | input.read();
-            require(length >= 0, "a length must not be negative");
-            require(length >= least, "the length " + length + " must not take " + bytes + " bytes");
+            require(length >= least, "the length " + length + " is negative, or must not take " + bytes + " bytes");
             return length;
         }
 
@@ -1342,13 +1305,13 @@ public class Relay implements AutoCloseable {
             return frame;
         }
 
-        /** RFC 6455 §5.5.1 and §7.4. */
+        /** Checks code and reason, RFC 6455 §5.5.1, §7.4. */
         private static void checkClose(Frame frame) throws CloseException {
             int code = frame.closeCode();
-            boolean isRegistered = code >= 1000 && code <= 1014 && code != 1004 && code != NO_STATUS && code != ABNORMAL;
-            boolean isPrivate = code >= 3000 && code <= 4999;
+            boolean isReserved = code == 1004 || code == NO_STATUS || code == ABNORMAL;
+            boolean isRegistered = code >= 1000 && code <= 1014 && !isReserved;
             require(frame.length > 1, "expected a close code of two bytes, got one byte");
-            require(isRegistered || isPrivate, "close code " + code + " must not be sent");
+            require(isRegistered || (code >= 3000 && code <= 4999), "close code " + code + " must not be sent");
             checkUtf8(frame.bytes, 2, frame.length, true);
         }
 
@@ -1367,7 +1330,8 @@ public class Relay implements AutoCloseable {
 
         /** Makes room for the payload: at first FIRST_PIECE bytes, then four times of what has come. */
         private void grow() {
-            int capacity = Math.min(length + remaining, Math.clamp(4L * length, FIRST_PIECE, Integer.MAX_VALUE));
+            int most = (int) Math.min(Math.max(FIRST_PIECE, 4L * length), maxMessage);
+            int capacity = fin ? Math.min(length + remaining, most) : most;
             if (capacity > FIRST_PIECE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 count(capacity);
@@ -1376,7 +1340,7 @@ public class Relay implements AutoCloseable {
         }
 
         private Frame endMessage() throws CloseException {
-            if (messageOpcode == TEXT && checked < length) checkUtf8(message, checked, length, true);
+            if (checked < length && messageOpcode == TEXT) checkUtf8(message, checked, length, true);
             var frame = new Frame(messageOpcode, message, length);
             release();
             return frame;
@@ -1396,21 +1360,20 @@ public class Relay implements AutoCloseable {
             counted = bytes;
         }
 
-        /** Returns the bytes of the message that is arriving, 0 unless it is a long one. From any thread. */
-        int countedBytes() { return counted; }
-
-        /** Checks part of a text. Returns where a character begins that is not whole yet. @throws CloseException 1007 */
+        /** Checks part of a text. Returns where a character begins that is not whole yet. */
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             var part = ByteBuffer.wrap(bytes, start, end - start);
             var characters = CharBuffer.allocate(Math.min(end - start, 1024));   // nobody reads them
             var decoder = StandardCharsets.UTF_8.newDecoder();
             CoderResult result = CoderResult.OVERFLOW;
             while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
-            if (!result.isError()) return part.position();
-            throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[part.position()]));
+            int at = part.position();
+            boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
+            if (!result.isError() && !isSurrogate) return at;   // Java finds a surrogate only at its third byte
+            throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
         }
 
-        /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time. @param offset of the first of them in the payload */
+        /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time; `offset` is that of the first in the payload. */
         private void unmask(byte[] bytes, int start, int end, int offset) {
             var buffer = ByteBuffer.wrap(bytes);
             long eightOfKey = 0;
@@ -1423,106 +1386,105 @@ public class Relay implements AutoCloseable {
 
     // --- 8. Frames out -----------------------------------------------------------------------------------------------
     //
-    // A server's frame is a header of 2, 4 or 10 bytes and the payload as it is, without a mask. So the same bytes will
-    // do for all who receive it, and are encoded only once.
+    // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
 
-    /** Returns a frame with a whole payload: the prefix, then bytes[start..end). RFC 6455 §5.2. */
+    /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
-        int length = prefix.length + end - start;
-        int header = length < 126 ? 2 : length < 65_536 ? 4 : 10;
-        var frame = new byte[header + length];
-        frame[0] = (byte) (0x80 | opcode);
-        frame[1] = (byte) (header == 2 ? length : header == 4 ? 126 : 127);
-        for (int at = header - 1, rest = length; at > 1; at--, rest >>>= 8) frame[at] = (byte) rest;
-        System.arraycopy(prefix, 0, frame, header, prefix.length);
-        System.arraycopy(bytes, start, frame, header + prefix.length, end - start);
-        return frame;
+        int length = prefix.length + end - start, header = 2;
+        if (length >= 126) header = length < 65_536 ? 4 : 10;
+        var frame = ByteBuffer.allocate(header + length).put((byte) (0x80 | opcode));
+        if (header == 2) frame.put((byte) length);
+        else if (header == 4) frame.put((byte) 126).putShort((short) length);
+        else frame.put((byte) 127).putLong(length);
+        return frame.put(prefix).put(bytes, start, end - start).array();
     }
 
-    private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
-
-    /** RFC 6455 §5.5.1. A reason that is too long for a control frame is cut between characters. */
+    /** Returns a close frame, RFC 6455 §5.5.1. Cuts a reason that is too long for it between characters. */
     static byte[] encodeClose(int code, String reason) {
         var payload = ByteBuffer.allocate(MAX_CONTROL).putShort((short) code);
         StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(reason), payload, true);
         return encode(CLOSE, NOTHING, payload.array(), 0, code == NO_STATUS ? 0 : payload.position());
     }
 
+    private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in outboxes. When it leaves one, it gives back `permits` to its sender's window, null for a multicast. */
+    /** A frame in outboxes. When it leaves one, it gives back `permits` to the window, null for a multicast. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
-
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
+        boolean isControl() { return (bytes[0] & 0x0f) >= CLOSE; }
         int cost() { return bytes.length + FRAME_OVERHEAD; }
-
-        void leaveOutbox() {
-            if (window != null) window.release(permits);
-        }
+        void leaveOutbox() { if (window != null) window.release(permits); }
     }
 
     /**
-     * The frames that wait to be written to one client. Control frames go ahead of messages, RFC 6455 §5.5. Putting a
-     * frame never waits, and once there is a close reason, it does nothing. Guarded by its monitor, which is never held
-     * while anything waits.
+     * The frames that wait to be written to one client. Control frames go ahead of messages, RFC 6455 §5.5. Guarded by
+     * its monitor, which is never held while anything waits. When put() or close() runs out of memory, the caller must
+     * abort the connection, since there may be no drain.
      */
     final class Outbox implements Runnable {
+        private static final int ANY_LENGTH = Integer.MAX_VALUE;
         private final Connection connection;
         private final Queue<Outgoing> controlFrames = new ArrayDeque<>(1);
         private Queue<Outgoing> messages = new ArrayDeque<>(3);
-        private int queuedBytes;                       // cost of all frames that are not written yet
-        private int countedBytes;                      // the part of it that `memory` knows of
-        private boolean isDraining;                    // a drain has been started and has not ended
-        volatile CloseException closeReason;           // null while frames are accepted; any thread may read it
+        private int queuedBytes;               // cost of all frames that are not written yet
+        private int countedBytes;              // the part of it that `memory` knows of
+        private int batchCost;                 // the part of it that is being written
+        private boolean isDraining;            // a drain has been started and has not ended
+        volatile CloseException closeReason;   // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
         Outbox(Connection connection) { this.connection = connection; }
 
-        void put(Outgoing frame, boolean isControl) {
-            synchronized (this) {
-                if (closeReason != null) {
-                    frame.leaveOutbox();
-                    return;
-                }
-                Queue<Outgoing> queue = isControl ? controlFrames : messages;
-                queue.add(frame);
-                count(frame.cost());
-                if (isDraining) return;
-                isDraining = true;
-            }
-            startDrain();
+        /** Adds a frame unless there is a close reason. Never waits. */
+        synchronized void put(Outgoing frame) {
+            if (closeReason == null) add(frame, frame.isControl() ? controlFrames : messages);
+            else frame.leaveOutbox();
         }
 
-        /** Accepts no more frames but the last one, if that is not null. Returns false if it was closed before. */
-        boolean close(CloseException reason, Outgoing last, boolean dropsMessages) {
-            synchronized (this) {
-                if (closeReason != null) return false;
-                if (dropsMessages) drop(messages);
-                if (last != null) {
-                    messages.add(last);
-                    count(last.cost());
-                }
-                closeReason = reason;
-                if (isDraining) return true;
-                isDraining = true;
-            }
+        /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
+        synchronized boolean close(CloseException reason, boolean dropsFrames) {
+            if (closeReason != null) return false;
+            if (dropsFrames) drop();
+            if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
+            closeReason = reason;
+            connection.deadline = clock + options.stallTimeout;   // less once all is written
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
 
-        /** Accepts no more frames and drops those that wait, since the socket is about to be closed. */
+        /** Accepts no more frames and drops those that wait, before the socket is closed. Needs no memory. */
         synchronized void abort(CloseException reason) {
             if (closeReason == null) closeReason = reason;
-            drop(controlFrames);
-            drop(messages);
+            drop();
+            count(-queuedBytes);   // what is being written, too
+            batchCost = 0;
             finished.countDown();
         }
 
-        private void drop(Queue<Outgoing> queue) {
-            queue.forEach(Outgoing::leaveOutbox);
-            count(-queue.stream().mapToInt(Outgoing::cost).sum());
-            queue.clear();
+        private void add(Outgoing frame, Queue<Outgoing> queue) {
+            count(frame.cost());
+            queue.add(frame);   // if memory runs out here, it has been added all the same
+            startDrain();
+        }
+
+        private void startDrain() {
+            if (!isDraining) Thread.startVirtualThread(this);
+            isDraining = true;
+        }
+
+        private void drop() {
+            for (var frame = poll(ANY_LENGTH); frame != null; frame = poll(ANY_LENGTH)) count(-frame.cost());
+        }
+
+        /** Takes out the next frame; returns null if there is none, or none that short. */
+        private Outgoing poll(int maxLength) {
+            var queue = controlFrames.peek() == null ? messages : controlFrames;   // isEmpty() fails after a failed add
+            Outgoing frame = queue.peek();
+            if (frame == null || frame.bytes.length > maxLength) return null;
+            frame.leaveOutbox();
+            return queue.poll();
         }
 
         /** Counts bytes in or, if negative, out. Tells `memory` in steps, since each time costs. */
@@ -1530,22 +1492,14 @@ public class Relay implements AutoCloseable {
             queuedBytes += bytes;
             connection.queuedBytes = queuedBytes;
             int change = queuedBytes - countedBytes;
-            if (closeReason == null && Math.abs(change) < COUNTING_STEP) return;
+            boolean isSmall = Math.abs(change) < COUNTING_STEP && queuedBytes > 0;
+            if (change == 0 || (isSmall && closeReason == null)) return;
             countedBytes += change;
             memory.add(change);
         }
 
-        private void startDrain() {
-            try {
-                Thread.startVirtualThread(this);
-            } catch (OutOfMemoryError e) {
-                connection.abort(OUT_OF_MEMORY);
-            }
-        }
-
         /** The drain: writes until nothing waits. */
-        @Override
-        public void run() {
+        @Override public void run() {
             var turn = new Turn();
             try {
                 for (Batch batch = nextBatch(); batch != null; batch = nextBatch()) {
@@ -1557,8 +1511,8 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Bytes for one write, the cost of the frames in it, and whether the array belongs to writeBuffers. */
-        private record Batch(byte[] bytes, int length, int cost, boolean isBorrowed) {}
+        /** Bytes for one write. The array may belong to writeBuffers. */
+        private record Batch(byte[] bytes, int length, boolean isBorrowed) {}
 
         private void write(Batch batch) throws IOException {
             try {
@@ -1566,54 +1520,42 @@ public class Relay implements AutoCloseable {
                     connection.write(batch.bytes, at, Math.min(MAX_WRITE, batch.length - at));
             } finally {
                 if (batch.isBorrowed) writeBuffers.add(batch.bytes);
-                synchronized (this) {
-                    count(-batch.cost);
-                }
             }
         }
 
-        /** Takes what goes into the next write; null if nothing waits, which ends the drain. */
+        /** Counts out what has been written and takes the next batch; returns null if nothing waits: the drain ends. */
         private synchronized Batch nextBatch() throws IOException {
-            Outgoing first = poll(), second = peek();
+            count(-batchCost);
+            batchCost = 0;
+            Outgoing first = poll(ANY_LENGTH);
             if (first == null) {
                 isDraining = false;
-                if (closeReason == null) return null;
-                connection.shutDownOutput();
-                finished.countDown();
+                if (closeReason != null) connection.shutDownOutput();
+                if (closeReason != null) finished.countDown();
                 return null;
             }
-            boolean isAlone = second == null || first.bytes.length + second.bytes.length > MAX_WRITE;
-            return isAlone ? new Batch(first.bytes, first.bytes.length, first.cost(), false) : gather(first);
+            batchCost = first.cost();
+            Outgoing second = poll(MAX_WRITE - first.bytes.length);
+            return second == null ? new Batch(first.bytes, first.bytes.length, false) : gather(first, second);
         }
 
         /**
-         * Optimization: copies frames into one array, so that they take one call of the system. That is what makes many
-         * small frames cheap. The array is one of writeBuffers; while all of these are in use, as by clients that do not
-         * read, it is a new one that is not larger than what waits.
+         * Optimization: copies frames into one array, so that many small ones take one call of the system. The array is
+         * one of writeBuffers; while clients that do not read use all of these, a new one, no larger than what waits.
          */
-        private Batch gather(Outgoing first) {
+        private Batch gather(Outgoing first, Outgoing second) {
             boolean wasLong = messages.size() > LONG_QUEUE;
             byte[] borrowed = writeBuffers.poll();
             byte[] bytes = borrowed != null ? borrowed : new byte[Math.min(MAX_WRITE, queuedBytes)];
-            int length = 0, cost = 0;
-            Outgoing frame = first;
-            while (frame != null) {
+            System.arraycopy(first.bytes, 0, bytes, 0, first.bytes.length);
+            int length = first.bytes.length;
+            for (Outgoing frame = second; frame != null; frame = poll(bytes.length - length)) {
                 System.arraycopy(frame.bytes, 0, bytes, length, frame.bytes.length);
                 length += frame.bytes.length;
-                cost += frame.cost();
-                Outgoing next = peek();
-                frame = next != null && length + next.bytes.length <= bytes.length ? poll() : null;
+                batchCost += frame.cost();
             }
-            if (wasLong && messages.isEmpty()) messages = new ArrayDeque<>(3);   // or it would keep its size for good
-            return new Batch(bytes, length, cost, borrowed != null);
-        }
-
-        private Outgoing peek() { return controlFrames.isEmpty() ? messages.peek() : controlFrames.peek(); }
-
-        private Outgoing poll() {
-            Outgoing frame = controlFrames.isEmpty() ? messages.poll() : controlFrames.poll();
-            if (frame != null) frame.leaveOutbox();
-            return frame;
+            if (wasLong && messages.peek() == null) messages = new ArrayDeque<>(3);   // or it would stay as large
+            return new Batch(bytes, length, borrowed != null);
         }
     }
 
@@ -1625,16 +1567,13 @@ public class Relay implements AutoCloseable {
 
     /** What to do with the messages of a WebSocket. */
     interface Handler {
-        /** Called for each message, on the thread of the connection. @throws CloseException to close the WebSocket */
-        void receive(Frame message) throws CloseException;
-
-        /** Called when the WebSocket has ended, by any thread, perhaps twice. */
-        default void leave() {}
+        void receive(Frame message) throws CloseException;   // on the thread of the connection
+        default void leave() {}   // the WebSocket has ended; on any thread, perhaps twice
     }
 
     /** Confined to the thread of its connection unless noted otherwise. */
     final class WebSocket {
-        final String target, address;                  // what the client asked for; where it is
+        final String target, address;      // what the client asked for; where it is
         final Outbox outbox;
         private final Connection connection;
         private final FrameReader reader;
@@ -1643,7 +1582,7 @@ public class Relay implements AutoCloseable {
         private final Semaphore window = new Semaphore(windowSize);
         private volatile Handler handler = message -> {};
         private final AtomicBoolean hasLeft = new AtomicBoolean();
-        private boolean isPinged;                      // since it was heard last; confined to the sweeper
+        private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         WebSocket(Connection connection, String target, String address) {
             this.connection = connection;
@@ -1656,8 +1595,8 @@ public class Relay implements AutoCloseable {
         /** Serves the client until it has ended and everything is written to it. */
         void run() throws InterruptedException {
             try {
-                boolean isFull = metrics.clients.incrementAndGet() > maxClients;
-                if (isFull) throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + " clients)");
+                if (metrics.clients.incrementAndGet() > maxClients)
+                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + " clients)");
                 handler = enter(this);
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
@@ -1666,12 +1605,11 @@ public class Relay implements AutoCloseable {
             } catch (IOException gone) {
                 close(CONNECTION_LOST);   // perhaps the peer still reads
             } catch (RuntimeException | Error failure) {
-                boolean isMemory = failure instanceof OutOfMemoryError;
-                connection.abort(isMemory ? OUT_OF_MEMORY : new CloseException(INTERNAL_ERROR, "internal error: " + failure));
+                connection.abort(failure instanceof OutOfMemoryError ? OUT_OF_MEMORY : FAILED);
                 log("error", "internal error: " + failure);
             } finally {
-                leave();
                 reader.release();
+                leave();
             }
             connection.discardInput();
             outbox.finished.await();
@@ -1681,23 +1619,28 @@ public class Relay implements AutoCloseable {
 
         private void receive(Frame frame) throws CloseException {
             switch (frame.opcode) {
-                case PING -> outbox.put(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)), true);
+                case PING -> send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
                 case PONG -> { /* that it has come is all it is for */ }
                 case CLOSE -> close(new CloseException(frame.closeCode(), frame.closeReason()));   // echoes it, §5.5.1
                 default -> handler.receive(frame);
             }
         }
 
-        /** Puts a message into the outbox; a client that is too far behind is closed. Never waits. From any thread. */
-        void send(Outgoing message) {
-            if (isOpen() && connection.queuedBytes > options.maxOutbox)
-                close(new CloseException(POLICY_VIOLATION, "too slow: over " + options.maxOutbox + " bytes behind"), true);
-            outbox.put(message, false);
+        /** Puts a frame into the outbox. Closes a client that is too far behind for messages. From any thread. */
+        void send(Outgoing frame) {
+            try {
+                int most = options.maxOutbox;
+                if (isOpen() && connection.queuedBytes > most && !frame.isControl())
+                    close(new CloseException(POLICY_VIOLATION, "too slow: over " + most + " bytes behind"), true);
+                outbox.put(frame);
+            } catch (OutOfMemoryError e) {
+                connection.abort(OUT_OF_MEMORY);   // this client misses a frame, so it ends, not the one who sent it
+            }
         }
 
         /**
-         * Waits until a frame fits into this client's window: what it has sent to single receivers and they have not read
-         * yet. So a sender is slowed down by its own bytes alone, not by those of others.
+         * Waits until a frame fits into this client's window: what it has sent to single receivers and is not read yet.
+         * So a sender is slowed down by its own bytes alone, not by those of others.
          */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
@@ -1715,44 +1658,43 @@ public class Relay implements AutoCloseable {
         /** Starts the closing handshake or answers it, RFC 6455 §7.1, after all that waits. From any thread. */
         void close(CloseException reason) { close(reason, false); }
 
-        private void close(CloseException reason, boolean dropsMessages) {
+        private void close(CloseException reason, boolean dropsFrames) {
             try {
-                var last = reason.code == ABNORMAL ? null : new Outgoing(encodeClose(reason.code, reason.getMessage()));
-                if (!outbox.close(reason, last, dropsMessages)) return;
-                connection.closeWithin(options.stallTimeout);   // less once all is written
+                if (!outbox.close(reason, dropsFrames)) return;
+                moveToEndOfOthers(connection);
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(OUT_OF_MEMORY);
             }
         }
 
-        /** Takes the client out of its room. Not within close(), which may be called while the room tells its clients. */
+        /** Takes the client out of its room. Not within close(), which may be called while a room tells its clients. */
         private void leave() {
-            handler.leave();
-            if (hasLeft.getAndSet(true)) return;
-            metrics.clients.decrementAndGet();
-            metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
+            boolean isFirst = !hasLeft.getAndSet(true);
+            if (isFirst) metrics.clients.decrementAndGet();
+            handler.leave();   // also the second time, since there may have been no handler at the first
+            if (isFirst) metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
         }
 
         /** Pings a client that is silent, and gives up one that also takes nothing. Called by the sweeper; in ms. */
         void checkSilence(long sinceHeard, long sinceTaken) {
             boolean isSilent = sinceHeard >= options.pingInterval;
             if (Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval) connection.abort(SILENT);
-            else if (isSilent && !isPinged) outbox.put(Outgoing.PING_FRAME, true);
+            else if (isSilent && !isPinged) send(Outgoing.PING_FRAME);
             isPinged = isSilent;
         }
 
         /** Returns the bytes of the message that is arriving, 0 unless it is a long one. From any thread. */
-        int arrivingBytes() { return reader.countedBytes(); }
+        int arrivingBytes() { return reader.counted; }
     }
 
     // --- 10. Rooms ---------------------------------------------------------------------------------------------------
     //
-    // A message is "<target> <msgtype>[ <data>]", with single spaces. The target is an id, or "*" for everyone else. The
-    // types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
+    // A message is "<target> <msgtype>[ <data>]", with single spaces. The target is an id, or "*" for everyone else.
+    // The types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
     //
-    // All that is heard of a client - its join, its messages, its quit - is put into the outboxes of the others under the
-    // room's lock. So what each client receives is a true history. And a room, however many talk in it, has one thread
+    // All that is heard of a client - its join, its messages, its quit - is put into the others' outboxes under the
+    // room's lock. So what each client receives is a true history, and a room, however many talk in it, has one thread
     // that works at a time, so that it takes no time from other rooms.
 
     private static final byte[][] RESERVED_TYPES = {ascii("self"), ascii("join"), ascii("quit")};
@@ -1776,46 +1718,53 @@ public class Relay implements AutoCloseable {
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer its id and who is there, and then those of the newcomer. Returns null if the room is gone. */
+        /** Tells the newcomer and those present of one another. Returns null if the room is gone. */
         Client join(WebSocket socket) {
             lock.lock();
             try {
                 if (isGone) return null;
                 var newcomer = new Client(socket, ++lastId);
+                var join = new Outgoing(encodeText(newcomer.id + " join"));
                 var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
                 history.writeBytes(encodeText(newcomer.id + " self"));
                 for (int other : clients.keySet()) history.writeBytes(encodeText(other + " join"));
                 socket.send(new Outgoing(history.toByteArray()));
+                socket.handler = newcomer;   // before it is in, so that it leaves even if memory runs out below
                 clients.put(newcomer.id, newcomer);
+                tellOthers(newcomer, join);
                 log("join", name, newcomer.id, socket.address);
-                tellOthers(newcomer, new Outgoing(encodeText(newcomer.id + " join")));
                 return newcomer;
             } finally {
-                lock.unlock();
+                unlock();
             }
         }
 
+        /** Takes out a client, unless that has been done, and tells the others. */
         void leave(Client client) {
             lock.lock();
             try {
-                if (!isPresent(client)) return;
+                if (clients.remove(client.id) == null) return;
+                tellOthers(client, client.quit);
                 log("quit", name, client.id, client.socket.address, client.socket.outbox.closeReason);
-                clients.remove(client.id);
-                tellOthers(client, new Outgoing(encodeText(client.id + " quit")));
-                isGone = clients.isEmpty();
-                if (isGone) rooms.remove(name);
             } finally {
-                lock.unlock();
+                unlock();
             }
+        }
+
+        private void unlock() {
+            isGone = clients.isEmpty();
+            if (isGone) rooms.remove(name, this);
+            lock.unlock();
         }
 
         /** Puts a frame into the outboxes of the target. Returns how many these were. */
         private int deliver(Client sender, int target, Outgoing frame) {
             lock.lock();
             try {
-                if (isPresent(sender) && target == EVERYONE) return tellOthers(sender, frame);
-                Client receiver = isPresent(sender) ? clients.get(target) : null;
-                if (receiver == null) frame.leaveOutbox();   // it may just have quit
+                boolean isPresent = clients.containsKey(sender.id);   // another thread may have closed it
+                if (isPresent && target == EVERYONE) return tellOthers(sender, frame);
+                Client receiver = isPresent ? clients.get(target) : null;   // it may have quit, too
+                if (receiver == null) frame.leaveOutbox();
                 else receiver.socket.send(frame);
                 return receiver == null ? 0 : 1;
             } finally {
@@ -1828,26 +1777,24 @@ public class Relay implements AutoCloseable {
             return clients.size() - 1;
         }
 
-        /** Returns whether a client is still here: another thread may have closed it and taken it out. */
-        private boolean isPresent(Client client) { return clients.get(client.id) == client; }
-
         /** A WebSocket in this room. Confined to the thread of its connection, except what is final. */
         private final class Client implements Handler {
             final WebSocket socket;
-            final int id;
+            final Integer id;
+            final Outgoing quit;      // made in advance, since there may be no memory left when it is needed
             private int deliveries;   // since it has let other threads run
 
             Client(WebSocket socket, int id) {
                 this.socket = socket;
                 this.id = id;
+                quit = new Outgoing(encodeText(id + " quit"));
             }
 
             /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
-            @Override
-            public void receive(Frame message) throws CloseException {
+            @Override public void receive(Frame message) throws CloseException {
                 byte[] bytes = message.bytes;
-                int targetEnd = indexOfSpace(bytes, 0, message.length), typeStart = targetEnd + 1;
-                int typeEnd = indexOfSpace(bytes, typeStart, message.length);
+                int targetEnd = indexOfSpace(bytes, 0, message.length);
+                int typeStart = targetEnd + 1, typeEnd = indexOfSpace(bytes, typeStart, message.length);
                 int target = target(bytes, targetEnd);
                 if (target == MALFORMED || typeEnd <= typeStart)
                     throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
@@ -1857,8 +1804,8 @@ public class Relay implements AutoCloseable {
 
                 byte[] frame = encode(message.opcode, ascii(id + ""), bytes, targetEnd, message.length);
                 socket.awaitMemory(frame.length);
-                boolean isMulticast = target == EVERYONE;
-                int receivers = deliver(this, target, isMulticast ? new Outgoing(frame) : socket.withinWindow(frame));
+                var outgoing = target == EVERYONE ? new Outgoing(frame) : socket.withinWindow(frame);
+                int receivers = deliver(this, target, outgoing);
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);
@@ -1879,12 +1826,13 @@ public class Relay implements AutoCloseable {
     /** Returns the id that the first bytes of a message are; EVERYONE, NOBODY or MALFORMED if they are none. */
     private static int target(byte[] bytes, int end) {
         if (end == 1 && bytes[0] == '*') return EVERYONE;
-        long id = end == 0 ? MALFORMED : NOBODY;
+        if (end == 0) return MALFORMED;
+        long id = 0;
         for (int at = 0; at < end; at++) {
             if (bytes[at] < '0' || bytes[at] > '9') return MALFORMED;
             id = Math.min(id * 10 + bytes[at] - '0', Integer.MAX_VALUE);   // which nobody has
         }
-        return bytes[0] == '0' && end > 0 ? NOBODY : (int) id;
+        return bytes[0] == '0' ? NOBODY : (int) id;
     }
 
     /** Returns where the next space is; `end` if there is none. */
@@ -1896,31 +1844,29 @@ public class Relay implements AutoCloseable {
 
     // --- 11. STUN ----------------------------------------------------------------------------------------------------
     //
-    // A browser behind a home router asks for its public address, RFC 8489 §12, and tells it to the other player through
-    // the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
+    // A browser behind a home router asks for its public address, RFC 8489 §12, and tells it to the other player
+    // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
-    // A message has a header of 20 bytes: its type, the length of what follows, the cookie by which STUN is known, and
-    // an ID that the response repeats. Attributes follow, each a type, a length and a value. The address in the response
-    // is XORed with cookie and ID, since some routers rewrite addresses that they see in packets. We do not look at the
-    // attributes of a request: none that a browser sends would change the response.
+    // A message has a header of 20 bytes: type, length of what follows, a cookie by which STUN is known, and an ID that
+    // the response repeats. Attributes follow, each a type, a length and a value; those of a request do not matter. The
+    // address in the response is XORed with cookie and ID, since some routers rewrite addresses that they see.
     //
-    // Forging a sender's address, so that a victim gets the response, gains little: a response has at most 44 bytes, a
-    // request at least 20. And only requests are answered, so that servers never answer one another.
+    // Forging a sender's address gains little: at most 44 bytes for 20. Servers never answer one another.
 
-    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;   // §5, §14.2
-    private static final int COOKIE = 0x2112a442;          // in requests before 2008 there was none, RFC 3489
+    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;   // §14
+    private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
 
     private void serveStun() {
         while (!closing) {
             try {
-                var datagram = new DatagramPacket(new byte[MAX_STUN + 1], MAX_STUN + 1);   // what is longer is cut to that
+                var datagram = new DatagramPacket(new byte[MAX_STUN + 1], MAX_STUN + 1);   // a longer one is cut
                 stun.receive(datagram);
                 var from = (InetSocketAddress) datagram.getSocketAddress();
                 byte[] response = answerStun(datagram.getData(), datagram.getLength(), from);
                 // Java cannot say from which address: a machine with several may use another than was asked, and the
                 // client's router drops that. --host is the remedy.
                 if (response != null) stun.send(new DatagramPacket(response, response.length, from));
-            } catch (IOException e) { /* a forged address, or we have closed */ }
+            } catch (IOException | OutOfMemoryError e) { /* a forged address, we have closed, or it gets no answer */ }
         }
     }
 

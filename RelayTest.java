@@ -802,13 +802,6 @@ class RelayTest {
         }
 
         @Test
-        void isRefusedAtItsFirstWrongByteInACloseReasonToo() throws IOException {
-            byte[] announced = frame(true, 8, concat(hex("0fa0"), bytes("bye "), hex("ff"), new byte[100]));
-            assertReads(Arrays.copyOf(announced, 6 + 2 + 4), List.of(), "end");
-            assertReads(Arrays.copyOf(announced, 6 + 2 + 5), List.of(), "1007");
-        }
-
-        @Test
         void isEveryCodePointThatThereIs() throws IOException {
             var all = new StringBuilder();
             IntStream.rangeClosed(0, 0x10ffff).filter(c -> c < 0xd800 || c > 0xdfff).forEach(all::appendCodePoint);
