@@ -642,7 +642,8 @@ class RelayTest {
 
         @ParameterizedTest(name = "{2} => {3} {4}")
         @MethodSource("streams")
-        void areReadAsTheyAreWrittenAndRefusedAtTheFirstOffence(String number, String manner, String stream, String frames, String end)
+        void areReadAsTheyAreWrittenAndRefusedAtTheFirstOffence(String number, String manner, String stream,
+                String frames, String end)
                 throws IOException {
             assertReads(stream(stream), Seen.of(frames), end);
         }
@@ -685,7 +686,8 @@ class RelayTest {
         }
 
         @ParameterizedTest(name = "{0}")
-        @CsvSource({"82fe03e9,0", "81ff0000000000010000,0", "82ff7fffffffffffffff,0", "02:2a*600 00fe0191,1000", "01:2a*1000 8081,1000"})
+        @CsvSource({"82fe03e9,0", "81ff0000000000010000,0", "82ff7fffffffffffffff,0", "02:2a*600 00fe0191,1000",
+                "01:2a*1000 8081,1000"})
         void areTooLargeByTheirHeadersBeforeMemoryIsTaken(String stream, int memory) {
             var held = new Held();
             var reader = new Relay.FrameReader(new Relay.Input(pieces(stream(stream), 9999)), 1000, held);
@@ -724,7 +726,8 @@ class RelayTest {
         }
 
         @ParameterizedTest(name = "{0} bytes: {1}")
-        @CsvSource({"0,8200", "1,8201", "125,827d", "126,827e007e", "127,827e007f", "65535,827effff", "65536,827f0000000000010000",
+        @CsvSource({"0,8200", "1,8201", "125,827d", "126,827e007e", "127,827e007f", "65535,827effff",
+                "65536,827f0000000000010000",
             "1048576,827f0000000000100000"})
         void areEncodedWithTheirLengthInTheFewestBytes(int length, String header) {
             byte[] payload = payload("00ff55aa01*" + length), around = concat(hex("dead"), payload, hex("beef"));
@@ -765,7 +768,8 @@ class RelayTest {
         }
 
         private static boolean canBecomeText(byte[] start) {
-            return Stream.of("", "80", "bf", "8080", "bf80", "808080", "bf8080").anyMatch(rest -> isText(concat(start, hex(rest))));
+            return Stream.of("", "80", "bf", "8080", "bf80", "808080", "bf8080")
+                    .anyMatch(rest -> isText(concat(start, hex(rest))));
         }
 
         @ParameterizedTest(name = "{0}")
@@ -776,9 +780,11 @@ class RelayTest {
             var expected = new Reading(text.valid ? List.of(new Seen(1, all)) : List.of(), text.valid ? "end" : "1007");
             for (int i = 0; i <= all.length; i++)
                 for (int j = i; j <= all.length; j++) {
-                    byte[] stream = concat(frame(false, 1, Arrays.copyOf(all, i)), frame(false, 0, Arrays.copyOfRange(all, i, j)),
+                    byte[] stream = concat(frame(false, 1, Arrays.copyOf(all, i)),
+                            frame(false, 0, Arrays.copyOfRange(all, i, j)),
                             frame(true, 0, Arrays.copyOfRange(all, j, all.length)));
-                    assertEquals(expected, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000), () -> HexFormat.of().formatHex(stream));
+                    assertEquals(expected, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000), () ->
+                            HexFormat.of().formatHex(stream));
                 }
         }
 
@@ -797,8 +803,10 @@ class RelayTest {
         @MethodSource("cases")
         void isJudgedTheSameInACloseReasonAndNotAtAllInBinaryAndPings(Utf8Case text) throws IOException {
             byte[] close = concat(hex("0fa0"), text.bytes);
-            assertReads(frame(true, 8, close), text.valid ? List.of(new Seen(8, close)) : List.of(), text.valid ? "end" : "1007");
-            for (int opcode : new int[] {2, 9}) assertReads(frame(true, opcode, text.bytes), List.of(new Seen(opcode, text.bytes)), "end");
+            assertReads(frame(true, 8, close), text.valid ? List.of(new Seen(8, close)) : List.of(), text.valid ? "end"
+                    : "1007");
+            for (int opcode : new int[] {2, 9}) assertReads(frame(true, opcode, text.bytes),
+                    List.of(new Seen(opcode, text.bytes)), "end");
         }
 
         @Test
@@ -817,7 +825,8 @@ class RelayTest {
                 var four = new byte[4];
                 for (int i = 0, rest = n; i < 4; i++, rest /= telling.length) four[i] = telling[rest % telling.length];
                 assertJudged(four);
-                if (n % 7 == 0) assertJudged(concat(Arrays.copyOf(four, 2), bytes("and then"), Arrays.copyOfRange(four, 2, 4)));
+                if (n % 7 == 0) assertJudged(concat(Arrays.copyOf(four, 2), bytes("and then"),
+                        Arrays.copyOfRange(four, 2, 4)));
             }
         }
 
@@ -827,8 +836,8 @@ class RelayTest {
         }
     }
 
-    // The closing handshake, RFC 6455 §7, on a socket. The farewell time is far longer than a read of these tests waits:
-    // the server must end its part by itself and not because of a deadline.
+    // The closing handshake, RFC 6455 §7, on a socket. The farewell time is far longer than a read of these tests
+    // waits: the server must end its part by itself and not because of a deadline.
     @Nested
     class Closing {
         @AutoClose
@@ -840,7 +849,8 @@ class RelayTest {
         private static Raw open() throws IOException { return Raw.open(echo, "/ws-relay"); }
 
         @ParameterizedTest
-        @ValueSource(ints = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999})
+        @ValueSource(ints = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000,
+                4999})
         void isAnsweredWithTheSameCodeAndReason(int code) throws IOException {
             for (String reason : List.of("", "bye", "x".repeat(123), "€".repeat(41)))
                 try (var raw = open()) {
@@ -878,7 +888,8 @@ class RelayTest {
         }
 
         @ParameterizedTest(name = "{0}")
-        @ValueSource(strings = {"81:late 89: 88:0x03e9", "88:0x03e8", "ffffffffffffffffffff", "82ff7fffffffffffffff", "82:00*100000"})
+        @ValueSource(strings = {"81:late 89: 88:0x03e9", "88:0x03e8", "ffffffffffffffffffff", "82ff7fffffffffffffff",
+                "82:00*100000"})
         void isTheLastThatIsRead(String late) throws IOException {
             try (var raw = open()) {
                 raw.send(concat(text("a"), close(1000, ""), stream(late))).expect("a").expectClose(1000);
@@ -932,9 +943,9 @@ class RelayTest {
         }
     }
 
-    // The cases of the public Autobahn test suite, sections 1 to 7, 9 and 10, by its numbers: a client sends frames to the
-    // echo endpoint, certain frames must come back, and then a close with this code. Frames leave in one write, after /sync
-    // one by one, or chopped in pieces of /n bytes; < waits for the next answer, ? sees that none comes.
+    // The cases of the public Autobahn test suite, sections 1 to 7, 9 and 10, by its numbers: a client sends frames to
+    // the echo endpoint, certain frames must come back, and then a close with this code. Frames leave in one write,
+    // after /sync one by one, or chopped in pieces of /n bytes; < waits for the next answer, ? sees that none comes.
     @Nested
     class Autobahn {
         @AutoClose
@@ -947,7 +958,9 @@ class RelayTest {
             var table = new StringJoiner("\n").add(TABLE);
             int[] sizes = {0, 125, 126, 127, 128, 65535, 65536, 65536};
             for (int i = 0; i < 8; i++)
-                table.add("1.1.%1$d%2$s 81:2a*%3$d => 81:2a*%3$d 1000; 1.2.%1$d%2$s 82:fe*%3$d => 82:fe*%3$d 1000".formatted(
+                table.add(
+                        ("1.1.%1$d%2$s 81:2a*%3$d => 81:2a*%3$d 1000; 1.2.%1$d%2$s 82:fe*%3$d => 82:fe*%3$d "
+                        + "1000").formatted(
                         i + 1, i == 7 ? "/997" : "", sizes[i]));
             for (var text : Utf8Case.all()) {
                 String message = "81:0x" + HexFormat.of().formatHex(text.bytes);
@@ -957,7 +970,8 @@ class RelayTest {
                 {9, 0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999}, {13, 5000, 65535}};
             for (int[] section : codes)
                 for (int i = 1; i < section.length; i++)
-                    table.add("7.%d.%d 88:0x%04x => %d".formatted(section[0], i, section[i], section[0] == 7 ? section[i] : 1002));
+                    table.add("7.%d.%d 88:0x%04x => %d".formatted(section[0], i, section[i], section[0] == 7
+                            ? section[i] : 1002));
             addLimits(table, 1, "81", ":4241736437266a683233*", ":2a*");
             addLimits(table, 2, "82", ":00fe23faf0*", ":fe*");
             return cases(table.toString()).toList();
@@ -968,9 +982,10 @@ class RelayTest {
             int[] large = {65536, 262144, 1 << 20, 4 << 20, 8 << 20, 16 << 20}, small = {0, 16, 64, 256, 1024, 4096};
             for (int i = 0; i < 6; i++) {
                 table.add("9.%d.%d %3$s => %3$s 1000".formatted(half, i + 1, first + pattern + large[i]));
-                table.add("9.%d.%d/%d %4$s => %4$s 1000".formatted(half + 4, i + 1, 64 << i, first + pattern + (1 << 20)));
-                table.add("9.%d.%d %s=> %s1000".formatted(half + 6, i + 1, (first + same + small[i] + " < ").repeat(1000),
-                        (first + same + small[i] + " ").repeat(1000)));
+                table.add("9.%d.%d/%d %4$s => %4$s 1000".formatted(half + 4, i + 1, 64 << i, first + pattern
+                        + (1 << 20)));
+                table.add("9.%d.%d %s=> %s1000".formatted(half + 6, i + 1,
+                        (first + same + small[i] + " < ").repeat(1000), (first + same + small[i] + " ").repeat(1000)));
             }
             for (int i = 0; i < 9; i++)
                 table.add("9.%d.%d %s/%d%s => %3$s%5$s 1000".formatted(
@@ -980,7 +995,8 @@ class RelayTest {
         @Test
         void areAllOfThem() {
             var sections = all().stream().map(one -> (String) one.get()[0]).distinct()
-                    .collect(Collectors.groupingBy(number -> number.replaceFirst("\\..*", ""), TreeMap::new, Collectors.counting()));
+                    .collect(Collectors.groupingBy(number -> number.replaceFirst("\\..*", ""), TreeMap::new,
+                    Collectors.counting()));
             assertEquals("{1=16, 10=1, 2=11, 3=7, 4=10, 5=20, 6=145, 7=37, 9=54}", sections.toString());
         }
 
@@ -1005,7 +1021,8 @@ class RelayTest {
             byte[] stream = stream(part);
             int size = manner.isEmpty() ? Math.max(1, stream.length) : Integer.parseInt(manner);
             return IntStream.rangeClosed(0, (stream.length - 1) / size)
-                    .mapToObj(i -> Arrays.copyOfRange(stream, i * size, Math.min((i + 1) * size, stream.length))).toList();
+                    .mapToObj(i -> Arrays.copyOfRange(stream, i * size,
+                    Math.min((i + 1) * size, stream.length))).toList();
         }
 
         private static void expectNext(Iterator<Seen> expected, Raw raw) throws IOException {
@@ -1050,8 +1067,9 @@ class RelayTest {
             10.1.1 81/1300:2a*65536 => 81:2a*65536 1000""";
     }
 
-    // What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a close
-    // with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a failure.
+    // What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a
+    // close with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a
+    // failure.
     @Nested
     class Fuzz {
         /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
@@ -1061,9 +1079,12 @@ class RelayTest {
                 var frames = new ArrayList<Seen>();
                 for (int messages = random.nextInt(5); messages >= 0; messages--) {
                     int opcode = 1 + random.nextInt(2), length = random.nextInt(40);
-                    if (random.nextInt(60) == 0) length = new int[] {120, 2000, 65530}[random.nextInt(3)] + random.nextInt(12);
-                    byte[] payload = opcode == 2 ? randomBytes(random, length) : concat(bytes(textPrefix), randomText(random, length));
-                    for (int fragments = random.nextInt(4), first = opcode, at = 0, end; fragments >= 0; fragments--, first = 0, at = end) {
+                    if (random.nextInt(60) == 0) length = new int[] {120, 2000, 65530}[random.nextInt(3)]
+                            + random.nextInt(12);
+                    byte[] payload = opcode == 2 ? randomBytes(random, length)
+                            : concat(bytes(textPrefix), randomText(random, length));
+                    for (int fragments = random.nextInt(4), first = opcode, at = 0, end; fragments >= 0;
+                            fragments--, first = 0, at = end) {
                         end = fragments == 0 ? payload.length : at + random.nextInt(payload.length - at + 1);
                         byte[] fragment = Arrays.copyOfRange(payload, at, end);
                         stream.writeBytes(masked(fragments == 0 ? 0x80 | first : first, fragment, random.nextInt()));
@@ -1129,7 +1150,8 @@ class RelayTest {
         void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
             trySeeds(0, 20_000, random -> {
                 Script script = Script.random(random, "");
-                assertEquals(new Reading(script.frames, "end"), Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
+                assertEquals(new Reading(script.frames, "end"),
+                        Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
             });
         }
 
@@ -1148,7 +1170,8 @@ class RelayTest {
 
         @Test
         void aRelayServesOnAfterAThousandStrangersAndKeepsNothingOfThem(@TempDir Path folder) throws Exception {
-            var all = new ConcurrentLinkedQueue<Relay.WebSocket>();   // held, so that no garbage collection closes a socket left open
+            // held, so that no garbage collection closes a socket left open
+            var all = new ConcurrentLinkedQueue<Relay.WebSocket>();
             try (var relay = new Relay(options(options -> {
                 options.metrics = true;
                 options.closeTimeout = 30_000;   // no stranger is cut off for being slow
@@ -1225,9 +1248,12 @@ class RelayTest {
         private static long threads(Path folder) {
             try {
                 Path dump = folder.resolve(UUID.randomUUID() + ".txt").toAbsolutePath();
-                java.lang.management.ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class)
-                        .dumpThreads(dump.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
-                return Stream.of(Files.readString(dump).split("\n\\s*\n")).filter(thread -> thread.matches("(?s).*\\bRelay[.$].*")).count();
+                java.lang.management.ManagementFactory.getPlatformMXBean(
+                        com.sun.management.HotSpotDiagnosticMXBean.class)
+                        .dumpThreads(dump.toString(),
+                        com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
+                return Stream.of(Files.readString(dump).split("\n\\s*\n"))
+                        .filter(thread -> thread.matches("(?s).*\\bRelay[.$].*")).count();
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }
@@ -1246,7 +1272,8 @@ class RelayTest {
                 headers.merge(line.split(": ", 2)[0], line.split(": ", 2)[1], (first, next) -> first + ", " + next);
             int status = Integer.parseInt(lines[0].substring(9, 12));
             boolean bodyless = method.equals("HEAD") || status == 304 || status == 101;
-            return new Answer(status, headers, raw.in.readNBytes(bodyless ? 0 : Integer.parseInt(headers.get("Content-Length"))));
+            return new Answer(status, headers, raw.in.readNBytes(bodyless ? 0
+                    : Integer.parseInt(headers.get("Content-Length"))));
         }
 
         /** GET on a connection that goes on. */
@@ -2404,8 +2431,8 @@ class RelayTest {
     }
 
     /**
-     * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are other
-     * ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
+     * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are
+     * other ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
      */
     static final class Proxy implements AutoCloseable {
         final Program program;
@@ -2473,8 +2500,8 @@ class RelayTest {
         }
 
         /**
-         * The README's configuration in that language which has this in it, as no other has, with what is to be replaced,
-         * each of which must be in it.
+         * The README's configuration in that language which has this in it, as no other has, with what is to be
+         * replaced, each of which must be in it.
          */
         static String fromReadme(String language, String mark, String... replacements) throws IOException {
             var blocks = Pattern.compile("^```" + language + "\n(.*?)^```", Pattern.MULTILINE | Pattern.DOTALL)
@@ -2492,29 +2519,39 @@ class RelayTest {
         /** What the README's simplest Caddyfile has and no other. */
         static final String SIMPLE = "{\n\treverse_proxy 127.0.0.1:8080\n}";
 
-        /** The Caddyfile of the README that has this in it. Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
+        /**
+         * The Caddyfile of the README that has this in it. Caddy makes its certificate itself, and is told to reload
+         * through a socket in the folder.
+         */
         static Proxy caddy(Path folder, String mark, int relay, String... replacements) throws Exception {
             require("caddy", "caddy");
             return caddy("caddy", folder, mark, relay, replacements);
         }
 
-        static Proxy caddy(String program, Path folder, String mark, int relay, String... replacements) throws Exception {
+        static Proxy caddy(String program, Path folder, String mark, int relay,
+                String... replacements) throws Exception {
             Path file = folder.resolve("Caddyfile");
             return new Proxy(folder.resolve("caddy/pki/authorities/local/root.crt"), port -> {
-                var all = Stream.concat(Stream.of("game.example.com {", "https://localhost:" + port + " {\n\ttls internal", "127.0.0.1:8080",
-                        "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new);
-                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1") + fromReadme("caddyfile", mark, all));
+                var all = Stream.concat(Stream.of("game.example.com {", "https://localhost:" + port
+                        + " {\n\ttls internal", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements))
+                        .toArray(String[]::new);
+                Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1")
+                        + fromReadme("caddyfile", mark, all));
                 return caddy(List.of(program), folder);
             });
         }
 
-        /** A Caddy that knows stream_close_delay. Debian 13 has one in its backports, which .ci/run fetches; without it the test is skipped. */
+        /**
+         * A Caddy that knows stream_close_delay. Debian 13 has one in its backports, which .ci/run fetches; without it
+         * the test is skipped.
+         */
         static String caddyFrom27On() throws Exception {
             require("caddy", "caddy");
             for (String caddy : List.of("caddy", Program.ROOT.resolve("build/caddy/usr/bin/caddy").toString())) {
                 try (var program = new Program(Program.ROOT, Map.of(), List.of(caddy, "version"))) {
                     String version = program.expectExit(0).out.getFirst().replaceAll("^v| .*", "");
-                    if (ModuleDescriptor.Version.parse(version).compareTo(ModuleDescriptor.Version.parse("2.7")) >= 0) return caddy;
+                    if (ModuleDescriptor.Version.parse(version)
+                            .compareTo(ModuleDescriptor.Version.parse("2.7")) >= 0) return caddy;
                 } catch (IOException missing) {
                     // perhaps the next one is there
                 }
@@ -2540,12 +2577,14 @@ class RelayTest {
         /** @param caddy its path, perhaps after words of a command that runs it */
         static Program caddy(List<String> caddy, Path folder) throws IOException {
             var command = Stream.concat(caddy.stream(), Stream.of("run", "--config", folder + "/Caddyfile")).toList();
-            return new Program(folder, Map.of("XDG_DATA_HOME", folder.toString(), "XDG_CONFIG_HOME", folder.toString()), command);
+            return new Program(folder, Map.of("XDG_DATA_HOME", folder.toString(), "XDG_CONFIG_HOME", folder.toString()),
+                    command);
         }
 
         /** As `systemctl reload caddy` does it. */
         static void reloadCaddy(String caddy, Path folder) throws Exception {
-            var command = List.of(caddy, "reload", "--force", "--config", folder + "/Caddyfile", "--address", "unix/" + folder + "/admin");
+            var command = List.of(caddy, "reload", "--force", "--config", folder + "/Caddyfile", "--address", "unix/"
+                    + folder + "/admin");
             try (var reload = new Program(folder, Map.of(), command)) {
                 reload.expectExit(0);
             }
@@ -2555,9 +2594,11 @@ class RelayTest {
             require("nginx", "nginx");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
-                String site = fromReadme("nginx", "proxy_pass", Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
-                        "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt", "/etc/ssl/private/game.key",
-                        folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements)).toArray(String[]::new));
+                String site = fromReadme("nginx", "proxy_pass",
+                        Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
+                        "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt",
+                        "/etc/ssl/private/game.key", folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay),
+                        Stream.of(replacements)).toArray(String[]::new));
                 Files.writeString(folder.resolve("nginx.conf"), """
                         daemon off; master_process off;
                         pid nginx.pid;
@@ -2573,7 +2614,8 @@ class RelayTest {
                         %s
                         }
                         """.formatted(site));
-                return new Program(folder, Map.of("PATH", PATH), List.of(found("nginx"), "-p", folder.toString(), "-c", "nginx.conf", "-e", "stderr"));
+                return new Program(folder, Map.of("PATH", PATH),
+                        List.of(found("nginx"), "-p", folder.toString(), "-c", "nginx.conf", "-e", "stderr"));
             });
         }
 
@@ -2581,27 +2623,33 @@ class RelayTest {
             require("haproxy", "haproxy");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
-                Files.writeString(folder.resolve("haproxy.cfg"), fromReadme("haproxy", "backend relay", Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port,
-                        "/etc/haproxy/game.pem", folder + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay),
-                        Stream.of(replacements)).toArray(String[]::new)));
+                Files.writeString(folder.resolve("haproxy.cfg"),
+                        fromReadme("haproxy", "backend relay",
+                        Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port, "/etc/haproxy/game.pem", folder
+                        + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements))
+                        .toArray(String[]::new)));
                 return haproxy(List.of(), folder);
             });
         }
 
         static Program haproxy(List<String> before, Path folder) throws IOException {
-            return new Program(folder, Map.of(), Stream.concat(before.stream(), Stream.of(found("haproxy"), "-db", "-f", folder + "/haproxy.cfg")).toList());
+            return new Program(folder, Map.of(), Stream.concat(before.stream(),
+                    Stream.of(found("haproxy"), "-db", "-f", folder + "/haproxy.cfg")).toList());
         }
 
         private static String found(String program) {
-            return Stream.of(PATH.split(File.pathSeparator)).map(folder -> Path.of(folder, program)).filter(Files::exists).findFirst().orElseThrow().toString();
+            return Stream.of(PATH.split(File.pathSeparator)).map(folder -> Path.of(folder, program))
+                    .filter(Files::exists).findFirst().orElseThrow().toString();
         }
 
         /** A certificate for `localhost`, its key, and both in one file. */
         static void selfSigned(Path folder) throws Exception {
             Path store = folder.resolve("game.p12");
             if (Files.exists(store)) return;
-            try (var keytool = new Program(folder, Map.of(), List.of(Path.of(Program.JAVA).resolveSibling("keytool").toString(), "-genkeypair", "-alias",
-                    "game", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-keystore", store.toString(), "-storepass", "secret"))) {
+            try (var keytool = new Program(folder, Map.of(),
+                    List.of(Path.of(Program.JAVA).resolveSibling("keytool").toString(), "-genkeypair", "-alias", "game",
+                    "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-keystore",
+                    store.toString(), "-storepass", "secret"))) {
                 keytool.expectExit(0);
             }
             var keys = KeyStore.getInstance(store.toFile(), "secret".toCharArray());
@@ -2627,7 +2675,8 @@ class RelayTest {
             var plain = new Socket(InetAddress.getLoopbackAddress(), port, InetAddress.getByName(source), 0);
             var secure = (SSLSocket) tls.createSocket(plain, "localhost", port, true);
             var parameters = secure.getSSLParameters();
-            parameters.setServerNames(List.of(new SNIHostName("localhost")));   // which is not told by itself, lacking a dot
+            // which is not told by itself, lacking a dot
+            parameters.setServerNames(List.of(new SNIHostName("localhost")));
             parameters.setEndpointIdentificationAlgorithm("HTTPS");             // the certificate must be for this name
             secure.setSSLParameters(parameters);
             return new Raw(secure);
@@ -2635,7 +2684,8 @@ class RelayTest {
 
         /** A client in a room, or who was refused. @param headers more of them, each with its CRLF */
         Answer upgrade(Raw raw, String room, String... headers) throws IOException {
-            return Answer.read(raw.send(Raw.upgrade(room, headers).replace("Host: localhost", "Host: " + host())), "GET");
+            return Answer.read(raw.send(Raw.upgrade(room, headers).replace("Host: localhost", "Host: " + host())),
+                    "GET");
         }
 
         Raw open(String room) throws IOException {
@@ -2646,7 +2696,8 @@ class RelayTest {
 
         Answer get(String target) throws IOException {
             try (var raw = from("127.0.0.1")) {
-                return Answer.read(raw.send(Answer.request("GET", target).replace("Host: localhost", "Host: " + host())), "GET");
+                return Answer.read(raw.send(Answer.request("GET", target)
+                        .replace("Host: localhost", "Host: " + host())), "GET");
             }
         }
 
@@ -2673,7 +2724,8 @@ class RelayTest {
                 raw.expect("2 join");
                 page.until(JOINED);
                 assertEquals("https://" + host() + "/spacewar/", page.evaluate("location.href"));
-                assertEquals(List.of(), page.complaints.stream().filter(complaint -> !complaint.contains("/favicon.ico")).toList());
+                assertEquals(List.of(), page.complaints.stream()
+                        .filter(complaint -> !complaint.contains("/favicon.ico")).toList());
                 hear(raw, "2 pilot .*");
             }
         }
@@ -2690,8 +2742,10 @@ class RelayTest {
             try (var here = from("127.0.0.1"); var elsewhere = from("127.0.0.1"); var otherPort = from("127.0.0.1")) {
                 assertEquals(101, upgrade(here, "/ws-relay/a", "Origin: https://" + host() + "\r\n").status);
                 for (var other : Map.of(elsewhere, "https://evil.example", otherPort, "https://localhost").entrySet()) {
-                    var refusal = upgrade(other.getKey(), "/ws-relay/a", "Origin: " + other.getValue() + "\r\n").expect(403);
-                    assertTrue(refusal.text().contains("--origin " + other.getValue()) && refusal.text().contains(host()), refusal::text);
+                    var refusal = upgrade(other.getKey(), "/ws-relay/a", "Origin: " + other.getValue()
+                            + "\r\n").expect(403);
+                    assertTrue(refusal.text().contains("--origin " + other.getValue()) && refusal.text()
+                            .contains(host()), refusal::text);
                 }
             }
         }
@@ -2701,7 +2755,8 @@ class RelayTest {
             try (var one = from("127.0.0.5"); var two = from("127.0.0.6"); var three = from("127.0.0.7")) {
                 assertEquals(101, upgrade(one, "/ws-relay/one").status);
                 assertEquals(101, upgrade(two, "/ws-relay/two", "X-Forwarded-For: 203.0.113.7\r\n").status);
-                assertEquals(101, upgrade(three, "/ws-relay/three", "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.8\r\n",
+                assertEquals(101, upgrade(three, "/ws-relay/three",
+                        "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.8\r\n",
                         "Forwarded: for=203.0.113.7\r\n").status);
                 relay.expectLine(".* join /ws-relay/one 1 127\\.0\\.0\\.5");
                 relay.expectLine(".* join /ws-relay/two 1 127\\.0\\.0\\.6");
@@ -2741,7 +2796,8 @@ class RelayTest {
             }
             try (var relay = Program.relay(Program.ROOT, "--host", "127.0.0.1", "--stun", stun + "", "0");
                     var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort())) {
-                assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n", caddy.get("/spacewar/ice.json").text());
+                assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n",
+                        caddy.get("/spacewar/ice.json").text());
             }
         }
 
@@ -2756,7 +2812,8 @@ class RelayTest {
                 try (var again = caddy.open("/ws-relay/spacewar")) {
                     for (int id : new int[] {1, 2}) again.receive();
                     page.until(JOINED);
-                    System.out.printf("  reload of Caddy: the page is back after %d ms%n", (System.nanoTime() - before) / 1_000_000);
+                    System.out.printf("  reload of Caddy: the page is back after %d ms%n",
+                            (System.nanoTime() - before) / 1_000_000);
                     relay.expectLine(".* quit /ws-relay/spacewar [12] 127\\.0\\.0\\.1 100[12].*");
                 }
             }
@@ -2765,7 +2822,8 @@ class RelayTest {
         @Test
         void aReloadLeavesTheConnectionsForTheTimeThatItIsToldTo() throws Exception {
             String program = Proxy.caddyFrom27On();
-            try (var relay = relay("0"); var caddy = Proxy.caddy(program, folder, "stream_close_delay", relay.url().getPort(), "1h", "3s");
+            try (var relay = relay("0");
+                    var caddy = Proxy.caddy(program, folder, "stream_close_delay", relay.url().getPort(), "1h", "3s");
                     var old = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
                 old.expect("2 join");
                 Proxy.reloadCaddy(program, folder);
@@ -2783,7 +2841,8 @@ class RelayTest {
         @Test
         void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
             int port;
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, port = relay.url().getPort()); var page = caddy.page("/spacewar")) {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, port = relay.url().getPort());
+                    var page = caddy.page("/spacewar")) {
                 page.until(JOINED);
                 relay.signal("TERM");
                 relay.expectExit(0);
@@ -2798,21 +2857,26 @@ class RelayTest {
 
         @Test
         void itMayServeTheFilesItself() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, "file_server", relay.url().getPort(), "/srv/relay", Program.ROOT.toString())) {
+            try (var relay = relay("0");
+                    var caddy = Proxy.caddy(folder, "file_server", relay.url().getPort(), "/srv/relay",
+                    Program.ROOT.toString())) {
                 caddy.expectThatAllMeet();
                 var script = caddy.get("/spacewar/spacewar.js");
-                assertTrue(script.status == 200 && script.header("Server").equals("Caddy") && script.header("Content-Type").contains("javascript"),
-                        script::toString);
-                assertEquals(List.of("no-cache", ""), List.of(script.header("Cache-Control"), script.header("Content-Security-Policy")));
+                assertTrue(script.status == 200 && script.header("Server").equals("Caddy")
+                        && script.header("Content-Type").contains("javascript"), script::toString);
+                assertEquals(List.of("no-cache", ""), List.of(script.header("Cache-Control"),
+                        script.header("Content-Security-Policy")));
                 assertEquals("{\"iceServers\":[]}\n", caddy.get("/spacewar/ice.json").text());
-                for (String target : List.of("/health", "/ws-relayed", "/spacewar/none")) assertEquals(404, caddy.get(target).status, target);
+                for (String target : List.of("/health", "/ws-relayed", "/spacewar/none")) assertEquals(404,
+                        caddy.get(target).status, target);
             }
         }
 
         @Test
         void theGameMayBeBelowAPath() throws Exception {
             try (var relay = relay("0"); var caddy = Proxy.caddy(folder, "handle_path", relay.url().getPort());
-                    var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self"); var page = caddy.page("/games/spacewar?game=2")) {
+                    var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self");
+                            var page = caddy.page("/games/spacewar?game=2")) {
                 raw.expect("2 join");
                 page.until(joined("/games/spacewar/", "link === 'relay'"));
                 assertEquals("https://" + caddy.host() + "/games/spacewar/?game=2", page.evaluate("location.href"));
@@ -2844,8 +2908,10 @@ class RelayTest {
 
         @Test
         void haproxyDoesAllThat() throws Exception {
-            for (String alpn : List.of("", "alpn h2,http/1.1 "))   // Debian 13's offers HTTP/2 by itself, also for WebSockets
-                try (var relay = BehindCaddy.relay("0"); var haproxy = Proxy.haproxy(folder, relay.url().getPort(), "ssl crt", "ssl " + alpn + "crt")) {
+            // Debian 13's offers HTTP/2 by itself, also for WebSockets
+            for (String alpn : List.of("", "alpn h2,http/1.1 "))
+                try (var relay = BehindCaddy.relay("0");
+                        var haproxy = Proxy.haproxy(folder, relay.url().getPort(), "ssl crt", "ssl " + alpn + "crt")) {
                     haproxy.expectThatAllMeet();
                     haproxy.expectTheOriginRule();
                     haproxy.expectAddressesInTheLogOf(relay);
@@ -2854,12 +2920,14 @@ class RelayTest {
 
         @Test
         void pingsKeepNginxFromCuttingOffTheSilent() throws Exception {
-            expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version", "proxy_read_timeout 1s;\n        proxy_http_version"));
+            expectPingsToMatter(port -> Proxy.nginx(folder, port, "proxy_http_version",
+                    "proxy_read_timeout 1s;\n        proxy_http_version"));
         }
 
         @Test
         void pingsKeepHaproxyFromCuttingOffTheSilent() throws Exception {
-            expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s", "server 1s"));
+            expectPingsToMatter(port -> Proxy.haproxy(folder, port, "client 60s", "client 1s", "server 60s",
+                    "server 1s"));
         }
 
         private interface Started {
@@ -2891,7 +2959,8 @@ class RelayTest {
     @Waits
     @SuppressWarnings("try")   // the proxy is needed, not spoken of
     class SeveralRelays {
-        private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);   // LONG: for machines that are busy
+        // LONG: for machines that are busy
+        private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);
         @TempDir
         Path folder;
         private Network network;
@@ -2900,7 +2969,8 @@ class RelayTest {
         @BeforeEach
         void start() throws IOException {
             network = Network.lan();
-            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")) network.run("ip address add " + address + "/32 dev lo");
+            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")) network.run("ip address add "
+                    + address + "/32 dev lo");
             for (int i = 0; i < relays.length; i++) relay(i);
             for (Program relay : relays) relay.url();
         }
@@ -2918,25 +2988,33 @@ class RelayTest {
         /** Without TLS, of which the classes above speak; it costs the tests a second. */
         private Program caddy(String... replacements) throws Exception {
             require("caddy", "caddy");
-            var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements)).toArray(String[]::new);
-            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9") + Proxy.fromReadme("caddyfile", "lb_policy", all));
+            var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements))
+                    .toArray(String[]::new);
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9")
+                    + Proxy.fromReadme("caddyfile", "lb_policy", all));
             return Proxy.caddy(Stream.concat(network.enter().stream(), Stream.of("caddy")).toList(), folder);
         }
 
         private Program haproxy() throws Exception {
             require("haproxy", "haproxy");
-            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.fromReadme("haproxy", "txn.home", "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80",
-                    "inter 1s", "inter 200ms"));
+            Files.writeString(folder.resolve("haproxy.cfg"),
+                    Proxy.fromReadme("haproxy", "txn.home", "bind :443 ssl crt /etc/haproxy/game.pem",
+                    "bind 10.0.0.9:80", "inter 1s", "inter 200ms"));
             return Proxy.haproxy(network.enter(), folder);
         }
 
-        /** So many members of each of so many rooms. They come back as ws-relay.js does, a browser's 200 of which would wait for each other. */
+        /**
+         * So many members of each of so many rooms. They come back as ws-relay.js does, a browser's 200 of which would
+         * wait for each other.
+         */
         private Program members(int rooms, int each) throws IOException {
-            require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
+            requireWebsockets();
             var constants = Pattern.compile("^const (QUICK|SLOWEST|STEADY) = ([0-9_]+);", Pattern.MULTILINE)
-                    .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results().map(constant -> constant.group(2)).toList();
+                    .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results()
+                    .map(constant -> constant.group(2)).toList();
             assertEquals(3, constants.size());
-            var command = Stream.of(network.enter(), List.of("/usr/bin/python3", "-c", MEMBERS, rooms + "", each + ""), constants).flatMap(List::stream).toList();
+            var command = Stream.of(network.enter(), List.of("/usr/bin/python3", "-c", MEMBERS, rooms + "", each + ""),
+                    constants).flatMap(List::stream).toList();
             return new Program(folder, Map.of(), command);
         }
 
@@ -2978,7 +3056,8 @@ class RelayTest {
                 String[] words = line.split(" ");
                 if (words.length < 5) continue;
                 if (words[1].equals("join")) rooms.computeIfAbsent(words[2], room -> new HashSet<>()).add(words[3]);
-                if (words[1].equals("quit") && rooms.get(words[2]).remove(words[3]) && rooms.get(words[2]).isEmpty()) rooms.remove(words[2]);
+                if (words[1].equals("quit") && rooms.get(words[2]).remove(words[3]) && rooms.get(words[2])
+                        .isEmpty()) rooms.remove(words[2]);
             }
             return rooms;
         }
@@ -2992,12 +3071,15 @@ class RelayTest {
         private void expectTogether(int rooms, int members, Duration atMost) {
             try {
                 eventually(() -> {
-                    LockSupport.parkNanos(20_000_000);   // reading all again and again would cost more than what is tested
-                    var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream()).map(Set::size).toList();
+                    // reading all again and again would cost more than what is tested
+                    LockSupport.parkNanos(20_000_000);
+                    var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream())
+                            .map(Set::size).toList();
                     return all.equals(Collections.nCopies(rooms, members));
                 }, "all are together", atMost);
             } catch (AssertionError e) {
-                fail(Stream.of(relays).map(relay -> rooms(relay).values().stream().collect(Collectors.groupingBy(Set::size, Collectors.counting())))
+                fail(Stream.of(relays).map(relay -> rooms(relay).values().stream()
+                        .collect(Collectors.groupingBy(Set::size, Collectors.counting())))
                         .toList() + " rooms of so many", e);
             }
         }
@@ -3012,8 +3094,10 @@ class RelayTest {
             try (var caddy = caddy(); var old = members(200, 3)) {
                 expectTogether(200, 3, LONG);
                 var homes = homes();
-                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
-                assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream()).noneMatch(line -> line.contains(" 10.0.0.9")), "a proxy elsewhere is not believed");
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 200 - 1) <= 0.35, () -> "spread: "
+                        + homes.stream().map(Set::size).toList());
+                assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream())
+                        .noneMatch(line -> line.contains(" 10.0.0.9")), "a proxy elsewhere is not believed");
                 long before = System.nanoTime();
                 kill(relays[0]);
                 expectTogether(200, 3, SOON);
@@ -3026,8 +3110,10 @@ class RelayTest {
                     Proxy.reloadCaddy("caddy", folder);
                     eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "the rooms are back", LONG);
                     expectTogether(200, 4, LONG);
-                    System.out.printf("  Caddy, 200 rooms: %s, together %d ms after one was killed, %d ms after the reload%n",
-                            homes.stream().map(Set::size).toList(), (met - before) / 1_000_000, (System.nanoTime() - reload) / 1_000_000);
+                    System.out.printf(
+                            "  Caddy, 200 rooms: %s, together %d ms after one was killed, %d ms after the reload%n",
+                            homes.stream().map(Set::size).toList(), (met - before) / 1_000_000,
+                            (System.nanoTime() - reload) / 1_000_000);
                 }
                 assertEquals(homes, homes());
             }
@@ -3056,7 +3142,8 @@ class RelayTest {
             try (var haproxy = haproxy(); var old = members(60, 3)) {
                 expectTogether(60, 3, LONG);
                 var homes = homes();
-                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 60 - 1) <= 0.35, () -> "spread: " + homes.stream().map(Set::size).toList());
+                for (var home : homes) assertTrue(Math.abs(home.size() * 3. / 60 - 1) <= 0.35, () -> "spread: "
+                        + homes.stream().map(Set::size).toList());
                 kill(relays[0]);
                 expectTogether(60, 3, SOON);
                 kill(relays[1]);
@@ -3078,7 +3165,8 @@ class RelayTest {
     static final class Program implements AutoCloseable {
         static final Path ROOT = Path.of("").toAbsolutePath();
         static final String JAVA = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-        static final String CLASSES = Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation().toString())).toString();
+        static final String CLASSES = Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource()
+                .getLocation().toString())).toString();
 
         final Process process;
         final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();
@@ -3089,14 +3177,16 @@ class RelayTest {
         }
 
         /** @param listener is told each line that it prints, after it is in `out` */
-        Program(Path folder, Map<String, String> environment, List<String> command, Consumer<String> listener) throws IOException {
+        Program(Path folder, Map<String, String> environment, List<String> command,
+                Consumer<String> listener) throws IOException {
             var builder = new ProcessBuilder(command).directory(folder.toFile());
             builder.environment().keySet().removeAll(Set.of("HOME",   // as in a service; and what java would speak of
                     "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
             builder.environment().putAll(environment);
             process = builder.start();
-            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().peek(out::add).forEach(listener)),
-                    Thread.startVirtualThread(() -> process.errorReader().lines().forEach(err::add)));
+            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().peek(out::add)
+                    .forEach(listener)), Thread.startVirtualThread(() -> process.errorReader().lines()
+                    .forEach(err::add)));
         }
 
         /** The relay under test, with these arguments. */
@@ -3107,12 +3197,14 @@ class RelayTest {
         /** @param before words of a command that runs another */
         static Program relay(List<String> before, Path folder, String... args) throws IOException {
             var java = Stream.of(JAVA, "-XX:TieredStopAtLevel=1", "-cp", CLASSES, "Relay");
-            return new Program(folder, Map.of(), Stream.of(before.stream(), java, Stream.of(args)).flatMap(words -> words).toList());
+            return new Program(folder, Map.of(), Stream.of(before.stream(), java, Stream.of(args))
+                    .flatMap(words -> words).toList());
         }
 
         /** The address in its first line, once that is there. */
         URI url() {
-            eventually(() -> !out.isEmpty() || !process.isAlive(), "a first line", Duration.ofSeconds(30));   // of a busy machine
+            // of a busy machine
+            eventually(() -> !out.isEmpty() || !process.isAlive(), "a first line", Duration.ofSeconds(30));
             assertFalse(out.isEmpty(), () -> "it has ended: " + err);
             return URI.create(out.getFirst());
         }
@@ -3141,7 +3233,8 @@ class RelayTest {
         }
 
         void signal(String name) throws Exception {
-            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());   // the shell's own
+            // the shell's own
+            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());
         }
 
         /** Waits until it has ended and all it has printed is here. */
@@ -3729,10 +3822,13 @@ class RelayTest {
             return concat(hex("0001 %04x 2112a442".formatted(body.length) + ID), body);
         }
 
-        /** The same with FINGERPRINT: the CRC-32 of all before it, with the length that takes in the attribute, xored. */
+        /**
+         * The same with FINGERPRINT: the CRC-32 of all before it, with the length that takes in the attribute, xored.
+         */
         private static byte[] fingerprinted(byte[] message) {
             byte[] all = concat(message, hex("80280004 00000000"));
-            ByteBuffer.wrap(all).putShort(2, (short) (all.length - 20)).putInt(all.length - 4, fingerprint(all, message.length));
+            ByteBuffer.wrap(all).putShort(2, (short) (all.length - 20))
+                    .putInt(all.length - 4, fingerprint(all, message.length));
             return all;
         }
 
@@ -3754,44 +3850,51 @@ class RelayTest {
         @Test
         void theAnswersAreThoseOfRfc5769() {
             assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(), V4);
-            assertAnswers("01010018 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9", request(), V6);
+            assertAnswers("01010018 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9", request(),
+                    V6);
         }
 
         @Test
         void whoAsksWithAFingerprintIsAnsweredWithOne() {
-            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59", fingerprinted(request()), V4);
-            assertAnswers("01010020 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950",
+            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59",
+                    fingerprinted(request()), V4);
+            assertAnswers("01010020 2112a442" + ID
+                    + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950",
                     fingerprinted(request("80220004 61626364")), V6);
         }
 
         @Test
         void theSampleRequestHasARightFingerprintAndAnAttributeThatIsNotOurs() {
-            assertAnswers("01110018 2112a442" + ID + "00090004 00000414 000a0002 00240000 80280004 4aae3985", hex(SAMPLE), V4);
+            assertAnswers("01110018 2112a442" + ID + "00090004 00000414 000a0002 00240000 80280004 4aae3985",
+                    hex(SAMPLE), V4);
             for (int bit = 0; bit < 8 * 108; bit++) {
                 byte[] spoiled = hex(SAMPLE);
                 spoiled[bit / 8] ^= (byte) (1 << bit % 8);
-                byte[] answer = answer(spoiled, V4);   // one without, if it was FINGERPRINT's type, or swallowed by another's length
+                // one without, if it was FINGERPRINT's type, or swallowed by another's length
+                byte[] answer = answer(spoiled, V4);
                 assertTrue(answer == null || answer[answer.length - 8] != (byte) 0x80, "bit " + bit);
             }
         }
 
         @ParameterizedTest(name = "{0}: {1}")
-        @CsvSource(delimiter = '|', value = {"CHANGE-REQUEST of RFC 5780 | 00030004 00000006 | 0003", "PRIORITY | 00240004 6e0001ff | 0024",
-                "an empty one | 7fff0000 | 7fff", "one that needs padding | 00220003 61626300 | 0022",
+        @CsvSource(delimiter = '|', value = {"CHANGE-REQUEST of RFC 5780 | 00030004 00000006 | 0003",
+                "PRIORITY | 00240004 6e0001ff | 0024", "an empty one | 7fff0000 | 7fff",
+                "one that needs padding | 00220003 61626300 | 0022",
                 "several among others | 00030000 80220000 00020001 ff000000 00060000 00220000 | 0003 0002 0022",
                 "the type nobody has | 00000000 | 0000"})
         void whatMustBeUnderstoodAndIsNotIsListedIn420(String what, String attributes, String types) {
             String list = types.replace(" ", ""), padded = list.length() % 8 == 0 ? list : list + "0000";
-            assertAnswers("0111%04x 2112a442%s 00090004 00000414 000a%04x%s".formatted(12 + padded.length() / 2, ID, list.length() / 2, padded),
-                    request(attributes), V6);
+            assertAnswers("0111%04x 2112a442%s 00090004 00000414 000a%04x%s".formatted(12 + padded.length() / 2, ID,
+                    list.length() / 2, padded), request(attributes), V6);
         }
 
         @ParameterizedTest(name = "{0}: {1}")
         @CsvSource(delimiter = '|', value = {"SOFTWARE, and one that nobody has defined | 80220003 61626300 ffff0000",
-                "credentials, though we want none | 00060003 61626300 00140000 00150000 001d0000 001e0000 00080014" + ZEROS_20,
-                "what makes no sense in a request | 00010008 0001a147c0000201 00200008 0001a147e112a643 00090004 00000414 000a0002 00240000",
-                "what follows MESSAGE-INTEGRITY does not count | 00080014" + ZEROS_20 + "00240004 6e0001ff",
-                "nor behind MESSAGE-INTEGRITY-SHA256 | 001c0014" + ZEROS_20 + "00030000"})
+                "credentials, though we want none | 00060003 61626300 00140000 00150000 001d0000 001e0000 00080014"
+                + ZEROS_20,
+                "what makes no sense in a request | 00010008 0001a147c0000201 00200008 0001a147e112a643 00090004 "
+                + "00000414 000a0002 00240000", "what follows MESSAGE-INTEGRITY does not count | 00080014" + ZEROS_20
+                + "00240004 6e0001ff", "nor behind MESSAGE-INTEGRITY-SHA256 | 001c0014" + ZEROS_20 + "00030000"})
         void otherAttributesAreOfNoConcern(String what, String attributes) {
             assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(attributes), V4);
         }
@@ -3799,15 +3902,21 @@ class RelayTest {
         private static final String ZEROS_20 = "0000000000000000000000000000000000000000";
 
         @ParameterizedTest(name = "{0}: {1}")
-        @CsvSource(delimiter = '|', value = {"nothing | ''", "a letter | 61", "a request of 2003, without a cookie | 00010000 @ID@ 01020304",
-                "a header cut short | 00010000 2112a442 b7e7a701bc34d686fa87df", "a wrong cookie | 00010000 2112a443 @ID@",
-                "a success response | 01010000 2112a442 @ID@", "an error response | 01110000 2112a442 @ID@",
-                "an indication | 00110000 2112a442 @ID@", "another method | 00030000 2112a442 @ID@", "RTP | 80010000 2112a442 @ID@",
+        @CsvSource(delimiter = '|', value = {"nothing | ''", "a letter | 61",
+                "a request of 2003, without a cookie | 00010000 @ID@ 01020304",
+                "a header cut short | 00010000 2112a442 b7e7a701bc34d686fa87df",
+                "a wrong cookie | 00010000 2112a443 @ID@", "a success response | 01010000 2112a442 @ID@",
+                "an error response | 01110000 2112a442 @ID@", "an indication | 00110000 2112a442 @ID@",
+                "another method | 00030000 2112a442 @ID@", "RTP | 80010000 2112a442 @ID@",
                 "DTLS | 16fefd00 2112a442 @ID@", "a length that says more | 00010004 2112a442 @ID@",
-                "a length that says less | 00010000 2112a442 @ID@ 80220000", "no multiple of four | 00010002 2112a442 @ID@ 8022",
-                "an attribute cut off | 00010004 2112a442 @ID@ 80220001", "a longer one | 00010008 2112a442 @ID@ 80220005 61626364",
-                "as long as can be | 00010004 2112a442 @ID@ 0022ffff", "a wrong FINGERPRINT | 00010008 2112a442 @ID@ 80280004 00000000",
-                "one without a value | 00010004 2112a442 @ID@ 80280000", "one too long | 0001000c 2112a442 @ID@ 80280008 0000000000000000"})
+                "a length that says less | 00010000 2112a442 @ID@ 80220000",
+                "no multiple of four | 00010002 2112a442 @ID@ 8022",
+                "an attribute cut off | 00010004 2112a442 @ID@ 80220001",
+                "a longer one | 00010008 2112a442 @ID@ 80220005 61626364",
+                "as long as can be | 00010004 2112a442 @ID@ 0022ffff",
+                "a wrong FINGERPRINT | 00010008 2112a442 @ID@ 80280004 00000000",
+                "one without a value | 00010004 2112a442 @ID@ 80280000",
+                "one too long | 0001000c 2112a442 @ID@ 80280008 0000000000000000"})
         void whatIsNoStunIsIgnored(String what, String datagram) {
             assertNull(answer(hex(datagram.replace("@ID@", ID)), V4));
         }
@@ -3842,12 +3951,14 @@ class RelayTest {
                 byte[] answer = assertDoesNotThrow(() -> answer(request, from), input);
                 if (answer == null) continue;
                 answers++;
-                // In datagrams, with UDP's header of 8 bytes: 28 bytes over IPv6 bring 52, though the answer itself is 44 for 20.
+                // In datagrams, with UDP's header of 8 bytes: 28 bytes over IPv6 bring 52, though the answer itself is
+                // 44 for 20.
                 assertTrue(8 + answer.length <= 2 * (8 + request.length), input);
                 assertTrue(answer.length <= 2 * request.length || from == V6 && request.length == 20, input);
                 assertTrue(Arrays.equals(request, 4, 20, answer, 4, 20), input);
                 var buffer = ByteBuffer.wrap(answer);
-                assertTrue(Set.of(0x0101, 0x0111).contains((int) buffer.getShort(0)) && buffer.getShort(2) == answer.length - 20, input);
+                assertTrue(Set.of(0x0101, 0x0111).contains((int) buffer.getShort(0))
+                        && buffer.getShort(2) == answer.length - 20, input);
                 int at = 20;
                 while (at < answer.length) at += 4 + (buffer.getShort(at + 2) + 3) / 4 * 4;
                 assertEquals(at, answer.length, input);
@@ -3860,7 +3971,8 @@ class RelayTest {
         private static byte[] randomRequest(Random random) {
             var attributes = new StringBuilder();
             for (int count = random.nextInt(4) * random.nextInt(30); count > 0; count--) {
-                int type = random.nextInt(4) == 0 ? random.nextInt(65536) : random.nextInt(40) + (random.nextBoolean() ? 0x8000 : 0);
+                int type = random.nextInt(4) == 0 ? random.nextInt(65536) : random.nextInt(40)
+                        + (random.nextBoolean() ? 0x8000 : 0);
                 int size = random.nextInt(3) * random.nextInt(8);
                 attributes.append("%04x%04x".formatted(type, size)).append("00".repeat((size + 3) / 4 * 4));
             }
@@ -3915,10 +4027,12 @@ class RelayTest {
         @Test
         void itIsAnsweredOnThePortOfTheSameNumberOnAllAddressesOrTheOneOfTheRelay() throws IOException {
             try (var everywhere = relay(options -> options.host = null); var here = relay()) {
-                for (String host : loopback()) ask(host, everywhere.port());   // IPv4's, too, though the socket is IPv6's
+                // IPv4's, too, though the socket is IPv6's
+                for (String host : loopback()) ask(host, everywhere.port());
                 ask("127.0.0.1", here.port());
                 assertEquals(here.port(), here.stunPort());
-                if (loopback().contains("::1")) assertTrue(isFree("::1", here.port()), "taken on an address that is not the relay's");
+                if (loopback().contains("::1")) assertTrue(isFree("::1", here.port()),
+                        "taken on an address that is not the relay's");
             }
         }
 
@@ -3945,13 +4059,16 @@ class RelayTest {
                 port = relay.port();
                 byte[] tooLong = request("80220800" + "00".repeat(2048));
                 assertNotNull(answer(tooLong, V4));   // it would be all right, but no network brings that in one piece
-                byte[] beginning = Arrays.copyOf(request("802205c4" + "00".repeat(1476)), 2000);   // of 1500 bytes, by its header
-                for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, bytes("hello"), new byte[65_000])) {
+                // of 1500 bytes, by its header
+                byte[] beginning = Arrays.copyOf(request("802205c4" + "00".repeat(1476)), 2000);
+                for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, bytes("hello"),
+                        new byte[65_000])) {
                     socket.send(new DatagramPacket(datagram, datagram.length, InetAddress.getLoopbackAddress(), port));
                     ask("127.0.0.1", port);
                 }
                 socket.setSoTimeout(1);
-                assertThrows(SocketTimeoutException.class, () -> socket.receive(new DatagramPacket(new byte[100], 100)));
+                assertThrows(SocketTimeoutException.class, () ->
+                        socket.receive(new DatagramPacket(new byte[100], 100)));
                 assertFalse(isFree("127.0.0.1", port));
             }
             eventually(() -> isFree("127.0.0.1", port), "a free port");
@@ -3963,7 +4080,8 @@ class RelayTest {
             require("turnutils_stunclient", "coturn");
             try (var relay = relay(options -> options.host = null)) {
                 for (String host : loopback())
-                    try (var client = new Program(Program.ROOT, Map.of(), List.of("turnutils_stunclient", "-p", relay.port() + "", host))) {
+                    try (var client = new Program(Program.ROOT, Map.of(),
+                            List.of("turnutils_stunclient", "-p", relay.port() + "", host))) {
                         String said = String.join("\n", client.expectExit(0).out);
                         assertTrue(said.contains("UDP reflexive addr: " + host + ":"), said);
                     }
@@ -3976,9 +4094,11 @@ class RelayTest {
 
         private static String ice(Relay relay, String target, String host) throws IOException {
             try (var raw = new Raw(relay.port())) {
-                var answer = Answer.read(raw.send("GET " + target + (host == null ? " HTTP/1.0\r\n\r\n" : " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")), "GET");
+                var answer = Answer.read(raw.send("GET " + target
+                        + (host == null ? " HTTP/1.0\r\n\r\n" : " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")), "GET");
                 if (answer.status != 200) return answer.status + "";
-                assertEquals(List.of(JSON, "no-cache", "nosniff"), Stream.of("Content-Type", "Cache-Control", "X-Content-Type-Options")
+                assertEquals(List.of(JSON, "no-cache", "nosniff"),
+                        Stream.of("Content-Type", "Cache-Control", "X-Content-Type-Options")
                         .map(answer::header).toList());
                 return answer.text().strip();
             }
@@ -3991,7 +4111,8 @@ class RelayTest {
         void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game) throws IOException {
             try (var relay = relay(options -> options.folders = List.of(game))) {
                 String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
-                assertEquals("{\"iceServers\":[" + servers + "]}", ice(relay, "/" + game.getFileName() + "/ice.json", host));
+                assertEquals("{\"iceServers\":[" + servers + "]}",
+                        ice(relay, "/" + game.getFileName() + "/ice.json", host));
             }
         }
 
@@ -4013,7 +4134,8 @@ class RelayTest {
             Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");
             try (var relay = relay(options -> options.folders = List.of(game)); var bare = relay()) {
                 String folder = "/" + game.getFileName();
-                for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/", "/other/ice.json", folder + "//ice.json"))
+                for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/",
+                        "/other/ice.json", folder + "//ice.json"))
                     assertEquals("404", ice(relay, target, "a"), target);
                 assertEquals("404", ice(bare, "/no-such-folder/ice.json", "a"));
                 Files.writeString(game.resolve("ice.json"), "{\"iceTransportPolicy\":\"relay\"}");
@@ -4048,11 +4170,13 @@ class RelayTest {
 
         @BeforeEach
         void copy() throws IOException {
-            for (String name : List.of("build.sh", "Relay.java")) Files.copy(Program.ROOT.resolve(name), copy.resolve(name));
+            for (String name : List.of("build.sh", "Relay.java")) Files.copy(Program.ROOT.resolve(name),
+                    copy.resolve(name));
         }
 
         private Program build(Map<String, String> environment, String... args) throws IOException {
-            return new Program(copy.getRoot(), environment, Stream.concat(Stream.of("/bin/bash", copy + "/build.sh"), Stream.of(args)).toList());
+            return new Program(copy.getRoot(), environment,
+                    Stream.concat(Stream.of("/bin/bash", copy + "/build.sh"), Stream.of(args)).toList());
         }
 
         @Test
@@ -4060,7 +4184,8 @@ class RelayTest {
             for (String[] args : new String[][] {{}, {"help"}})
                 try (var program = build(Map.of(), args)) {
                     String help = String.join("\n", program.expectExit(0).out);
-                    for (String command : List.of("run", "test", "echo", "jar", "clean")) assertTrue(help.contains("build.sh " + command), help);
+                    for (String command : List.of("run", "test", "echo", "jar",
+                            "clean")) assertTrue(help.contains("build.sh " + command), help);
                 }
             try (var program = build(Map.of(), "nonsense")) {
                 assertTrue(program.expectExit(2).err.getFirst().contains("'nonsense'"), program.err::toString);
@@ -4074,7 +4199,8 @@ class RelayTest {
                 assertEquals(List.of("relay 1.0"), run.expectExit(0).out);
                 jar.expectExit(0);
             }
-            try (var program = new Program(copy, Map.of(), List.of(Program.JAVA, "-jar", "build/relay.jar", "--version"))) {
+            try (var program = new Program(copy, Map.of(),
+                    List.of(Program.JAVA, "-jar", "build/relay.jar", "--version"))) {
                 assertEquals(List.of("relay 1.0"), program.expectExit(0).out);
             }
             try (var program = build(jdk, "clean")) {
@@ -4104,9 +4230,11 @@ class RelayTest {
         @Test
         void withoutANewJdkItSaysHowToGetOne() throws Exception {
             Path script = copy.resolve("build.sh"), tools = onlyTools("dirname", "readlink", "sed", "grep");
-            Files.writeString(script, Files.readString(script).replaceAll("/(usr|opt|Library)/", "/nowhere/"));   // the usual folders are empty
+            // the usual folders are empty
+            Files.writeString(script, Files.readString(script).replaceAll("/(usr|opt|Library)/", "/nowhere/"));
             for (String home : Stream.concat(Stream.of(""), CommandLine.oldJdk().map(Path::toString).stream()).toList())
-                try (var program = build(Map.of("PATH", tools.toString(), "HOME", copy.toString(), "JAVA_HOME", home), "run", "--version")) {
+                try (var program = build(Map.of("PATH", tools.toString(), "HOME", copy.toString(), "JAVA_HOME", home),
+                        "run", "--version")) {
                     String complaint = program.expectExit(1).complaint();
                     assertTrue(complaint.matches(".*needs Java 21 or newer.*apt install.*"), complaint);
                 }
@@ -4199,8 +4327,9 @@ class RelayTest {
         void itTellsOfEachGroupOfFailuresAtOnceAndAgainOfWhatWasSkippedAndHowManyTestsThereWere() throws Exception {
             var lines = run("test");
             for (String line : List.of("passed   Good +3 tests +[0-9.]+ s", "FAILED   Bad > breaks: broken",
-                    "FAILED   Bad +2 tests +[0-9.]+ s  1 failed  1 skipped", "skipped  NoneOfIt +2 tests +[0-9.]+ s  2 skipped",
-                    "FAILED   BadEnd: left over", "FAILED   BadEnd +2 tests +[0-9.]+ s  1 failed", "FAILED   Bad > breaks",
+                    "FAILED   Bad +2 tests +[0-9.]+ s  1 failed  1 skipped",
+                    "skipped  NoneOfIt +2 tests +[0-9.]+ s  2 skipped", "FAILED   BadEnd: left over",
+                    "FAILED   BadEnd +2 tests +[0-9.]+ s  1 failed", "FAILED   Bad > breaks",
                     "\\s+at SampleTest\\$Bad.breaks\\(SampleTest.java:[0-9]+\\)"))
                 assertEquals(1, lines.stream().filter(each -> each.matches(line)).count(),
                         () -> line + " in\n" + String.join("\n", lines));
@@ -4210,8 +4339,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @CsvSource({"test Good, 3, 0", "test Good.holds, 1, 0", "test Good BadEnd.one Bad.lacks, 4, 1", "test SampleTest, 4, 1",
-                "bench, 1, 0", "bench Figures, 1, 0"})
+        @CsvSource({"test Good, 3, 0", "test Good.holds, 1, 0", "test Good BadEnd.one Bad.lacks, 4, 1",
+                "test SampleTest, 4, 1", "bench, 1, 0", "bench Figures, 1, 0"})
         void groupsAndSingleTestsAreRunByTheirNames(String args, int passed, int code) throws Exception {
             var lines = run(args);
             assertTrue(lines.get(lines.size() - 2).startsWith("tests: " + passed + " passed, "), lines::toString);
@@ -4219,7 +4348,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @CsvSource({"test Wrong, there is no group 'Wrong', Bad BadEnd Good NoneOfIt", "bench Good, there is no group 'Good', Figures",
+        @CsvSource({"test Wrong, there is no group 'Wrong', Bad BadEnd Good NoneOfIt",
+                "bench Good, there is no group 'Good', Figures",
                 "test Good.wrong, there is no test 'wrong' in Good, holds holdsAgain"})
         void aNameThatThereIsNotIsAnsweredWithThoseThatThereAre(String args, String complaint, String names) {
             assertEquals((complaint + "; there are: " + names).replace(" ", ""),
@@ -4237,23 +4367,30 @@ class RelayTest {
 
         @BeforeEach
         void read() throws IOException {
-            unit = Pattern.compile("```ini\n(\\[Unit\\]\n[^`]*)```").matcher(Files.readString(Path.of("README.md"))).results()
+            unit = Pattern.compile("```ini\n(\\[Unit\\]\n[^`]*)```").matcher(Files.readString(Path.of("README.md")))
+                    .results()
                     .map(block -> block.group(1)).reduce((one, other) -> fail("there are two")).orElseThrow();
         }
 
         /** What the unit says of this key, which is there once. */
         private String value(String key) {
-            var values = Pattern.compile("(?m)^" + key + "=(.*)").matcher(unit).results().map(line -> line.group(1)).toList();
+            var values = Pattern.compile("(?m)^" + key + "=(.*)").matcher(unit).results()
+                    .map(line -> line.group(1)).toList();
             assertEquals(1, values.size(), key);
             return values.getFirst();
         }
 
-        /** What systemd-analyze says, and with which exit code, of the unit with its paths replaced by some that are there. */
+        /**
+         * What systemd-analyze says, and with which exit code, of the unit with its paths replaced by some that are
+         * there.
+         */
         private String analyze(int exitCode, String... args) throws Exception {
             require("systemd-analyze", "systemd");
             Path file = folder.resolve("relay.service");
-            Files.writeString(file, unit.replace("/usr/bin/java", Program.JAVA).replace(value("WorkingDirectory"), folder.toString()));
-            try (var program = new Program(folder, Map.of(), Stream.of(Stream.of("systemd-analyze"), Stream.of(args), Stream.of(file.toString()))
+            Files.writeString(file, unit.replace("/usr/bin/java", Program.JAVA)
+                    .replace(value("WorkingDirectory"), folder.toString()));
+            try (var program = new Program(folder, Map.of(),
+                    Stream.of(Stream.of("systemd-analyze"), Stream.of(args), Stream.of(file.toString()))
                     .flatMap(words -> words).toList())) {
                 program.expectExit(exitCode);
                 return String.join("\n", program.out) + String.join("\n", program.err);
@@ -4288,8 +4425,10 @@ class RelayTest {
         /** Its very command, in a folder with the jar and the game, on another port. */
         private Program start(String... moreFlags) throws IOException {
             assertEquals(0, java.util.spi.ToolProvider.findFirst("jar").orElseThrow().run(System.out, System.err,
-                    "--create", "--file", folder.resolve("relay.jar").toString(), "--main-class", "Relay", "-C", Program.CLASSES, "."));
-            Files.writeString(Files.createDirectory(folder.resolve("spacewar")).resolve("index.html"), "<title>there</title>");
+                    "--create", "--file", folder.resolve("relay.jar").toString(), "--main-class", "Relay", "-C",
+                    Program.CLASSES, "."));
+            Files.writeString(Files.createDirectory(folder.resolve("spacewar")).resolve("index.html"),
+                    "<title>there</title>");
             var command = new ArrayList<>(List.of(value("ExecStart").split(" ")));
             assertEquals(List.of("/usr/bin/java", "8080"), List.of(command.removeFirst(), command.removeLast()));
             command.addFirst(Program.JAVA);
@@ -4300,7 +4439,8 @@ class RelayTest {
 
         @Test
         void itsCommandServesTheGameLetsPlayersMeetAndEndsWellWhenToldTo() throws Exception {
-            try (var program = start(); var one = program.open("/ws-relay/a"); var two = new Raw(program.url().getPort())) {
+            try (var program = start(); var one = program.open("/ws-relay/a");
+                    var two = new Raw(program.url().getPort())) {
                 assertEquals("<title>there</title>", Program.page(program.url()));
                 assertEquals(200, Answer.get(two, "/health").status);
                 two.send(Raw.upgrade("/ws-relay/a")).head();
@@ -4312,15 +4452,21 @@ class RelayTest {
             }
         }
 
-        /** Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect any more. */
+        /**
+         * Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect any
+         * more.
+         */
         @Test
         void aNewerJarCanBeCopiedWhileItRuns() throws Exception {
-            var cp = Pattern.compile("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$").matcher(Files.readString(Path.of("README.md")));
+            var cp = Pattern.compile("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$")
+                    .matcher(Files.readString(Path.of("README.md")));
             assertTrue(cp.find());
-            Path other = Files.writeString(Files.createDirectory(folder.resolve("newer")).resolve("relay.jar"), "not even a jar");
+            Path other = Files.writeString(Files.createDirectory(folder.resolve("newer")).resolve("relay.jar"),
+                    "not even a jar");
             try (var program = start()) {
                 program.url();
-                try (var copy = new Program(folder, Map.of(), List.of((cp.group(1) + other + " " + folder).split(" ")))) {
+                try (var copy = new Program(folder, Map.of(),
+                        List.of((cp.group(1) + other + " " + folder).split(" ")))) {
                     copy.expectExit(0);
                 }
                 assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
@@ -4364,19 +4510,25 @@ class RelayTest {
             return find(regex, text).map(match -> match.group(1)).collect(Collectors.toCollection(TreeSet::new));
         }
 
-        /** In code spans that begin with an option, and after the relay's name in commands: other programs have options too. */
+        /**
+         * In code spans that begin with an option, and after the relay's name in commands: other programs have options
+         * too.
+         */
         @Test
         void itNamesTheOptionsOfHelpAndNoOthers() {
             String option = "(?<![\\w-])(--[a-z][a-z-]*)";
-            String ours = String.join("\n", groups("(`--[^`\n]*|(?:Relay\\.java|relay\\.jar|build\\.sh run)[^`|#&\n]*)", readme));
+            String ours = String.join("\n", groups("(`--[^`\n]*|(?:Relay\\.java|relay\\.jar|build\\.sh run)[^`|#&\n]*)",
+                    readme));
             assertEquals(groups(option, help), groups(option, ours));
         }
 
         @Test
         void itsTableOfOptionsHasTheDefaultsOfHelp() {
             find("^\\| *`(--[a-z-]+)[^|]*\\|(.*)", readme).forEach(row ->
-                    find(row.group(1) + " (?:[^-]|-(?!-))*?\\(default: ([0-9]+)\\)", help).map(known -> Long.valueOf(known.group(1)))
-                            .forEach(value -> assertTrue(numbers(row.group(2)).contains(value), row.group() + " lacks " + value)));
+                    find(row.group(1) + " (?:[^-]|-(?!-))*?\\(default: ([0-9]+)\\)", help)
+                            .map(known -> Long.valueOf(known.group(1)))
+                            .forEach(value -> assertTrue(numbers(row.group(2)).contains(value), row.group() + " lacks "
+                            + value)));
         }
 
         /** 10000, 10,000, 10 000 and 1 MiB are all numbers. */
@@ -4389,7 +4541,8 @@ class RelayTest {
         @Test
         void itNamesOnlyCommandsThatBuildShHas() throws IOException {
             String script = Files.readString(Path.of("build.sh"));
-            for (String command : groups("build\\.sh ([a-z]+)", readme)) assertTrue(script.contains("./build.sh " + command), command);
+            for (String command : groups("build\\.sh ([a-z]+)", readme)) assertTrue(script.contains("./build.sh "
+                    + command), command);
         }
 
         /** Its example of a game, as it stands: two draw on one board, and who comes later sees it all. */
@@ -4419,7 +4572,8 @@ class RelayTest {
             for (String begin : List.of("import ", "const relay = ")) {
                 String line = begin + "[^\n]*WebRTCRelay[^\n]*";
                 String changed = find("^" + line, readme).findFirst().orElseThrow().group();
-                Files.writeString(script, Files.readString(script).replaceFirst("(?m)^" + begin + ".*", java.util.regex.Matcher.quoteReplacement(changed)));
+                Files.writeString(script, Files.readString(script)
+                        .replaceFirst("(?m)^" + begin + ".*", java.util.regex.Matcher.quoteReplacement(changed)));
             }
             try (var lan = Network.lan(); var relay = lan.relay("--dir", board.toString(), "--dir", "spacewar", "0");
                     var one = lan.chromium().blank(); var two = lan.chromium().blank()) {
@@ -4453,9 +4607,12 @@ class RelayTest {
             var corner = (Map<?, ?>) page.until("document.querySelector('canvas')?.onpointermove != null")
                     .evaluate("document.querySelector('canvas').getBoundingClientRect().toJSON()");
             double left = (Double) corner.get("left"), top = (Double) corner.get("top");
-            page.call("Input.dispatchMouseEvent", Map.of("type", "mousePressed", "button", "left", "buttons", 1, "x", left + fromX, "y", top + fromY));
-            page.call("Input.dispatchMouseEvent", Map.of("type", "mouseMoved", "button", "left", "buttons", 1, "x", left + toX, "y", top + toY));
-            page.call("Input.dispatchMouseEvent", Map.of("type", "mouseReleased", "button", "left", "x", left + toX, "y", top + toY));
+            page.call("Input.dispatchMouseEvent", Map.of("type", "mousePressed", "button", "left", "buttons", 1, "x",
+                    left + fromX, "y", top + fromY));
+            page.call("Input.dispatchMouseEvent", Map.of("type", "mouseMoved", "button", "left", "buttons", 1, "x", left
+                    + toX, "y", top + toY));
+            page.call("Input.dispatchMouseEvent", Map.of("type", "mouseReleased", "button", "left", "x", left + toX,
+                    "y", top + toY));
         }
 
         /** Whether there is anything within 2 px of a point. */
@@ -4476,11 +4633,20 @@ class RelayTest {
     /** Where programs are, also those which only root has on the PATH. */
     static final String PATH = System.getenv("PATH") + ":/usr/sbin";
 
-    /** Skips the test if its tool is missing; with CI=true that is a failure. @param program a name on the PATH, or a path */
+    /**
+     * Skips the test if its tool is missing; with CI=true that is a failure. @param program a name on the PATH, or a
+     * path
+     */
     static void require(String program, String debianPackage) {
         boolean there = Stream.of(PATH.split(File.pathSeparator))
                 .anyMatch(folder -> Files.exists(Path.of(folder).resolve(program)));
         require(there, program + " is missing: apt install " + debianPackage);
+    }
+
+    /** Python's, of Debian. */
+    static void requireWebsockets() {
+        require("/usr/bin/python3", "python3");
+        require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
     }
 
     static void require(boolean there, String complaint) {
@@ -4542,7 +4708,8 @@ class RelayTest {
     /** The next frame must be this long text, of which a failure shows only the beginning. */
     static void expectLong(Raw raw, String text) throws IOException {
         Received next = raw.receive();
-        assertTrue(next.text().equals(text), () -> "not " + text.substring(0, 20) + "... but " + next.payload().length + " bytes of " + next);
+        assertTrue(next.text().equals(text), () -> "not " + text.substring(0, 20) + "... but " + next.payload().length
+                + " bytes of " + next);
     }
 
     /** The next frame that is no ping; pings are answered. */
@@ -4620,12 +4787,15 @@ class RelayTest {
 
         @Test
         void whatComesInOnePacketArrivesInTheOrderSentWhoeverItIsFor() throws IOException {
-            try (var relay = relay(); var one = Raw.open(relay, ROOM); var two = Raw.open(relay, ROOM); var three = Raw.open(relay, ROOM)) {
-                one.send(concat(text("2 a"), text("* b"), text("* c"), text("3 d"), text("2 e"), text("1 f"), text("* g"), text("7 h"),
-                        text("2 i"), close(1000, "")));
+            try (var relay = relay(); var one = Raw.open(relay, ROOM); var two = Raw.open(relay, ROOM);
+                    var three = Raw.open(relay, ROOM)) {
+                one.send(concat(text("2 a"), text("* b"), text("* c"), text("3 d"), text("2 e"), text("1 f"),
+                        text("* g"), text("7 h"), text("2 i"), close(1000, "")));
                 one.expect("1 self").expect("2 join").expect("3 join").expect("1 f").expectClose(1000);
-                for (String text : List.of("2 self", "1 join", "3 join", "1 a", "1 b", "1 c", "1 e", "1 g", "1 i", "1 quit")) two.expect(text);
-                for (String text : List.of("3 self", "1 join", "2 join", "1 b", "1 c", "1 d", "1 g", "1 quit")) three.expect(text);
+                for (String text : List.of("2 self", "1 join", "3 join", "1 a", "1 b", "1 c", "1 e", "1 g", "1 i",
+                        "1 quit")) two.expect(text);
+                for (String text : List.of("3 self", "1 join", "2 join", "1 b", "1 c", "1 d", "1 g",
+                        "1 quit")) three.expect(text);
             }
         }
 
@@ -4640,8 +4810,9 @@ class RelayTest {
 
         @Test
         void aRoomIsPathAndQueryCharacterForCharacter() throws IOException {
-            var names = List.of("", "/", "?", "?game=1", "?game=2", "/?game=1", "/a", "/A", "/a/", "//a", "/a/b", "/a/b/", "/a%2Fb", "/a%2fb",
-                    "/%61", "/a/../a", "/a/.", "/a?game=1", "/a?game=1&", "/a?/b", "/a?game=%31", "/a+b", "/a%20b", "/self", "/a".repeat(500));
+            var names = List.of("", "/", "?", "?game=1", "?game=2", "/?game=1", "/a", "/A", "/a/", "//a", "/a/b",
+                    "/a/b/", "/a%2Fb", "/a%2fb", "/%61", "/a/../a", "/a/.", "/a?game=1", "/a?game=1&", "/a?/b",
+                    "/a?game=%31", "/a+b", "/a%20b", "/self", "/a".repeat(500));
             var first = new ArrayList<Raw>();
             try (var relay = relay()) {
                 for (String name : names) first.add(Raw.open(relay, "/ws-relay" + name).expect("1 self"));
@@ -4657,8 +4828,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @ValueSource(strings = {"/ws-relayed", "/ws-relayed/a", "/ws-relay.html", "/ws-relay%2Fa", "/ws%2Drelay", "/WS-relay", "/a/ws-relay",
-                "//ws-relay"})
+        @ValueSource(strings = {"/ws-relayed", "/ws-relayed/a", "/ws-relay.html", "/ws-relay%2Fa", "/ws%2Drelay",
+                "/WS-relay", "/a/ws-relay", "//ws-relay"})
         void whatOnlyLooksLikeARoomIsNotFound(String path) throws IOException {
             try (var relay = relay(); var raw = new Raw(relay.port())) {
                 assertTrue(raw.send(Raw.upgrade(path)).head().startsWith("HTTP/1.1 404 "));
@@ -4669,10 +4840,12 @@ class RelayTest {
         void idsCountFrom1InEachRoomAndFrom1AgainOnceItHasEmptied() throws IOException {
             try (var relay = relay()) {
                 for (int round = 0; round < 3; round++) {
-                    try (var one = Raw.open(relay, ROOM).expect("1 self"); var other = Raw.open(relay, ROOM + "/other").expect("1 self")) {
+                    try (var one = Raw.open(relay, ROOM).expect("1 self");
+                            var other = Raw.open(relay, ROOM + "/other").expect("1 self")) {
                         Raw.open(relay, ROOM).expect("2 self").close();
                         one.expect("2 join").expect("2 quit");
-                        try (var three = Raw.open(relay, ROOM).expect("3 self").expect("1 join")) {   // 2 was somebody else
+                        // 2 was somebody else
+                        try (var three = Raw.open(relay, ROOM).expect("3 self").expect("1 join")) {
                             leave(one.expect("3 join"));
                             leave(three.expect("1 quit"));
                         }
@@ -4751,7 +4924,8 @@ class RelayTest {
 
         @Test
         void aMessageReachesTheOneItNamesOrAllTheOthersOrOneself() throws IOException {
-            try (var relay = relay(); var room = new Clients(relay, 11); var elsewhere = Raw.open(relay, ROOM + "/2").expect("1 self")) {
+            try (var relay = relay(); var room = new Clients(relay, 11);
+                    var elsewhere = Raw.open(relay, ROOM + "/2").expect("1 self")) {
                 room.get(1).send(text("11 to-eleven"));
                 room.get(11).expect("1 to-eleven").send(text("1 back"));
                 room.get(1).expect("11 back");
@@ -4764,8 +4938,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @ValueSource(strings = {"3", "4", "0", "00", "007", "01", "02", "10", "999999999", "1000000001", "4294967297", "4294967298",
-                "99999999999", "18446744073709551617", "18446744073709551618"})
+        @ValueSource(strings = {"3", "4", "0", "00", "007", "01", "02", "10", "999999999", "1000000001", "4294967297",
+                "4294967298", "99999999999", "18446744073709551617", "18446744073709551618"})
         void aMessageToNobodyIsDropped(String target) throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 3)) {
                 leave(room.get(3));
@@ -4777,10 +4951,13 @@ class RelayTest {
 
         static Stream<Named<byte[]>> data() {
             return Stream.concat(
-                    Stream.of("", " ", "  ", " a", " a ", "  a  b  ", " \n", " a\r\nb\n", "\n", " \0a\0", " \uD83D\uDE80", " {\"x\":[1,2.5]}", " 1 quit",
-                            " * self").map(data -> Named.of("'" + data.replaceAll("\\p{Cntrl}", "?") + "'", bytes(data))),
+                    Stream.of("", " ", "  ", " a", " a ", "  a  b  ", " \n", " a\r\nb\n", "\n", " \0a\0",
+                    " \uD83D\uDE80", " {\"x\":[1,2.5]}", " 1 quit",
+                            " * self").map(data -> Named.of("'" + data.replaceAll("\\p{Cntrl}", "?") + "'",
+                            bytes(data))),
                     Stream.of(125, 126, 127, 65_535, 65_536, 65_537, 1 << 20)   // of the whole message
-                            .map(size -> Named.of(size + " bytes", bytes(" " + "é".repeat((size - 4) / 2) + "x".repeat(size % 2)))));
+                            .map(size -> Named.of(size + " bytes",
+                            bytes(" " + "é".repeat((size - 4) / 2) + "x".repeat(size % 2)))));
         }
 
         @ParameterizedTest
@@ -4788,7 +4965,8 @@ class RelayTest {
         void whatFollowsTheMsgtypeArrivesByteForByte(byte[] data) throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 3)) {
                 for (int opcode = 1; opcode <= 2; opcode++) {
-                    for (String target : List.of("*", "2")) room.get(1).send(frame(true, opcode, concat(bytes(target + " x"), data)));
+                    for (String target : List.of("*", "2")) room.get(1)
+                            .send(frame(true, opcode, concat(bytes(target + " x"), data)));
                     for (int receiver : new int[] {2, 3, 2}) {
                         Received message = room.get(receiver).receive();
                         assertEquals(opcode, message.opcode());
@@ -4804,7 +4982,8 @@ class RelayTest {
             byte[] all = new byte[256];
             for (int i = 0; i < 256; i++) all[i] = (byte) i;
             try (var relay = relay(); var room = new Clients(relay, 2)) {
-                room.get(1).send(concat(frame(false, 2, bytes("*")), frame(false, 0, bytes(" b")), frame(true, 0, concat(bytes(" "), all))));
+                room.get(1).send(concat(frame(false, 2, bytes("*")), frame(false, 0, bytes(" b")),
+                        frame(true, 0, concat(bytes(" "), all))));
                 Received message = room.get(2).receive();
                 assertEquals(2, message.opcode());
                 assertArrayEquals(concat(bytes("1 b "), all), message.payload());
@@ -4812,7 +4991,8 @@ class RelayTest {
         }
 
         @ParameterizedTest
-        @ValueSource(strings = {"selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80", "selfjoinquit"})
+        @ValueSource(strings = {"selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80",
+                "selfjoinquit"})
         void anyOtherMsgtypeIsTheClientsOwnToDefine(String msgtype) throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 2)) {
                 room.get(1).send(text("* " + msgtype + " data"));
@@ -4821,16 +5001,18 @@ class RelayTest {
         }
 
         @ParameterizedTest(name = "\"{0}\"")
-        @ValueSource(strings = {"", " ", "*", "1", "hello", "* ", "1 ", " hello", " 1 hello", "*  hello", "1  hello", "** hello", "*1 hello",
-                "+1 hello", "-1 hello", "1x hello", "1.0 hello", "1,2 hello", "1\thello", "all hello", "\u0661 hello", "\0 hello",
-                "* self", "* join", "* quit", "1 self", "1 join", "1 quit", "* self 3", "1 join ", "* quit now"})
+        @ValueSource(strings = {"", " ", "*", "1", "hello", "* ", "1 ", " hello", " 1 hello", "*  hello", "1  hello",
+                "** hello", "*1 hello", "+1 hello", "-1 hello", "1x hello", "1.0 hello", "1,2 hello", "1\thello",
+                "all hello", "\u0661 hello", "\0 hello", "* self", "* join", "* quit", "1 self", "1 join", "1 quit",
+                "* self 3", "1 join ", "* quit now"})
         void aMessageWithoutAValidHeaderEndsItsSenderAlone(String message) throws IOException {
             for (int opcode = 1; opcode <= 2; opcode++) {
                 try (var relay = relay(); var room = new Clients(relay, 3)) {
                     String reason = room.get(3).send(frame(true, opcode, bytes(message))).expectClose(1008);
                     boolean forged = message.matches("[*1] (self|join|quit).*");
                     assertTrue(reason.contains(forged ? "only the relay" : "<msgtype>"), reason);
-                    assertTrue(reason.contains("got '" + Relay.printable(forged ? message.substring(0, 6) : message)), reason);
+                    assertTrue(reason.contains("got '" + Relay.printable(forged ? message.substring(0, 6) : message)),
+                            reason);
                     room.get(1).expect("3 quit").send(text("2 hello"));
                     room.get(2).expect("3 quit").expect("1 hello");
                     room.expectNothingElse(1, 2);
@@ -4847,16 +5029,19 @@ class RelayTest {
         }
 
         /**
-         * Two hundred lives in one room, fifty at a time, each on a thread of its own: they say numbered words to all and
-         * whisper to some, and leave in good order or abruptly. The first client stays; by what it hears the others are checked.
+         * Two hundred lives in one room, fifty at a time, each on a thread of its own: they say numbered words to all
+         * and whisper to some, and leave in good order or abruptly. The first client stays; by what it hears the others
+         * are checked.
          */
         @ParameterizedTest(name = "seed {0}")
         @ValueSource(longs = {1, 2, 3})
         void everyStreamIsATrueHistory(long seed) throws Exception {
-            var said = new ConcurrentHashMap<Integer, Integer>();   // by id, of those who left in good order: their last number
+            // by id, of those who left in good order: their last number
+            var said = new ConcurrentHashMap<Integer, Integer>();
             var histories = new ConcurrentLinkedQueue<List<String>>();
             var stream = Collections.synchronizedList(new ArrayList<String>());
-            try (var relay = relay(); var threads = Executors.newCachedThreadPool(); var first = Raw.open(relay, ROOM)) {
+            try (var relay = relay(); var threads = Executors.newCachedThreadPool();
+                    var first = Raw.open(relay, ROOM)) {
                 var done = threads.submit(() -> listen(first, stream));
                 var others = IntStream.range(0, 50).mapToObj(i -> threads.submit(() -> {
                     var random = new Random(1000 * seed + i);
@@ -4878,7 +5063,8 @@ class RelayTest {
         }
 
         /** One client, from its handshake to its end; returns all that it was told. */
-        static List<String> live(Relay relay, Random random, ExecutorService threads, Map<Integer, Integer> said) throws Exception {
+        static List<String> live(Relay relay, Random random, ExecutorService threads,
+                Map<Integer, Integer> said) throws Exception {
             var stream = new ArrayList<String>();
             try (var raw = Raw.open(relay, ROOM)) {
                 var done = threads.submit(() -> listen(raw, stream));
@@ -4914,27 +5100,33 @@ class RelayTest {
         }
 
         /**
-         * @param company by newcomer, whom it must be told of: learnt from the first client's stream, what the others are held to
+         * @param company by newcomer, whom it must be told of: learnt from the first client's stream, what the others
+         * are held to
          * @return who is there at the end
          */
         static Set<Integer> check(List<String> stream, Map<Integer, Integer> said, Map<Integer, Set<Integer>> company) {
             if (stream.isEmpty()) return Set.of();   // it left before it heard a thing
             int self = number(stream.getFirst());
             assertEquals(self + " self", stream.getFirst());
-            var last = new TreeMap<Integer, Integer>();   // of those present, the last number heard; -1 for any, 0 for none yet
+            // of those present, the last number heard; -1 for any, 0 for none yet
+            var last = new TreeMap<Integer, Integer>();
             int newest = 0;
             for (int i = 1; i < stream.size(); i++) {
                 String[] words = stream.get(i).split(" ");
-                String where = "client " + self + " hears '" + stream.get(i) + "' after " + stream.subList(Math.max(0, i - 5), i);
+                String where = "client " + self + " hears '" + stream.get(i) + "' after "
+                        + stream.subList(Math.max(0, i - 5), i);
                 int from = number(stream.get(i));
                 switch (words[1]) {
                     case "join" -> {
                         assertTrue(from > newest && from != self, where);
-                        if (from < self) assertEquals(i, last.size() + 1, where);   // those before it are told of first, together
-                        if (self == 1) company.put(from, Stream.concat(Stream.of(1), last.keySet().stream()).collect(Collectors.toSet()));
+                        // those before it are told of first, together
+                        if (from < self) assertEquals(i, last.size() + 1, where);
+                        if (self == 1) company.put(from, Stream.concat(Stream.of(1), last.keySet().stream())
+                                .collect(Collectors.toSet()));
                         newest = from;
                         last.put(from, from < self ? -1 : 0);
-                        if (from < self && last.size() == company.get(self).size()) assertEquals(company.get(self), last.keySet(), where);
+                        if (from < self && last.size() == company.get(self).size()) assertEquals(company.get(self),
+                                last.keySet(), where);
                     }
                     case "quit" -> {
                         Integer heard = last.remove(from);
@@ -4951,7 +5143,8 @@ class RelayTest {
                     default -> fail(where);
                 }
             }
-            if (said.containsKey(self)) assertTrue(self == 1 || stream.size() > company.get(self).size(), "client " + self + " is told of all");
+            if (said.containsKey(self)) assertTrue(self == 1 || stream.size() > company.get(self).size(), "client "
+                    + self + " is told of all");
             return last.keySet();
         }
 
@@ -4962,7 +5155,8 @@ class RelayTest {
             var chatter = new ByteArrayOutputStream();
             for (int i = 0; i < 300; i++) chatter.writeBytes(concat(text("999999 n"), text("* n")));
             byte[] turn = concat(text("1 turn"), chatter.toByteArray());
-            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self"); var talk = new Pump(one, Long.MAX_VALUE, n -> turn)) {
+            try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self");
+                    var talk = new Pump(one, Long.MAX_VALUE, n -> turn)) {
                 for (int id = 2; id < 1_500; id++) {
                     Raw.open(relay, ROOM).expect(id + " self").expect("1 join").close();
                     for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
@@ -4974,7 +5168,8 @@ class RelayTest {
         @Test
         void tenThousandMessagesFromEachOfFourArriveCompleteAndInOrder() throws Exception {
             int senders = 4, count = 10_000;
-            try (var relay = relay(); var room = new Clients(relay, 12); var threads = Executors.newCachedThreadPool()) {
+            try (var relay = relay(); var room = new Clients(relay, 12);
+                    var threads = Executors.newCachedThreadPool()) {
                 var readers = IntStream.rangeClosed(1, 12).mapToObj(id -> threads.submit(() -> {
                     int[] heard = new int[senders + 1];
                     for (int left = count * (id <= senders ? senders - 1 : senders); left > 0; left--) {
@@ -7777,7 +7972,8 @@ class RelayTest {
     class Shutdown {
         @Test
         void everyClientIsTold1001() throws Exception {
-            try (var relay = relay(); var room = new Clients(relay, 2); var other = Raw.open(relay, "/ws-relay").expect("1 self");
+            try (var relay = relay(); var room = new Clients(relay, 2);
+                    var other = Raw.open(relay, "/ws-relay").expect("1 self");
                     var amid = Raw.open(relay, "/ws-relay/amid").expect("1 self").send(hex("81 fe 0100 00000000 31"))) {
                 var closing = CompletableFuture.runAsync(relay::close);
                 for (Raw raw : List.of(room.get(1), room.get(2), other, amid)) {
@@ -7794,13 +7990,16 @@ class RelayTest {
 
         @Test
         void nobodyCanHoldItUp(@TempDir Path folder) throws Exception {
-            try (var relay = relay(); var room = new Clients(relay, 2); var half = new Raw(relay.port()).send("GET / HT");
-                    var page = new Raw(relay.port()); var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
+            try (var relay = relay(); var room = new Clients(relay, 2);
+                    var half = new Raw(relay.port()).send("GET / HT");
+                    var page = new Raw(relay.port());
+                            var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
                 assertEquals(200, Limits.health(page));
                 paused.awaitBlocked();
                 long before = System.nanoTime();
                 relay.close();
-                assertTrue(System.nanoTime() - before < 5_000_000_000L, "it took " + (System.nanoTime() - before) / 1_000_000 + " ms");
+                assertTrue(System.nanoTime() - before < 5_000_000_000L, "it took "
+                        + (System.nanoTime() - before) / 1_000_000 + " ms");
                 assertThrows(IOException.class, () -> half.in.readFully(new byte[1]));
                 expectNoThreadLeft(folder);
             }
@@ -7814,8 +8013,10 @@ class RelayTest {
         static String threads(Path folder) {
             Path file = folder.resolve("threads" + System.nanoTime());
             try {
-                java.lang.management.ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class)
-                        .dumpThreads(file.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
+                java.lang.management.ManagementFactory.getPlatformMXBean(
+                        com.sun.management.HotSpotDiagnosticMXBean.class)
+                        .dumpThreads(file.toString(),
+                        com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
                 return Files.readString(file);
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
@@ -7839,11 +8040,13 @@ class RelayTest {
         void thePortIsFreeAtOnce() throws IOException {
             var port = new AtomicInteger();
             for (int round = 0; round < 50; round++) {
-                try (var relay = relay(options -> options.port = port.get()); var one = Raw.open(relay, ROOM).expect("1 self")) {
+                try (var relay = relay(options -> options.port = port.get());
+                        var one = Raw.open(relay, ROOM).expect("1 self")) {
                     port.set(relay.port());
                     var closing = CompletableFuture.runAsync(relay::close);
                     assertEquals(1001, one.receive().code());
-                    one.send(close(1001, "")).expectEnd();   // the relay ends it first, so that its port is the one in TIME_WAIT
+                    // the relay ends it first, so that its port is the one in TIME_WAIT
+                    one.send(close(1001, "")).expectEnd();
                     one.close();
                     closing.join();
                 }
@@ -7855,7 +8058,8 @@ class RelayTest {
         @Test
         void nobodyWaitsForEitherPortAnyMore() throws IOException {
             var over = new AtomicBoolean();
-            for (int i = 0; i < 4; i++) Thread.ofPlatform().daemon().start(() -> { while (!over.get()) Thread.onSpinWait(); });
+            for (int i = 0; i < 4; i++) Thread.ofPlatform()
+                    .daemon().start(() -> { while (!over.get()) Thread.onSpinWait(); });
             try {
                 for (int round = 0; round < 100; round++) {
                     relay().close();
@@ -7908,7 +8112,8 @@ class RelayTest {
             }
 
             private void compare(String expected, String next) {
-                assertTrue(next.equals(expected) || next.matches(expected), () -> "not " + shortly(expected) + " but " + shortly(next) + about());
+                assertTrue(next.equals(expected) || next.matches(expected), () -> "not " + shortly(expected) + " but "
+                        + shortly(next) + about());
             }
 
             private String next() throws InterruptedException {
@@ -7926,7 +8131,8 @@ class RelayTest {
 
             /** As a line: `text 68656c6c6f`, `close 1001 why`. */
             void hearLine(String line) {
-                String kind = line.replaceFirst(" .*", ""), rest = line.substring(Math.min(line.length(), kind.length() + 1));
+                String kind = line.replaceFirst(" .*", ""),
+                        rest = line.substring(Math.min(line.length(), kind.length() + 1));
                 hear(kind.equals("close") ? line.strip() : kind + " " + new String(hex(rest), charset(kind)));
             }
 
@@ -7950,7 +8156,8 @@ class RelayTest {
             final WebSocket socket;
 
             Jdk(Relay relay) {
-                socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM), this).join();
+                socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM),
+                        this).join();
             }
 
             @Override
@@ -8038,7 +8245,9 @@ class RelayTest {
             }
         }
 
-        /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`. */
+        /**
+         * Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`.
+         */
         static final String JAVASCRIPT = """
             let socket;
             function join(address) {
@@ -8150,11 +8359,15 @@ class RelayTest {
             require("go", "golang-go");
             require(Files.exists(Path.of("/usr/share/gocode/src/github.com/gorilla/websocket")),
                     "gorilla/websocket is missing: apt install golang-github-gorilla-websocket-dev");
-            Path folder = Files.createDirectories(Program.ROOT.resolve("build/go")), source = folder.resolve("guest.go"), built = folder.resolve("guest");
+            Path folder = Files.createDirectories(Program.ROOT.resolve("build/go")),
+                    source = folder.resolve("guest.go"), built = folder.resolve("guest");
             Files.writeString(source, GO);
-            var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE", folder.resolve("cache").toString());
-            try (var program = new Program(folder, environment, List.of("go", "build", "-o", built.toString(), source.toString()))) {
-                program.process.waitFor(250, TimeUnit.SECONDS);   // Go from 1.20 on compiles its own library, too, the first time
+            var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE",
+                    folder.resolve("cache").toString());
+            try (var program = new Program(folder, environment,
+                    List.of("go", "build", "-o", built.toString(), source.toString()))) {
+                // Go from 1.20 on compiles its own library, too, the first time
+                program.process.waitFor(250, TimeUnit.SECONDS);
                 program.expectExit(0);
             }
             return built;
@@ -8222,16 +8435,19 @@ class RelayTest {
             PYTHONS_WEBSOCKETS {
                 @Override
                 Guest open(Relay relay) throws IOException {
-                    require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
-                    return new Script(Map.of("PYTHONUNBUFFERED", "1"), "/usr/bin/python3", "-c", PYTHON, address(relay));
+                    requireWebsockets();
+                    return new Script(Map.of("PYTHONUNBUFFERED", "1"), "/usr/bin/python3", "-c", PYTHON,
+                            address(relay));
                 }
             },
             NODES_OWN {
                 @Override
                 Guest open(Relay relay) throws Exception {
                     require("node", "nodejs");
-                    try (var program = new Program(Program.ROOT, Map.of(), List.of("node", "--experimental-websocket", "-e", "0"))) {
-                        Assumptions.assumeTrue(program.exitCode() == 0, "this node has no WebSocket; those from 20.10 on have one");
+                    try (var program = new Program(Program.ROOT, Map.of(),
+                            List.of("node", "--experimental-websocket", "-e", "0"))) {
+                        Assumptions.assumeTrue(program.exitCode() == 0,
+                                "this node has no WebSocket; those from 20.10 on have one");
                     }
                     return new Script(Map.of(), "node", "--experimental-websocket", "-e", NODE, address(relay));
                 }
@@ -8240,8 +8456,10 @@ class RelayTest {
                 @Override
                 Guest open(Relay relay) throws IOException {
                     require("node", "nodejs");
-                    require(Files.exists(Path.of("build/ws/index.js")), "ws is missing, which build.sh fetches: apt install npm");
-                    return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE, address(relay));
+                    require(Files.exists(Path.of("build/ws/index.js")),
+                            "ws is missing, which build.sh fetches: apt install npm");
+                    return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE,
+                            address(relay));
                 }
             },
             GOS_GORILLA {
@@ -8259,7 +8477,8 @@ class RelayTest {
         }
 
         /** Every byte, or the character of that number. */
-        private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString).collect(Collectors.joining());
+        private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString)
+                .collect(Collectors.joining());
 
         /** It joins, speaks and listens, hears who comes and who leaves, and reads why it was closed. */
         @Timeout(300)   // for Go
@@ -8276,7 +8495,8 @@ class RelayTest {
                         friend.expect(word + " 2 say " + data).say(word, "* say " + data);
                         guest.expect(word + " 1 say " + data);
                     }
-                try (var rude = kind.open(relay).expect("text 3 self", "text 1 join", "text 2 join").say("text", "nonsense")) {
+                try (var rude = kind.open(relay).expect("text 3 self", "text 1 join", "text 2 join")
+                        .say("text", "nonsense")) {
                     rude.expect("close 1008 .*<msgtype>.* got 'nonsense'");
                 }
                 guest.expect("text 3 join", "text 3 quit").leave(4321, "enough").expect("close 4321 enough");
@@ -8306,12 +8526,15 @@ class RelayTest {
                 }
                 String mute = "text " + (guests.size() + 1);
                 try (var raw = Raw.open(relay, ROOM)) {
-                    // It came later than all the others, and is cut off for its silence. They must have answered a ping by then.
+                    // It came later than all the others, and is cut off for its silence. They must have answered a ping
+                    // by then.
                     for (Guest guest : guests) guest.expect(mute + " join", mute + " quit");
                 }
-                for (int id = 1; id <= guests.size(); id++) guests.get(id - 1).say("text", id + " still here").expect("text " + id + " still here");
+                for (int id = 1; id <= guests.size(); id++) guests.get(id - 1)
+                        .say("text", id + " still here").expect("text " + id + " still here");
                 relay.close();
-                for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit", "close 1001 the relay is shutting down");
+                for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit",
+                        "close 1001 the relay is shutting down");
             } finally {
                 for (Guest guest : guests) guest.close();
             }
@@ -8321,11 +8544,13 @@ class RelayTest {
         @ExtendWith(InChromium.class)
         void aPageReadsWhyItWasClosedThoughItIsStillSending() throws Exception {
             var refusals = Map.of("socket.send(new Uint8Array(50 << 20))", "close 1009 at most 1048576 bytes, got \\d+",
-                    "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))", "close 1008 .* got 'nonsense'");
+                    "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))",
+                    "close 1008 .* got 'nonsense'");
             try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
                 for (var refusal : refusals.entrySet())
                     try (var guest = new InPage(relay)) {
-                        guest.expect("text \\d self", "text 1 join").inPage(refusal.getKey()).expect(refusal.getValue());
+                        guest.expect("text \\d self", "text 1 join")
+                                .inPage(refusal.getKey()).expect(refusal.getValue());
                     }
             }
         }
@@ -8333,7 +8558,8 @@ class RelayTest {
         @Test
         @ExtendWith(InChromium.class)
         void aPageReadsThatTheRelayIsFull() throws Exception {
-            try (var relay = relay(options -> options.maxClients = 1); var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
+            try (var relay = relay(options -> options.maxClients = 1);
+                    var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
                 guest.expect("close 1013 the relay is full: it takes 1 clients");
             }
         }
@@ -8343,14 +8569,18 @@ class RelayTest {
         @ValueSource(booleans = {true, false})
         @ExtendWith(InChromium.class)
         void aPageThatWasBusyReadsAllThatWaitsForItAndWhyItWasClosed(boolean behind) throws Exception {
-            String busy = "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;); })";
+            String busy =
+                    "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' "
+                    + "&& Date.now() < now + 1000;); })";
             String large = "x".repeat(100_000);
-            try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20); var friend = new Jdk(relay).expect("text 1 self");
+            try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20);
+                    var friend = new Jdk(relay).expect("text 1 self");
                     var guest = new InPage(relay)) {
                 guest.expect("text 2 self", "text 1 join").inPage(busy);
                 friend.expect("text 2 join").say("text", "* now");
                 for (int i = 0; i < (behind ? 100 : 30); i++) friend.say("text", "* large " + large);
-                friend.say("text", "1 done").expectAfterAny("text 2 quit", "text 1 done");   // whoever is behind may be gone by now
+                // whoever is behind may be gone by now
+                friend.say("text", "1 done").expectAfterAny("text 2 quit", "text 1 done");
                 if (!behind) relay.close();
                 guest.expect("text 1 now");
                 if (behind) guest.expectAfterAny("text 1 large x*", "close 1008 too slow: over 262144 bytes behind");
@@ -8359,7 +8589,10 @@ class RelayTest {
             }
         }
 
-        /** It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its request. */
+        /**
+         * It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its
+         * request.
+         */
         @Test
         void curlListens() throws Exception {
             require("curl", "curl");
@@ -8371,8 +8604,10 @@ class RelayTest {
                     var friend = new Jdk(relay).expect("text 1 self")) {
                 String there = "://127.0.0.1:" + relay.port() + ROOM;
                 var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
-                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2).flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
-                try (var curl = new Program(Program.ROOT, Map.of(), Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
+                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2)
+                        .flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
+                try (var curl = new Program(Program.ROOT, Map.of(),
+                        Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
                     friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
                     curl.expectLine(".*2 self.*1 join.*1 hello");
                     relay.close();   // curl does not say goodbye
@@ -8385,7 +8620,8 @@ class RelayTest {
         void theJdksClientSpeaksInFragmentsAndPings() throws Exception {
             try (var relay = relay(); var one = new Jdk(relay)) {
                 one.expect("text 1 self");
-                for (String part : List.of("1 in ", "frag", "", "ments")) one.socket.sendText(part, part.equals("ments")).join();
+                for (String part : List.of("1 in ", "frag", "", "ments")) one.socket.sendText(part,
+                        part.equals("ments")).join();
                 one.expect("text 1 in fragments");
                 one.socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
                 one.expect("pong sign of life");
@@ -8398,13 +8634,15 @@ class RelayTest {
             private int read;
 
             Python(String... arguments) throws IOException {
-                require("/usr/lib/python3/dist-packages/websockets", "python3-websockets");
-                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"), Stream.concat(Stream.of("/usr/bin/python3"), Stream.of(arguments)).toList());
+                requireWebsockets();
+                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"),
+                        Stream.concat(Stream.of("/usr/bin/python3"), Stream.of(arguments)).toList());
             }
 
             /** The interactive client. */
             static Python client(Relay relay) throws IOException {
-                return new Python("-m", "websockets", "ws://127.0.0.1:" + relay.port() + ROOM).expect("Connected to .*");
+                return new Python("-m", "websockets", "ws://127.0.0.1:" + relay.port()
+                        + ROOM).expect("Connected to .*");
             }
 
             Python type(String line) throws IOException {
@@ -8417,19 +8655,24 @@ class RelayTest {
                 return this;
             }
 
-            /** The next lines must match; without what moves a terminal's cursor, the prompt, and those that are empty then. */
+            /**
+             * The next lines must match; without what moves a terminal's cursor, the prompt, and those that are empty
+             * then.
+             */
             Python expect(String... regexes) {
                 for (String regex : regexes) {
                     eventually(() -> next().isPresent(), regex + " of " + program.out + program.err);
                     String line = next().get();
-                    assertTrue(line.matches(regex), () -> "not " + regex + " but " + line + " of " + program.out + program.err);
+                    assertTrue(line.matches(regex), () -> "not " + regex + " but " + line + " of " + program.out
+                            + program.err);
                     read++;
                 }
                 return this;
             }
 
             private Optional<String> next() {
-                return program.out.stream().map(line -> line.replaceAll("\u001b(\\[[A-Z]|[78])|^.*\u001b\\[B(> )*", "")).filter(line -> !line.matches("[> ]*"))
+                return program.out.stream().map(line -> line.replaceAll("\u001b(\\[[A-Z]|[78])|^.*\u001b\\[B(> )*", ""))
+                        .filter(line -> !line.matches("[> ]*"))
                         .skip(read).findFirst();
             }
 
@@ -8452,7 +8695,8 @@ class RelayTest {
                     three.expect("< 1 hello").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
                 }
                 two.expect("< 3 quit").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
-                one.expect("< 3 quit", "< 2 quit").type("nonsense").expect("Connection closed: 1008 .*<msgtype>.* got 'nonsense'\\.");
+                one.expect("< 3 quit", "< 2 quit").type("nonsense").expect(
+                        "Connection closed: 1008 .*<msgtype>.* got 'nonsense'\\.");
             }
         }
 
@@ -8484,7 +8728,8 @@ class RelayTest {
                 asyncio.run(main(sys.argv[1]))
                 """;
             try (var relay = relay(); var python = new Python("-c", script, "ws://127.0.0.1:" + relay.port() + ROOM)) {
-                python.expect("1 self", "True", "True", "True", "1 in fragments", "2 self 1 join 2 join", "4321 enough 2 quit", "3 join 3 quit 1008");
+                python.expect("1 self", "True", "True", "True", "1 in fragments", "2 self 1 join 2 join",
+                        "4321 enough 2 quit", "3 join 3 quit 1008");
                 relay.close();
                 python.expect("1001 .*shutting down");
             }
@@ -8494,7 +8739,8 @@ class RelayTest {
     /** The files of the game without a relay, as any static server has them. */
     record FilesOnly(com.sun.net.httpserver.HttpServer server) implements AutoCloseable {
         FilesOnly() {
-            this(com.sun.net.httpserver.SimpleFileServer.createFileServer(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), Program.ROOT,
+            this(com.sun.net.httpserver.SimpleFileServer.createFileServer(
+                    new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), Program.ROOT,
                     com.sun.net.httpserver.SimpleFileServer.OutputLevel.NONE));
             server.start();
         }

@@ -52,7 +52,7 @@ compile_tests() {
     compile
     rm -rf build/test-classes
     mkdir -p build/test-classes
-    "$JAVA_HOME/bin/javac" --release 21 -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes \
+    "$JAVA_HOME/bin/javac" --release 21 -parameters -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes \
         RelayTest.java spacewar/test/*.java .bench/*.java .ci/*.java
 }
 

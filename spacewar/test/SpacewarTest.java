@@ -294,73 +294,68 @@ class SpacewarTest {
 
     /** What one page does, all pages show. */
     @Nested
-    @ExtendWith(InChromium.class)
+    @ExtendWith({InChromium.class, Players.class})
     class Fight {
         @Test
-        void twoMeetFlyFireHitExplodeAndComeBack() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                meet(ann, bob);
-                double angle = bob.number("seen('Ann').angle");
-                ann.page.hold("KeyS", "KeyD");
-                allSee("Ann", "ship.angle > " + (angle + 0.5), ann, bob);
-                ann.page.release("KeyS", "KeyD");
-                double end = ann.until("game.me.turn === 0").number("game.me.angle");
-                bob.until("Math.abs(seen('Ann').angle - %s) < 0.01".formatted(end));
+        void twoMeetFlyFireHitExplodeAndComeBack(Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            double angle = bob.number("seen('Ann').angle");
+            ann.page.hold("KeyS", "KeyD");
+            allSee("Ann", "ship.angle > " + (angle + 0.5), ann, bob);
+            ann.page.release("KeyS", "KeyD");
+            double end = ann.until("game.me.turn === 0").number("game.me.angle");
+            bob.until("Math.abs(seen('Ann').angle - %s) < 0.01".formatted(end));
 
-                shoot(ann, bob, 800);
-                bob.until("game.world.debris.length === 6");
-                allSee("Bob", "ship.state === 'exploded' && ship.score === -1", ann, bob);
-                allSee("Ann", "ship.state === 'flying' && ship.score === 1", ann, bob);
-                ann.until("document.querySelector('#log').textContent.includes('You shot Bob')")
-                        .until("document.querySelector('#scores tbody').innerText.replace(/\\s+/g, ' ').trim() === "
-                        + "'Ann (you) 1 Bob -1'");
-                bob.until("document.querySelector('#log').textContent.includes('Ann shot you')");
-                allSee("Bob", "ship.state === 'flying' && ship.score === -1", ann, bob);
-            }
+            shoot(ann, bob, 800);
+            bob.until("game.world.debris.length === 6");
+            allSee("Bob", "ship.state === 'exploded' && ship.score === -1", ann, bob);
+            allSee("Ann", "ship.state === 'flying' && ship.score === 1", ann, bob);
+            ann.until("document.querySelector('#log').textContent.includes('You shot Bob')")
+                    .until("document.querySelector('#scores tbody').innerText.replace(/\\s+/g, ' ').trim() === "
+                    + "'Ann (you) 1 Bob -1'");
+            bob.until("document.querySelector('#log').textContent.includes('Ann shot you')");
+            allSee("Bob", "ship.state === 'flying' && ship.score === -1", ann, bob);
         }
 
         @Test
-        void aMissileFliesInEverySkyFromTheNoseThatFiredIt() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                meet(ann, bob);
-                ann.place(-60, -800, -Math.PI / 2);
-                isSeen(ann, bob);
-                ann.page.press("Space");
-                String missile =
-                        "game.inspect().missiles.find(({ owner, age }) => owner === %s && age > 300)".formatted(
-                        ann.ask("game.inspect().self"));
-                for (Player player : List.of(ann, bob))
-                    player.until(
-                            "(missile => Math.abs(missile.x + 60) < 5 && missile.y < -850 && Math.abs(missile.vy + "
-                            + "0.2) < 0.02)(%s)".formatted(missile));
-            }
+        void aMissileFliesInEverySkyFromTheNoseThatFiredIt(Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            ann.place(-60, -800, -Math.PI / 2);
+            isSeen(ann, bob);
+            ann.page.press("Space");
+            String missile =
+                    "game.inspect().missiles.find(({ owner, age }) => owner === %s && age > 300)".formatted(
+                    ann.ask("game.inspect().self"));
+            for (Player player : List.of(ann, bob))
+                player.until(
+                        ("(missile => Math.abs(missile.x + 60) < 5 && missile.y < -850 && Math.abs(missile.vy + "
+                        + "0.2) < 0.02)(%s)").formatted(missile));
         }
 
         @Test
-        void whoComesLateLearnsNamesAndScoresAndWhoLeavesIsGone() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                meet(ann, bob);
-                shoot(ann, bob, 800);
-                try (var cyd = Player.of(relay, "Cyd")) {
-                    meet(ann, bob, cyd);
-                    allSee("Ann", "ship.score === 1", ann, bob, cyd);
-                    allSee("Bob", "ship.score === -1", ann, bob, cyd);
-                    allSee("Cyd", "ship.score === 0 && ship.state === 'flying'", ann, bob, cyd);
-                    shoot(cyd, ann, -800);   // where there is no debris of the other
-                    allSee("Cyd", "ship.score === 1", ann, bob, cyd);
-                    allSee("Ann", "ship.score === 0 && ship.state === 'exploded'", ann, bob, cyd);
-                    for (Player player : List.of(ann, bob, cyd)) player.until(
-                            "new Set([...game.world.ships.values()].map(ship => ship.look)).size === 3");
-                }
-                meet(ann, bob);
-                ann.until("document.querySelector('#log').textContent.includes('Cyd left')");
+        void whoComesLateLearnsNamesAndScoresAndWhoLeavesIsGone(Relay relay, Player ann,
+                Player bob) throws IOException {
+            meet(ann, bob);
+            shoot(ann, bob, 800);
+            try (var cyd = Player.of(relay, "Cyd")) {
+                meet(ann, bob, cyd);
+                allSee("Ann", "ship.score === 1", ann, bob, cyd);
+                allSee("Bob", "ship.score === -1", ann, bob, cyd);
+                allSee("Cyd", "ship.score === 0 && ship.state === 'flying'", ann, bob, cyd);
+                shoot(cyd, ann, -800);   // where there is no debris of the other
+                allSee("Cyd", "ship.score === 1", ann, bob, cyd);
+                allSee("Ann", "ship.score === 0 && ship.state === 'exploded'", ann, bob, cyd);
+                for (Player player : List.of(ann, bob, cyd)) player.until(
+                        "new Set([...game.world.ships.values()].map(ship => ship.look)).size === 3");
             }
+            meet(ann, bob);
+            ann.until("document.querySelector('#log').textContent.includes('Cyd left')");
         }
     }
 
     /** A remote ship is where its pilot sees it. */
     @Nested
-    @ExtendWith(InChromium.class)
+    @ExtendWith({InChromium.class, Players.class})
     class Positions {
         private static final double JUMP = 6;   // px, between two frames
 
@@ -400,9 +395,9 @@ class SpacewarTest {
          */
         private static double clockKnownFor(Player player, Player other) {
             var origin = BigDecimal.valueOf(other.number("performance.timeOrigin"));
-            return player.number("((known, now) => now - (window.unknownAt = known ? window.unknownAt ?? now : now))"
+            return player.number(("((known, now) => now - (window.unknownAt = known ? window.unknownAt ?? now : now))"
                     + "(Math.abs(game.inspect().peers[0].skew - (performance.timeOrigin - %s)) < 3, "
-                    + "performance.now())".formatted(origin));
+                    + "performance.now())").formatted(origin));
         }
 
         /** ... and that it was put there by the test has faded from all pages. */
@@ -463,10 +458,8 @@ class SpacewarTest {
         }
 
         @Test
-        void onOneMachine() throws Exception {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                fly(ann, bob, 0, 0.5, 1.5);
-            }
+        void onOneMachine(Player ann, Player bob) throws Exception {
+            fly(ann, bob, 0, 0.5, 1.5);
         }
 
         @Test
@@ -569,7 +562,7 @@ class SpacewarTest {
 
     /** What the original of the game got wrong, by the numbers that it had there; 14 is in Direct. */
     @Nested
-    @ExtendWith(InChromium.class)
+    @ExtendWith({InChromium.class, Players.class})
     @SuppressWarnings("try")   // the relay is closed within
     class Defects {
         private static final String HTML = "<img src=/x onerror=harm()>";
@@ -596,10 +589,9 @@ class SpacewarTest {
 
         @Test
         @DisplayName("2: a time of 0 in a report, and clocks that are days off, stop nobody")
-        void clocksThatAreOffStopNobody() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann");
-                    var bob = new Player(Player.address(relay.port()), page -> page.first("Date.now = () => 0"));
-                            var peer = Stranger.join(relay)) {
+        void clocksThatAreOffStopNobody(Relay relay, Player ann) throws IOException {
+            try (var bob = new Player(Player.address(relay.port()), page -> page.first("Date.now = () => 0"));
+                    var peer = Stranger.join(relay)) {
                 for (String time : List.of("0", "-1e13", "1e13", "0", "1e12", "-0", "1e-300")) {
                     peer.says("report", "1", time, "0", "900", "900", "0", "0", "0", "0", "0").says("ping", "1", time);
                     peer.to(1, "pong", "1", time, time);
@@ -614,8 +606,8 @@ class SpacewarTest {
 
         @Test
         @DisplayName("3: one shot scores once, however often it is said to have hit")
-        void aShotScoresOnce() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay)) {
+        void aShotScoresOnce(Relay relay, Player ann) throws IOException {
+            try (var peer = Stranger.join(relay)) {
                 peer.fliesBefore(ann);
                 ann.until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
                 ann.until("game.world.missiles.length === 1");
@@ -646,8 +638,8 @@ class SpacewarTest {
 
         @Test
         @DisplayName("5: a malformed report is nothing")
-        void aMalformedReportIsNothing() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay)) {
+        void aMalformedReportIsNothing(Relay relay, Player ann) throws IOException {
+            try (var peer = Stranger.join(relay)) {
                 for (String data : List.of("", " ", "{", "[", "null", "1", "[]", "[1]", "{\"x\":1}", "[1,2", "[[[[",
                         "\u0000", "NaN", "undefined"))
                     peer.send("report " + data);
@@ -679,9 +671,8 @@ class SpacewarTest {
         @DisplayName(
                 "7: in the timing table least is the least and greatest the greatest, and who only watches has no row")
         @RelayTest.Measures
-        void theTimingTableIsInOrder() throws Exception {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var peer = Stranger.join(relay);
-                    var watcher = RelayTest.Raw.open(relay, ITS_ROOM)) {
+        void theTimingTableIsInOrder(Relay relay, Player ann) throws Exception {
+            try (var peer = Stranger.join(relay); var watcher = RelayTest.Raw.open(relay, ITS_ROOM)) {
                 ann.until("game.netplay.peers.length === 2");
                 ann.page.press("KeyT");
                 for (int delay : List.of(9, 110, 30, 105)) peer.pong(delay);
@@ -696,40 +687,36 @@ class SpacewarTest {
 
         @Test
         @DisplayName("8: no key stays held when the window loses the focus")
-        void noKeyStaysHeld() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
-                        ann.page.hide().show())) {
-                    ann.page.hold("KeyA", "KeyD", "KeyF");
-                    ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
-                    leave.run();
-                    ann.until("game.me.turn === 0 && !game.me.thrust && !game.me.fire")
-                            .page.release("KeyA", "KeyD", "KeyF");
-                }
+        void noKeyStaysHeld(Player ann) throws IOException {
+            for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
+                    ann.page.hide().show())) {
+                ann.page.hold("KeyA", "KeyD", "KeyF");
+                ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
+                leave.run();
+                ann.until("game.me.turn === 0 && !game.me.thrust && !game.me.fire")
+                        .page.release("KeyA", "KeyD", "KeyF");
             }
         }
 
         @Test
         @DisplayName("9: observing is no free way out, and however pause is toggled there is one loop")
         @RelayTest.Waits
-        void observingIsNotFreeAndThereIsOneLoop() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.page.press("KeyO");
-                ann.until("game.me.state === 'observing'").page.press("KeyO");
-                ann.until("game.me.state === 'hyperspace' && game.me.until - game.world.time > 2_000");
-                for (int i = 0; i < 10; i++) ann.page.press("KeyP");
-                String frames = """
-                    new Promise(done => {
-                      const before = game.frames;
-                      let left = 30;
-                      requestAnimationFrame(function next() {
-                        if (left--) requestAnimationFrame(next);
-                        else done(game.frames - before);
-                      });
-                    })""";
-                assertEquals(30, ann.number(frames), 1);
-                ann.until("game.me.state === 'flying'");
-            }
+        void observingIsNotFreeAndThereIsOneLoop(Player ann) throws IOException {
+            ann.page.press("KeyO");
+            ann.until("game.me.state === 'observing'").page.press("KeyO");
+            ann.until("game.me.state === 'hyperspace' && game.me.until - game.world.time > 2_000");
+            for (int i = 0; i < 10; i++) ann.page.press("KeyP");
+            String frames = """
+                new Promise(done => {
+                  const before = game.frames;
+                  let left = 30;
+                  requestAnimationFrame(function next() {
+                    if (left--) requestAnimationFrame(next);
+                    else done(game.frames - before);
+                  });
+                })""";
+            assertEquals(30, ann.number(frames), 1);
+            ann.until("game.me.state === 'flying'");
         }
 
         @Test
@@ -747,17 +734,15 @@ class SpacewarTest {
 
         @Test
         @DisplayName("11: of those who have left nothing is kept")
-        void ofThoseWhoLeftNothingIsKept() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                for (int id = 2; id < 6; id++) {
-                    try (var peer = Stranger.join(relay)) {
-                        peer.flies();
-                        ann.until("game.inspect().peers.length === 1 && game.inspect().ships.length === 2");
-                    }
-                    ann.until(
-                            "game.netplay.peers.length === 0 && game.relay.peers.size === 0 && "
-                            + "[...game.world.ships.values()].every(ship => !ship.remote)");
+        void ofThoseWhoLeftNothingIsKept(Relay relay, Player ann) throws IOException {
+            for (int id = 2; id < 6; id++) {
+                try (var peer = Stranger.join(relay)) {
+                    peer.flies();
+                    ann.until("game.inspect().peers.length === 1 && game.inspect().ships.length === 2");
                 }
+                ann.until(
+                        "game.netplay.peers.length === 0 && game.relay.peers.size === 0 && "
+                        + "[...game.world.ships.values()].every(ship => !ship.remote)");
             }
         }
 
@@ -788,17 +773,15 @@ class SpacewarTest {
         @Test
         @DisplayName("15: a hidden tab says that it only observes, and comes back by hyperspace")
         @RelayTest.Waits
-        void aHiddenTabObserves() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                meet(ann, bob);
-                ann.page.hide();
-                allSee("Ann", "ship.state === 'observing'", bob);
-                bob.ask("new Promise(done => setTimeout(done, 5_500))");   // longer than a silent ship is believed in
-                allSee("Ann", "ship.state === 'observing'", bob);
-                ann.page.show();
-                allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
-                allSee("Ann", "ship.state === 'flying'", ann, bob);
-            }
+        void aHiddenTabObserves(Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            ann.page.hide();
+            allSee("Ann", "ship.state === 'observing'", bob);
+            bob.ask("new Promise(done => setTimeout(done, 5_500))");   // longer than a silent ship is believed in
+            allSee("Ann", "ship.state === 'observing'", bob);
+            ann.page.show();
+            allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
+            allSee("Ann", "ship.state === 'flying'", ann, bob);
         }
 
         @Test
@@ -1135,7 +1118,7 @@ class SpacewarTest {
 
     /** Keyboards, fingers, gamepads and screens. */
     @Nested
-    @ExtendWith(InChromium.class)
+    @ExtendWith({InChromium.class, Players.class})
     class PlaysWhereYouAre {
         private static final String STEERING = "[game.me.turn, game.me.thrust, game.me.fire].join()";
 
@@ -1144,58 +1127,52 @@ class SpacewarTest {
         }
 
         @Test
-        void keysCountByTheirPlaceWhateverIsPrintedOnThem() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                for (var keys : Map.of("KeyA KeyH ArrowLeft", "-1,false,false", "KeyS KeyJ ArrowRight", "1,false,false",
-                        "KeyD KeyK ArrowUp", "0,true,false", "KeyF KeyL Space", "0,false,true").entrySet()) {
-                    for (String key : keys.getKey().split(" ")) {
-                        ann.page.hold(key);
-                        expectSteering(ann, keys.getValue());
-                        ann.page.release(key);
-                        expectSteering(ann, "0,false,false");
-                    }
+        void keysCountByTheirPlaceWhateverIsPrintedOnThem(Player ann) throws IOException {
+            for (var keys : Map.of("KeyA KeyH ArrowLeft", "-1,false,false", "KeyS KeyJ ArrowRight", "1,false,false",
+                    "KeyD KeyK ArrowUp", "0,true,false", "KeyF KeyL Space", "0,false,true").entrySet()) {
+                for (String key : keys.getKey().split(" ")) {
+                    ann.page.hold(key);
+                    expectSteering(ann, keys.getValue());
+                    ann.page.release(key);
+                    expectSteering(ann, "0,false,false");
                 }
-                var french = new Chromium.Key("KeyA", "q", 'Q', "q", 0);   // an A where others have Q
-                ann.page.call("Input.dispatchKeyEvent", french.event(true));
-                expectSteering(ann, "-1,false,false");
-                ann.page.call("Input.dispatchKeyEvent", french.event(false));
-                ann.page.press("ArrowDown");
-                ann.until("game.me.state === 'hyperspace'");
             }
+            var french = new Chromium.Key("KeyA", "q", 'Q', "q", 0);   // an A where others have Q
+            ann.page.call("Input.dispatchKeyEvent", french.event(true));
+            expectSteering(ann, "-1,false,false");
+            ann.page.call("Input.dispatchKeyEvent", french.event(false));
+            ann.page.press("ArrowDown");
+            ann.until("game.me.state === 'hyperspace'");
         }
 
         @Test
-        void aKeyChosenInTheSettingsCountsAndIsKept() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.page.press("KeyC").until("document.querySelector('#settings').open").tabTo("#keys [name=fire]")
-                        .press("Enter", "KeyQ", "Escape").until("document.activeElement.id === 'sky'");
-                ann.page.hold("KeyQ");
-                expectSteering(ann, "0,false,true");
-                ann.page.release("KeyQ").hold("KeyF", "KeyA");
-                expectSteering(ann, "-1,false,false");
-                ann.page.release("KeyF", "KeyA");
-                ann.reload().page.hold("KeyQ");
-                expectSteering(ann, "0,false,true");
-                ann.page.release("KeyQ");
-            }
+        void aKeyChosenInTheSettingsCountsAndIsKept(Player ann) throws IOException {
+            ann.page.press("KeyC").until("document.querySelector('#settings').open").tabTo("#keys [name=fire]")
+                    .press("Enter", "KeyQ", "Escape").until("document.activeElement.id === 'sky'");
+            ann.page.hold("KeyQ");
+            expectSteering(ann, "0,false,true");
+            ann.page.release("KeyQ").hold("KeyF", "KeyA");
+            expectSteering(ann, "-1,false,false");
+            ann.page.release("KeyF", "KeyA");
+            ann.reload().page.hold("KeyQ");
+            expectSteering(ann, "0,false,true");
+            ann.page.release("KeyQ");
         }
 
         @Test
-        void noShortcutOfTheBrowserIsStolen() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.ask("globalThis.stolen = []; globalThis.heard = 0;"
-                        + "addEventListener('keydown', event => { heard++; if (event.defaultPrevented) "
-                        + "stolen.push(event.code); }); null");
-                for (String modifier : List.of("Control", "Alt", "Meta", "Control+Shift"))
-                    for (String code : List.of("KeyS", "KeyF", "KeyD", "KeyP", "KeyR", "KeyN", "ArrowLeft",
-                            "Enter")) ann.page.press(modifier + "+" + code);
-                ann.page.press("F1", "Tab", "KeyE");
-                ann.until("heard === 35").fliesOn();
-                assertEquals("", ann.ask("stolen.join()"));
-                assertEquals("flying 0,false,false", ann.ask("`${game.me.state} ${%s}`".formatted(STEERING)));
-                ann.page.press("ArrowLeft", "Space");
-                ann.until("stolen.join() === 'ArrowLeft,Space'");
-            }
+        void noShortcutOfTheBrowserIsStolen(Player ann) throws IOException {
+            ann.ask("globalThis.stolen = []; globalThis.heard = 0;"
+                    + "addEventListener('keydown', event => { heard++; if (event.defaultPrevented) "
+                    + "stolen.push(event.code); }); null");
+            for (String modifier : List.of("Control", "Alt", "Meta", "Control+Shift"))
+                for (String code : List.of("KeyS", "KeyF", "KeyD", "KeyP", "KeyR", "KeyN", "ArrowLeft",
+                        "Enter")) ann.page.press(modifier + "+" + code);
+            ann.page.press("F1", "Tab", "KeyE");
+            ann.until("heard === 35").fliesOn();
+            assertEquals("", ann.ask("stolen.join()"));
+            assertEquals("flying 0,false,false", ann.ask("`${game.me.state} ${%s}`".formatted(STEERING)));
+            ann.page.press("ArrowLeft", "Space");
+            ann.until("stolen.join() === 'ArrowLeft,Space'");
         }
 
         /** Where the middle of a pad is. */
@@ -1278,7 +1255,7 @@ class SpacewarTest {
 
     /** What lies around the sky, by keyboard alone, and for those who see it otherwise. */
     @Nested
-    @ExtendWith(InChromium.class)
+    @ExtendWith({InChromium.class, Players.class})
     class PanelsAndAccess {
         private static final Map<String, String> DIALOGS =
                 Map.of("help", "Shift+Slash", "settings", "KeyC", "invite", "KeyI");
@@ -1314,65 +1291,55 @@ class SpacewarTest {
         }
 
         @Test
-        void eachDialogIsLabelledOpensByItsKeyPausesKeepsTheFocusAndClosesByEscape() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                DIALOGS.forEach((dialog, key) -> {
-                    ann.page.press(key).until(open(dialog)).press("Tab", "Tab", "KeyD", "Tab")
-                            .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
-                    ann.until("label('#" + dialog + "').length > 3").standsStill();
-                    assertEquals(false, ann.ask("game.me.thrust"));
-                    ann.page.press("Escape").until(closed(dialog)).hold("KeyA");
-                    ann.until("game.me.turn === -1").fliesOn().page.release("KeyA");
-                });
-            }
+        void eachDialogIsLabelledOpensByItsKeyPausesKeepsTheFocusAndClosesByEscape(Player ann) throws IOException {
+            DIALOGS.forEach((dialog, key) -> {
+                ann.page.press(key).until(open(dialog)).press("Tab", "Tab", "KeyD", "Tab")
+                        .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
+                ann.until("label('#" + dialog + "').length > 3").standsStill();
+                assertEquals(false, ann.ask("game.me.thrust"));
+                ann.page.press("Escape").until(closed(dialog)).hold("KeyA");
+                ann.until("game.me.turn === -1").fliesOn().page.release("KeyA");
+            });
         }
 
         @Test
-        void theMenuIsReachedByTab() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                for (String dialog : List.of("invite", "settings", "help")) {
-                    ann.page.tabTo("[data-command=" + dialog + "]").until("ringed()")
-                            .press("Enter").until(open(dialog)).press("Escape").until(closed(dialog));
-                }
+        void theMenuIsReachedByTab(Player ann) throws IOException {
+            for (String dialog : List.of("invite", "settings", "help")) {
+                ann.page.tabTo("[data-command=" + dialog + "]").until("ringed()")
+                        .press("Enter").until(open(dialog)).press("Escape").until(closed(dialog));
             }
         }
 
         @Test
         @RelayTest.Waits
-        void eachCommandHasItsKey() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.page.press("KeyN").until("!game.settings.names").press("KeyN").until("game.settings.names");
-                ann.page.press("KeyM")
-                        .until("game.sound.muted && document.querySelector('[data-command=sound]').ariaPressed === "
-                        + "'false'")
-                        .press("KeyM").until("!game.sound.muted");
-                ann.page.press("KeyT").until("!document.querySelector('#timing').hidden").press("KeyT")
-                        .until("document.querySelector('#timing').hidden");
-                ann.page.press("KeyO").until("game.me.state === 'observing'").press("KeyO")
-                        .until("game.me.state === 'hyperspace'");
-                ann.until("game.me.state === 'flying'");
-            }
+        void eachCommandHasItsKey(Player ann) throws IOException {
+            ann.page.press("KeyN").until("!game.settings.names").press("KeyN").until("game.settings.names");
+            ann.page.press("KeyM")
+                    .until("game.sound.muted && document.querySelector('[data-command=sound]').ariaPressed === "
+                    + "'false'")
+                    .press("KeyM").until("!game.sound.muted");
+            ann.page.press("KeyT").until("!document.querySelector('#timing').hidden").press("KeyT")
+                    .until("document.querySelector('#timing').hidden");
+            ann.page.press("KeyO").until("game.me.state === 'observing'").press("KeyO")
+                    .until("game.me.state === 'hyperspace'");
+            ann.until("game.me.state === 'flying'");
         }
 
         @Test
-        void pauseStopsTheWorldOfWhoIsAlone() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                ann.page.press("KeyP");
-                ann.standsStill().page.press("KeyP");
-                ann.fliesOn();
-            }
+        void pauseStopsTheWorldOfWhoIsAlone(Player ann) throws IOException {
+            ann.page.press("KeyP");
+            ann.standsStill().page.press("KeyP");
+            ann.fliesOn();
         }
 
         @Test
-        void whoPausesInCompanyObserves() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob")) {
-                meet(ann, bob);
-                ann.page.press("KeyP");
-                allSee("Ann", "ship.state === 'observing'", ann, bob);
-                bob.fliesOn();
-                ann.page.press("KeyP");
-                allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
-            }
+        void whoPausesInCompanyObserves(Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            ann.page.press("KeyP");
+            allSee("Ann", "ship.state === 'observing'", ann, bob);
+            bob.fliesOn();
+            ann.page.press("KeyP");
+            allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
         }
 
         @Test
@@ -1389,14 +1356,12 @@ class SpacewarTest {
         }
 
         @Test
-        void aClickTracksAShip() throws IOException {
-            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
-                // at rest, and seconds from the sun
-                ann.place(280, -250, 0).until("where()[0] > innerWidth / 2 + 100");
-                var ship = (List<?>) ann.ask("where()");
-                ann.page.click((Double) ship.get(0), (Double) ship.get(1));
-                ann.until("Math.abs(where()[0] - innerWidth / 2) < 3 && Math.abs(where()[1] - innerHeight / 2) < 3");
-            }
+        void aClickTracksAShip(Player ann) throws IOException {
+            // at rest, and seconds from the sun
+            ann.place(280, -250, 0).until("where()[0] > innerWidth / 2 + 100");
+            var ship = (List<?>) ann.ask("where()");
+            ann.page.click((Double) ship.get(0), (Double) ship.get(1));
+            ann.until("Math.abs(where()[0] - innerWidth / 2) < 3 && Math.abs(where()[1] - innerHeight / 2) < 3");
         }
 
         @Test
@@ -1727,9 +1692,10 @@ class SpacewarTest {
                 double began = ann.number("""
                         (() => {
                           for (let i = 1; i < 12; i++)
-                            document.body.append(Object.assign(document.createElement('iframe'), { src: location.href }));
+                            document.body.append(
+                              Object.assign(document.createElement('iframe'), { src: location.href }));
                           globalThis.all = () =>
-                            [self, ...Array.from(document.querySelectorAll('iframe'), ({ contentWindow }) => contentWindow)];
+                            [self, ...Array.from(document.querySelectorAll('iframe'), frame => frame.contentWindow)];
                           return performance.now();
                         })()""");
                 String connected = "all().every(({ game, open }) => game && open() === %1$d"
@@ -2078,8 +2044,7 @@ class SpacewarTest {
                 assertTrue(times.find(), found);
                 int received = Integer.parseInt(times.group(1));
                 double least = Double.parseDouble(times.group(2)), mean = Double.parseDouble(times.group(3));
-                assertTrue(received > 170 && received < 200 && least > 80 && least < 90 && Math.abs(mean - 100) < 5,
-                        found);
+                assertTrue(received > 170 && received < 200 && least > 80 && least < 90 && mean > 95, found);
             }
         }
 
