@@ -75,7 +75,7 @@ class Game {
     const { world, me, netplay, frames, fps } = this;
     const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
-      now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
+      now: this.#now, self: netplay.self, room, link: netplay.link, others: netplay.others, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
         id: idOf(ship.id), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
         x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
@@ -129,7 +129,8 @@ class Game {
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
     const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
-    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: pilots });
+    this.panels.update({ ships: world.ships, others: netplay.others, link: this.#link, lines: feed.lines,
+      peers: pilots });
   }
 
   /** Our ship is in the sky while we look at it. */
@@ -187,7 +188,7 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
+      others: this.netplay.others, names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
     });
   }
 
@@ -198,7 +199,7 @@ class Game {
 
   #describeLink() {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
-    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length;
+    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
     return this.#practising ? `${link} · practice` : link;
   }
