@@ -17,9 +17,11 @@ import { STEP } from './physics.js';
 import { NAMES, Pilot } from './pilots.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
+import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
 import { LOOKS, RULES, Ship, World } from './world.js';
+import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
@@ -34,7 +36,10 @@ class Game {
   settings = new Settings();
   world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
   me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
-  relay = new WebRTCRelay(location.origin + room, { lossy: LOSSY });
+  relay = new WebRTCRelay(location.origin + room, {
+    lossy: LOSSY,
+    relay: new WebSocketRelay(location.origin + room, { open: url => new ThreadedSocket(url, LOSSY) }),
+  });
   netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay });
   feed = new Feed(this.me);
   view = new View(document.querySelector('#sky'));

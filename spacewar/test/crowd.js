@@ -16,7 +16,9 @@ const idsOf = chosen => [...chosen].map(({ ship }) => ship.id).sort((a, b) => a 
 
 export default {
   'as many as fit are all chosen, whatever they do': () => {
-    for (const state of ['flying', 'observing', 'exploded']) equal(choose(crowd(SHIPS, { state }), ME, new Set()).size, SHIPS);
+    for (const state of ['flying', 'observing', 'exploded']) {
+      equal(choose(crowd(SHIPS, { state }), ME, new Set()).size, SHIPS, state);
+    }
   },
 
   'of more no more are chosen than fit': () => {

@@ -813,7 +813,7 @@ export default {
     silent[50].send('hello', 1);
     new Stranger(network);
     await network.run(SOON);
-    equal([a.direct, network.begun.length], [1, 2]);
+    equal([a.direct, network.begun.length], [1, 3], 'both ends of one, and one that nobody answers');
   }, { connect: false }),
 
   'who talks gets a connection when one is free again': pages(1, async (a, network) => {
