@@ -1,92 +1,102 @@
 // SPDX-License-Identifier: MIT
 
-// The thread of a ThreadedSocket: a worker, and no module, since browsers came to know those late. The words
-// between page and worker are [word, value] and stand in threaded-socket.js.
+// The thread of a ThreadedSocket: the worker that has the WebSocket. Its methods are the words of the page
+// to it, which stand with its own in threaded-socket.js.
 
-const EVERY = 8;          // ms between batches: none waits for the next one unless messages come faster
+const EVERY = 8;          // ms between batches: nothing waits for the next one unless messages come faster
 const BUFFERED = 50;      // ms between looks at how much is still unsent
 
-let socket = null;
-let lossy = [];
-let batch = new Map();    // messages by what supersedes them: '<id> <msgtype>' if that type is lossy, else a number
-let numbers = 0;          // given to those that nothing supersedes
-let handled = true;       // whether the page is done with the last batch
-let resting = false;      // whether that was less than EVERY ago
-let watching = null;      // the timer that looks at what is unsent
+export class SocketThread {
+  #tell;
+  #create;
+  #later;
+  #socket = null;
+  #lossy = [];
+  #batch = new Map();     // messages by kind: '<id> <msgtype>' if that type is lossy, else a number of its own
+  #numbers = 0;           // given so far
+  #handled = true;        // whether the page is done with the last batch
+  #resting = false;       // whether that went out less than EVERY ago
+  #watching = false;      // what is unsent
 
-const words = {
-  open({ url, lossy: msgtypes }) {
-    lossy = msgtypes;
+  /** `tell` takes a word and a value to the page; the others are the browser's, but for tests. */
+  constructor(tell, { create = url => new WebSocket(url), later = (action, ms) => setTimeout(action, ms) } = {}) {
+    this.#tell = tell;
+    this.#create = create;
+    this.#later = later;
+  }
+
+  open({ url, lossy }) {
+    this.#lossy = lossy;
     try {
-      socket = new WebSocket(url);
-    } catch (refused) {
-      return tell('close', { code: 1006, reason: refused.message });
+      this.#socket = this.#create(url);
+    } catch (refused) {   // by the browser, which forbids ws: to a page that came over https:
+      return this.#tell('close', { code: 1006, reason: refused.message });
     }
+    const socket = this.#socket;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => tell('open');
-    socket.onmessage = ({ data }) => take(data);
+    socket.onopen = () => this.#tell('open');
+    socket.onmessage = ({ data }) => this.#take(data);
     socket.onclose = ({ code, reason }) => {
-      if (batch.size) tell('messages', [...batch.values()]);
-      tell('close', { code, reason });
-      close();
+      if (this.#batch.size) this.#tell('messages', [...this.#batch.values()]);
+      this.#tell('close', { code, reason });
     };
-  },
+  }
 
   send(message) {
-    socket.send(message);
-    watching ??= setInterval(tellBuffered, BUFFERED);
-  },
+    this.#socket.send(message);
+    if (!this.#watching) this.#later(() => this.#watch(), BUFFERED);
+    this.#watching = true;
+  }
 
   handled() {
-    handled = true;
-    pass();
-  },
+    this.#handled = true;
+    this.#pass();
+  }
 
   close(code) {
-    socket.onmessage = null;
-    socket.onclose = () => close();
-    socket.close(code);
-  },
-};
+    this.#batch.clear();
+    this.#socket.onmessage = null;
+    this.#socket.close(code);
+  }
 
-onmessage = ({ data: [word, value] }) => words[word](value);
+  /** Takes a message from the relay. An older one that it supersedes has not been seen by the page. */
+  #take(message) {
+    const kind = this.#kindOf(message);
+    this.#batch.delete(kind);
+    this.#batch.set(kind, message);
+    this.#pass();
+  }
 
-function tell(word, value) {
-  postMessage([word, value]);
+  #kindOf(message) {
+    if (typeof message !== 'string') return ++this.#numbers;
+    const first = message.indexOf(' ');
+    const second = message.indexOf(' ', first + 1);
+    const head = second < 0 ? message : message.slice(0, second);
+    return this.#lossy.includes(head.slice(first + 1)) ? head : ++this.#numbers;
+  }
+
+  /** Gives the page what is there, if it is time. */
+  #pass() {
+    if (!this.#handled || this.#resting || !this.#batch.size) return;
+    this.#tell('messages', [...this.#batch.values()]);
+    this.#batch.clear();
+    this.#handled = false;
+    this.#resting = true;
+    this.#later(() => {
+      this.#resting = false;
+      this.#pass();
+    }, EVERY);
+  }
+
+  #watch() {
+    const { bufferedAmount } = this.#socket;
+    this.#tell('buffered', bufferedAmount);
+    this.#watching = bufferedAmount > 0;
+    if (this.#watching) this.#later(() => this.#watch(), BUFFERED);
+  }
 }
 
-/** Takes a message from the relay; the page has not seen the older one that it may supersede. */
-function take(message) {
-  const kind = kindOf(message);
-  batch.delete(kind);
-  batch.set(kind, message);
-  pass();
-}
-
-function kindOf(message) {
-  if (typeof message !== 'string') return ++numbers;
-  const first = message.indexOf(' ');
-  const second = message.indexOf(' ', first + 1);
-  const head = second < 0 ? message : message.slice(0, second);
-  return lossy.includes(head.slice(first + 1)) ? head : ++numbers;
-}
-
-/** Gives the page what is there, if it has time. */
-function pass() {
-  if (!handled || resting || !batch.size) return;
-  tell('messages', [...batch.values()]);
-  batch = new Map();
-  handled = false;
-  resting = true;
-  setTimeout(() => {
-    resting = false;
-    pass();
-  }, EVERY);
-}
-
-function tellBuffered() {
-  tell('buffered', socket.bufferedAmount);
-  if (socket.bufferedAmount) return;
-  clearInterval(watching);
-  watching = null;
+if (globalThis.WorkerGlobalScope) {
+  const thread = new SocketThread((word, value) => postMessage([word, value]));
+  globalThis.onmessage = ({ data: [word, value] }) => thread[word](value);
 }

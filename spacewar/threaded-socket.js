@@ -14,7 +14,7 @@ export class ThreadedSocket {
   bufferedAmount = 0;    // bytes, as last told
   onmessage = null;
   onclose = null;
-  #worker = new Worker(new URL('socket-thread.js', import.meta.url));
+  #worker = new Worker(new URL('socket-thread.js', import.meta.url), { type: 'module' });
 
   constructor(url, lossy) {
     this.#worker.onmessage = ({ data: [word, value] }) => this.#words[word](value);
@@ -48,6 +48,7 @@ export class ThreadedSocket {
       this.bufferedAmount = bytes;
     },
     close: detail => {
+      this.#worker.terminate();
       this.readyState = WebSocket.CLOSED;
       this.onclose?.(detail);
     },
