@@ -8064,11 +8064,11 @@ class RelayTest {
                 channel.addEventListener('open', () => note('opened'));
                 channel.addEventListener('message', () => note('heard'));
               };
-              globalThis.WebSocket = class extends WebSocket {
+              globalThis.Worker = class extends Worker {   // which has the page's WebSocket
                 constructor(...args) {
                   super(...args);
-                  sockets.push(this);
-                  this.addEventListener('message', () => note('joined'));
+                  sockets.push({ close: () => this.postMessage(['close']) });
+                  this.addEventListener('message', ({ data: [word] }) => word === 'messages' && note('joined'));
                 }
               };
               globalThis.RTCPeerConnection = class extends RTCPeerConnection {
