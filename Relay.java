@@ -213,7 +213,7 @@ public class Relay implements AutoCloseable {
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
     private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
-    private static final int MAX_WRITE = 32 << 10;        // the same; small, so that progress on slow links shows
+    private static final int MAX_WRITE = 64 << 10;        // the same; small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
     private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
@@ -763,12 +763,12 @@ public class Relay implements AutoCloseable {
         /** Discards what the buffer holds and fills it with what comes next. */
         void discard() throws IOException {
             start = end;   // even if this throws
+            turn.end();   // besides, the later we read, the more there is
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
-            turn.end();   // besides, the later we read, the more there is
             int count = in.read(bytes, offset, length);
             turn.hasWaited();
             if (count < 0) throw new EOFException("the peer has closed its half");
@@ -1360,10 +1360,21 @@ public class Relay implements AutoCloseable {
             counted = bytes;
         }
 
+        /** Optimization: returns where the first byte is that is not ASCII; looks at eight at a time. */
+        private static int skipAscii(byte[] bytes, int start, int end) {
+            var buffer = ByteBuffer.wrap(bytes);
+            int at = start;
+            while (at <= end - 8 && (buffer.getLong(at) & 0x8080_8080_8080_8080L) == 0) at += 8;
+            while (at < end && bytes[at] >= 0) at++;
+            return at;
+        }
+
         /** Checks part of a text. Returns where a character begins that is not whole yet. */
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
-            var part = ByteBuffer.wrap(bytes, start, end - start);
-            var characters = CharBuffer.allocate(Math.min(end - start, 1024));   // nobody reads them
+            int first = skipAscii(bytes, start, end);
+            if (first == end) return end;
+            var part = ByteBuffer.wrap(bytes, first, end - first);
+            var characters = CharBuffer.allocate(Math.min(end - first, 1024));   // nobody reads them
             var decoder = StandardCharsets.UTF_8.newDecoder();
             CoderResult result = CoderResult.OVERFLOW;
             while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
@@ -1781,12 +1792,14 @@ public class Relay implements AutoCloseable {
         private final class Client implements Handler {
             final WebSocket socket;
             final Integer id;
+            final byte[] prefix;      // begins each message from it
             final Outgoing quit;      // made in advance, since there may be no memory left when it is needed
             private int deliveries;   // since it has let other threads run
 
             Client(WebSocket socket, int id) {
                 this.socket = socket;
                 this.id = id;
+                prefix = ascii(id + "");
                 quit = new Outgoing(encodeText(id + " quit"));
             }
 
@@ -1802,7 +1815,7 @@ public class Relay implements AutoCloseable {
                     if (Arrays.equals(bytes, typeStart, typeEnd, type, 0, type.length))
                         throw refusal("only the relay says self, join and quit", message);
 
-                byte[] frame = encode(message.opcode, ascii(id + ""), bytes, targetEnd, message.length);
+                byte[] frame = encode(message.opcode, prefix, bytes, targetEnd, message.length);
                 socket.awaitMemory(frame.length);
                 var outgoing = target == EVERYONE ? new Outgoing(frame) : socket.withinWindow(frame);
                 int receivers = deliver(this, target, outgoing);
