@@ -2431,8 +2431,8 @@ class RelayTest {
     }
 
     /**
-     * A proxy before a relay, run with a configuration that stands in the README; only host name, ports and files are
-     * other ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
+     * A proxy before a relay, run with a configuration that stands in the README or follows what it says; only host
+     * name, ports and files are other ones. It is Debian's, listens on a free port of 127.0.0.1 and speaks TLS for `localhost`.
      */
     static final class Proxy implements AutoCloseable {
         final Program program;
@@ -2499,16 +2499,18 @@ class RelayTest {
             return context.getSocketFactory();
         }
 
-        /**
-         * The README's configuration in that language which has this in it, as no other has, with what is to be
-         * replaced, each of which must be in it.
-         */
-        static String fromReadme(String language, String mark, String... replacements) throws IOException {
+        /** The README's configuration in that language which has this in it, as no other has. */
+        static String fromReadme(String language, String mark) throws IOException {
             var blocks = Pattern.compile("^```" + language + "\n(.*?)^```", Pattern.MULTILINE | Pattern.DOTALL)
                     .matcher(Files.readString(Path.of("README.md"))).results().map(block -> block.group(1))
                     .filter(block -> block.contains(mark)).toList();
             assertEquals(1, blocks.size(), () -> "blocks of " + language + " with " + mark);
-            String text = blocks.getFirst();
+            return blocks.getFirst();
+        }
+
+        /** A configuration with what is to be replaced, each of which must be in it. */
+        static String with(String configuration, String... replacements) {
+            String text = configuration;
             for (int i = 0; i < replacements.length; i += 2) {
                 assertTrue(text.contains(replacements[i]), text + " lacks " + replacements[i]);
                 text = text.replace(replacements[i], replacements[i + 1]);
@@ -2516,19 +2518,18 @@ class RelayTest {
             return text;
         }
 
-        /** What the README's simplest Caddyfile has and no other. */
-        static final String SIMPLE = "{\n\treverse_proxy 127.0.0.1:8080\n}";
-
-        /**
-         * The Caddyfile of the README that has this in it. Caddy makes its certificate itself, and is told to reload
-         * through a socket in the folder.
-         */
-        static Proxy caddy(Path folder, String mark, int relay, String... replacements) throws Exception {
-            require("caddy", "caddy");
-            return caddy("caddy", folder, mark, relay, replacements);
+        /** The README's Caddyfile for one relay. */
+        static String simple() throws IOException {
+            return fromReadme("caddyfile", "reverse_proxy 127.0.0.1:8080");
         }
 
-        static Proxy caddy(String program, Path folder, String mark, int relay,
+        /** Caddy makes its certificate itself, and is told to reload through a socket in the folder. */
+        static Proxy caddy(Path folder, String caddyfile, int relay, String... replacements) throws Exception {
+            require("caddy", "caddy");
+            return caddy("caddy", folder, caddyfile, relay, replacements);
+        }
+
+        static Proxy caddy(String program, Path folder, String caddyfile, int relay,
                 String... replacements) throws Exception {
             Path file = folder.resolve("Caddyfile");
             return new Proxy(folder.resolve("caddy/pki/authorities/local/root.crt"), port -> {
@@ -2536,7 +2537,7 @@ class RelayTest {
                         + " {\n\ttls internal", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements))
                         .toArray(String[]::new);
                 Files.writeString(file, caddyOptions(folder, "default_bind 127.0.0.1")
-                        + fromReadme("caddyfile", mark, all));
+                        + with(caddyfile, all));
                 return caddy(List.of(program), folder);
             });
         }
@@ -2594,7 +2595,7 @@ class RelayTest {
             require("nginx", "nginx");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
-                String site = fromReadme("nginx", "proxy_pass",
+                String site = with(fromReadme("nginx", "proxy_pass"),
                         Stream.concat(Stream.of("listen 443 ssl", "listen 127.0.0.1:" + port + " ssl",
                         "game.example.com", "localhost", "/etc/ssl/game.crt", folder + "/game.crt",
                         "/etc/ssl/private/game.key", folder + "/game.key", "127.0.0.1:8080", "127.0.0.1:" + relay),
@@ -2619,12 +2620,30 @@ class RelayTest {
             });
         }
 
+        /** What the README says that any other proxy must do: this one's way to say it. */
+        private static final String HAPROXY = """
+                defaults
+                    mode http
+                    timeout http-request 10s
+                    timeout connect 5s
+                    timeout client 60s
+                    timeout server 60s
+
+                frontend game
+                    bind :443 ssl crt /etc/haproxy/game.pem
+                    option forwardfor
+                    default_backend relay
+
+                backend relay
+                    server relay 127.0.0.1:8080
+                """;
+
         static Proxy haproxy(Path folder, int relay, String... replacements) throws Exception {
             require("haproxy", "haproxy");
             selfSigned(folder);
             return new Proxy(folder.resolve("game.crt"), port -> {
                 Files.writeString(folder.resolve("haproxy.cfg"),
-                        fromReadme("haproxy", "backend relay",
+                        with(HAPROXY,
                         Stream.concat(Stream.of("bind :443", "bind 127.0.0.1:" + port, "/etc/haproxy/game.pem", folder
                         + "/game.pem", "127.0.0.1:8080", "127.0.0.1:" + relay), Stream.of(replacements))
                         .toArray(String[]::new)));
@@ -2766,13 +2785,36 @@ class RelayTest {
         }
     }
 
-    /** The README's Caddyfiles, run by Debian's Caddy. */
+    /** The README's Caddyfile, run by Debian's Caddy, and what the README says that may be added to it. */
     @Nested
     @Waits
     @ExtendWith(InChromium.class)
     class BehindCaddy {
         @TempDir
         Path folder;
+
+        private static final String FILES_BY_CADDY = """
+                game.example.com {
+                \troot * /srv/relay
+                \thandle /ws-relay* {
+                \t\treverse_proxy 127.0.0.1:8080
+                \t}
+                \thandle /spacewar/ice.json {
+                \t\treverse_proxy 127.0.0.1:8080
+                \t}
+                \thandle {
+                \t\theader Cache-Control no-cache
+                \t\tfile_server
+                \t}
+                }
+                """;
+
+        /** What stands in the README in this form, once. */
+        private static String fromReadme(String regex) throws IOException {
+            var found = Pattern.compile(regex).matcher(Files.readString(Path.of("README.md"))).results().toList();
+            assertEquals(1, found.size(), regex);
+            return found.getFirst().group(1);
+        }
 
         /** As the README says, without STUN. */
         private static Program relay(String port) throws IOException {
@@ -2781,7 +2823,7 @@ class RelayTest {
 
         @Test
         void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort())) {
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.simple(), relay.url().getPort())) {
                 caddy.expectThatAllMeet();
                 caddy.expectTheOriginRule();
                 caddy.expectAddressesInTheLogOf(relay);
@@ -2795,7 +2837,7 @@ class RelayTest {
                 stun = free.getLocalPort();
             }
             try (var relay = Program.relay(Program.ROOT, "--host", "127.0.0.1", "--stun", stun + "", "0");
-                    var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort())) {
+                    var caddy = Proxy.caddy(folder, Proxy.simple(), relay.url().getPort())) {
                 assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n",
                         caddy.get("/spacewar/ice.json").text());
             }
@@ -2803,7 +2845,7 @@ class RelayTest {
 
         @Test
         void aReloadClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, relay.url().getPort());
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.simple(), relay.url().getPort());
                     var raw = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
                 raw.expect("2 join");
                 Proxy.reloadCaddy("caddy", folder);
@@ -2821,9 +2863,9 @@ class RelayTest {
 
         @Test
         void aReloadLeavesTheConnectionsForTheTimeThatItIsToldTo() throws Exception {
-            String program = Proxy.caddyFrom27On();
-            try (var relay = relay("0");
-                    var caddy = Proxy.caddy(program, folder, "stream_close_delay", relay.url().getPort(), "1h", "3s");
+            String program = Proxy.caddyFrom27On(), told = fromReadme("`(stream_close_delay) 1h`");
+            String caddyfile = Proxy.with(Proxy.simple(), "8080\n", "8080 {\n" + told + " 3s\n}\n");
+            try (var relay = relay("0"); var caddy = Proxy.caddy(program, folder, caddyfile, relay.url().getPort());
                     var old = caddy.open("/ws-relay/spacewar").expect("1 self"); var page = caddy.page("/spacewar")) {
                 old.expect("2 join");
                 Proxy.reloadCaddy(program, folder);
@@ -2841,7 +2883,7 @@ class RelayTest {
         @Test
         void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
             int port;
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.SIMPLE, port = relay.url().getPort());
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.simple(), port = relay.url().getPort());
                     var page = caddy.page("/spacewar")) {
                 page.until(JOINED);
                 relay.signal("TERM");
@@ -2858,7 +2900,7 @@ class RelayTest {
         @Test
         void itMayServeTheFilesItself() throws Exception {
             try (var relay = relay("0");
-                    var caddy = Proxy.caddy(folder, "file_server", relay.url().getPort(), "/srv/relay",
+                    var caddy = Proxy.caddy(folder, FILES_BY_CADDY, relay.url().getPort(), "/srv/relay",
                     Program.ROOT.toString())) {
                 caddy.expectThatAllMeet();
                 var script = caddy.get("/spacewar/spacewar.js");
@@ -2874,7 +2916,11 @@ class RelayTest {
 
         @Test
         void theGameMayBeBelowAPath() throws Exception {
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, "handle_path", relay.url().getPort());
+            String proxy = "reverse_proxy 127.0.0.1:8080";
+            String pages = fromReadme("`(handle_path [^`]*)`"), rooms = fromReadme("`(handle /[^`]*)`");
+            String caddyfile = Proxy.with(Proxy.simple(), proxy, Stream.of(pages, rooms)
+                    .map(handle -> handle + " {\n" + proxy + "\n}\n").collect(Collectors.joining()));
+            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, caddyfile, relay.url().getPort());
                     var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self");
                             var page = caddy.page("/games/spacewar?game=2")) {
                 raw.expect("2 join");
@@ -2889,7 +2935,7 @@ class RelayTest {
         }
     }
 
-    /** The README's configurations of nginx and HAProxy, run by Debian's. */
+    /** The README's configuration of nginx, and one of HAProxy, run by Debian's. */
     @Nested
     @Waits
     @ExtendWith(InChromium.class)
@@ -2954,13 +3000,49 @@ class RelayTest {
         }
     }
 
-    /** The README's configurations for more than one relay, with the very addresses, in a network of the tests' own. */
+    /** More than one relay, behind the README's Caddyfile and behind HAProxy, in a network of the tests' own. */
     @Nested
     @Waits
     @SuppressWarnings("try")   // the proxy is needed, not spoken of
     class SeveralRelays {
         // LONG: for machines that are busy
         private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);
+
+        /**
+         * HAProxy needs no reload: it knows who stands in for whom, and closes the connections of the stand-ins when the
+         * relay is back. A room, that is path and query, has a home, and two stand-ins in order.
+         */
+        private static final String HOMES = """
+                defaults
+                    mode http
+                    timeout http-request 10s
+                    timeout connect 5s
+                    timeout client 60s
+                    timeout server 60s
+                    default-server check inter 1s on-marked-down shutdown-sessions on-marked-up shutdown-backup-sessions
+
+                frontend game
+                    bind :443 ssl crt /etc/haproxy/game.pem
+                    option forwardfor
+                    http-request set-var(txn.home) pathq,crc32(1),mod(3)
+                    use_backend home%[var(txn.home)]
+
+                backend home0
+                    server one   10.0.0.1:8080
+                    server two   10.0.0.2:8080 backup
+                    server three 10.0.0.3:8080 backup
+
+                backend home1
+                    server two   10.0.0.2:8080
+                    server three 10.0.0.3:8080 backup
+                    server one   10.0.0.1:8080 backup
+
+                backend home2
+                    server three 10.0.0.3:8080
+                    server one   10.0.0.1:8080 backup
+                    server two   10.0.0.2:8080 backup
+                """;
+
         @TempDir
         Path folder;
         private Network network;
@@ -2991,15 +3073,15 @@ class RelayTest {
             var all = Stream.concat(Stream.of("game.example.com", "http://10.0.0.9"), Stream.of(replacements))
                     .toArray(String[]::new);
             Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "default_bind 10.0.0.9")
-                    + Proxy.fromReadme("caddyfile", "lb_policy", all));
+                    + Proxy.with(Proxy.fromReadme("caddyfile", "lb_policy"), all));
             return Proxy.caddy(Stream.concat(network.enter().stream(), Stream.of("caddy")).toList(), folder);
         }
 
         private Program haproxy() throws Exception {
             require("haproxy", "haproxy");
             Files.writeString(folder.resolve("haproxy.cfg"),
-                    Proxy.fromReadme("haproxy", "txn.home", "bind :443 ssl crt /etc/haproxy/game.pem",
-                    "bind 10.0.0.9:80", "inter 1s", "inter 200ms"));
+                    Proxy.with(HOMES, "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80", "inter 1s",
+                    "inter 200ms"));
             return Proxy.haproxy(network.enter(), folder);
         }
 
@@ -4419,7 +4501,7 @@ class RelayTest {
             var options = new Relay.Options();
             int most = options.maxClients + options.maxHttpConnections, limit = Integer.parseInt(value("LimitNOFILE"));
             assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
-            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.closeTimeout + 2_000);
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.shutdownTimeout + 2_000);
         }
 
         /** Its very command, in a folder with the jar and the game, on another port. */
@@ -4525,10 +4607,44 @@ class RelayTest {
         @Test
         void itsTableOfOptionsHasTheDefaultsOfHelp() {
             find("^\\| *`(--[a-z-]+)[^|]*\\|(.*)", readme).forEach(row ->
-                    find(row.group(1) + " (?:[^-]|-(?!-))*?\\(default: ([0-9]+)\\)", help)
+                    find(row.group(1) + " (?:[^-]|-(?!-))*?\\(default: ([0-9]+)[,)]", help)
                             .map(known -> Long.valueOf(known.group(1)))
                             .forEach(value -> assertTrue(numbers(row.group(2)).contains(value), row.group() + " lacks "
                             + value)));
+        }
+
+        /** In bytes and seconds, whatever else the row says. */
+        @Test
+        void itsTableOfLimitsHasTheValuesOfTheCode() throws IOException {
+            var options = new Relay.Options();
+            String code = Files.readString(Path.of("Relay.java"));
+            Function<String, Long> constant = name -> find("int " + name + " = ([0-9_]+)(?: << ([0-9]+))?;", code)
+                    .map(value -> Long.parseLong(value.group(1).replace("_", ""))
+                            << (value.group(2) == null ? 0 : Integer.parseInt(value.group(2)))).findFirst().orElseThrow();
+            long window = options.maxOutbox / constant.apply("WINDOWS_PER_OUTBOX");
+            var limits = Map.ofEntries(
+                    Map.entry("request head", List.of(constant.apply("MAX_HEAD"), options.headTimeout / 1_000)),
+                    Map.entry("name of a room", List.of(constant.apply("MAX_ROOM_NAME"))),
+                    Map.entry("message", List.of((long) options.maxMessage)),
+                    Map.entry("outbox", List.of((long) options.maxOutbox)),
+                    Map.entry("window", List.of(window, constant.apply("WINDOWS_PER_OUTBOX"))),
+                    Map.entry("clients", List.of((long) options.maxClients, constant.apply("CLIENT_MEMORY"))),
+                    Map.entry("HTTP connections", List.of((long) options.maxHttpConnections)),
+                    Map.entry("silence", List.of(options.pingInterval / 1_000, options.pingInterval / 500)),
+                    Map.entry("a write", List.of(options.stallTimeout / 1_000)),
+                    Map.entry("closing", List.of(options.closeTimeout / 1_000)),
+                    Map.entry("STUN request", List.of(constant.apply("MAX_STUN"))),
+                    Map.entry("shutdown", List.of(options.shutdownTimeout / 1_000)));
+            limits.forEach((limit, values) -> {
+                var rows = find("^\\| " + limit + "[^|]*\\|[^|]*[0-9][^|]*\\|.*", readme).map(row -> row.group()).toList();
+                assertEquals(1, rows.size(), limit);
+                assertTrue(numbers(rows.getFirst()).containsAll(values), rows.getFirst() + " lacks one of " + values);
+            });
+        }
+
+        @Test
+        void itIsNotTooLong() {
+            assertTrue(readme.lines().count() <= 420, () -> readme.lines().count() + " lines");
         }
 
         /** 10000, 10,000, 10 000 and 1 MiB are all numbers. */
