@@ -57,6 +57,7 @@ import java.util.concurrent.locks.*;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
+import java.util.zip.CRC32;
 
 @SuppressWarnings("serial")   // its exceptions are never serialized
 public class Relay implements AutoCloseable {
@@ -157,9 +158,9 @@ public class Relay implements AutoCloseable {
         }
 
         private static String origin(String text) {
-            require(!text.contains("://*"), text + " cannot match any page; name each origin, or * for all");
-            require(text.matches("\\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\\s]+/?"),
-                    "expected an origin such as https://example.com, got '" + text + "'");
+            String advice = text.contains("*") ? "; name each origin, or * for all" : "";
+            require(text.equals("*") || ORIGIN.test(text),
+                    "expected an origin such as https://example.com, got '" + text + "'" + advice);
             return plainOrigin(text);
         }
 
@@ -174,15 +175,16 @@ public class Relay implements AutoCloseable {
             files of games from folders. PORT is 8080 unless given; 0 takes any free one.
 
               --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which means IPv6, too)
-              --dir PATH           serve this folder under its own name (default: spacewar, if it is here); repeatable
+              --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
+                                   directory, if there is one); repeatable; / leads to the first
               --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
-              --max-clients N      refuse further clients (default: 10000, or one for each 12 KiB of heap if fewer)
+              --max-clients N      refuse further clients (default: 10000), also if the heap has no 12 KiB for each
               --max-message BYTES  refuse longer messages (default: 1048576)
-              --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy, that is
-                                   with --host 127.0.0.1, on all addresses
-              --no-stun            do not answer STUN
-              --metrics            answer /metrics in Prometheus' format
-              --quiet              do not log joins, quits and refusals
+              --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy use
+                                   --host 127.0.0.1 --stun 8080, which listens on all addresses
+              --no-stun            do not answer STUN (default: do)
+              --metrics            answer /metrics in Prometheus' format (default: no)
+              --quiet              do not log joins, quits and refusals (default: log them)
               --help, --version    print this, or the version, and exit""";
     }
 
@@ -300,9 +302,10 @@ public class Relay implements AutoCloseable {
             stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
         } catch (IOException e) {
             listener.close();
-            String remedy = e.toString().contains("in use") ? advice : "is this an address of this machine?";
-            String host = options.host == null ? "" : format(options.host) + ", ";
-            String complaint = "cannot listen on " + host + what + ": " + e.getMessage() + "; " + remedy;
+            boolean isInUse = e.toString().contains("in use");
+            String place = options.host == null || isInUse ? what : format(options.host);
+            String remedy = isInUse ? advice : "is it an address of this machine, and is IPv6 on, if it needs that?";
+            String complaint = "cannot listen on " + place + ": " + e.getMessage() + "; " + remedy;
             if (tries == 1) throw new IOException(complaint, e);
             listen(tries - 1);
         }
@@ -718,11 +721,10 @@ public class Relay implements AutoCloseable {
         private String address(Request request) {
             String told = told(request, "x-forwarded-for");
             try {
-                if (!ADDRESS.test(told)) return format(socket.getInetAddress());
-                return told.contains(":") ? format(InetAddress.getByName(told)) : told;
-            } catch (UnknownHostException withPort) {
-                return told;
-            }
+                if (IPV4.test(told)) return told;
+                if (IPV6.test(told)) return format(InetAddress.getByName(told));
+            } catch (UnknownHostException malformed) { /* and hence not an address */ }
+            return format(socket.getInetAddress());
         }
 
         /** Returns the host by which the client knows us, which a proxy may have changed. */
@@ -786,7 +788,7 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to those
+     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to threads
      * that are woken from outside, as by a new connection or a byte that has come. So a thread that has not waited for
      * MAX_TURN parks instead, which puts it behind them. Confined to one thread.
      */
@@ -909,7 +911,7 @@ public class Relay implements AutoCloseable {
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
                 previous = next;
-                if (head.length() == 2 && next == '\n') head.setLength(0);   // an empty line before it is ignored, §2.2
+                if (head.length() == 2 && next == '\n') head.setLength(0);   // an empty line is ignored, §2.2
             }
             return head.toString();
         }
@@ -1127,7 +1129,11 @@ public class Relay implements AutoCloseable {
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9a-fA-F:.]{2,45}");
+    private static final String OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
+            IPV4 = form("(" + OCTET + "\\.){3}" + OCTET), IPV6 = form("[0-9a-fA-F:]*:[0-9a-fA-F:.]*"),
+            ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
+                    + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
     private static final String[] UPGRADE =
             {"Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Version", "13"};
@@ -1144,10 +1150,7 @@ public class Relay implements AutoCloseable {
         if (length > MAX_ROOM_NAME)
             throw new HttpException(414, "expected a room name of at most " + MAX_ROOM_NAME + " bytes, got " + length);
         if (request.headers.containsKey("origin") && !isAllowedOrigin(request.header("origin"), host))
-            throw new HttpException(403,
-                    "origin %1$s is not allowed for host %2$s; the option --origin %1$s would allow it"
-                            .formatted(printable(request.header("origin")), printable(host)),
-                    "Access-Control-Allow-Origin", "*");
+            throw forbidden(request.header("origin"), host);
         request.requireNoBody();
         if (!isUpgrade)
             throw new HttpException(426, ("expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade,"
@@ -1162,6 +1165,12 @@ public class Relay implements AutoCloseable {
         String subprotocol = Request.TOKEN.test(preferred) ? "Sec-WebSocket-Protocol: " + preferred + "\r\n" : "";
         return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + subprotocol
                 + "Sec-WebSocket-Accept: " + sha1(key + KEY_SUFFIX) + "\r\n\r\n");
+    }
+
+    private static HttpException forbidden(String origin, String host) {
+        String advice = ORIGIN.test(origin) ? "; the option --origin " + printable(origin) + " would allow it" : "";
+        String sentence = "origin " + printable(origin) + " is not allowed for host " + printable(host) + advice;
+        return new HttpException(403, sentence, "Access-Control-Allow-Origin", "*");   // so that the page can read why
     }
 
     private static String sha1(String text) {
@@ -1276,7 +1285,7 @@ public class Relay implements AutoCloseable {
             require((second & 0x80) != 0, "a client's frames must be masked");
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
-                throw new CloseException(TOO_BIG, "expected at most " + maxMessage + " bytes, got " + payload);
+                throw new CloseException(TOO_BIG, "expected at most %d bytes, got %d".formatted(maxMessage, length + payload));
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
             remaining = (int) payload;
             if (!isControl && !continues) messageOpcode = opcode;
@@ -1606,8 +1615,9 @@ public class Relay implements AutoCloseable {
         /** Serves the client until it has ended and everything is written to it. */
         void run() throws InterruptedException {
             try {
+                String limit = maxClients + (maxClients == 1 ? " client" : " clients");
                 if (metrics.clients.incrementAndGet() > maxClients)
-                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + " clients)");
+                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + limit + ")");
                 handler = enter(this);
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
@@ -1861,12 +1871,14 @@ public class Relay implements AutoCloseable {
     // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
     // A message has a header of 20 bytes: type, length of what follows, a cookie by which STUN is known, and an ID that
-    // the response repeats. Attributes follow, each a type, a length and a value; those of a request do not matter. The
-    // address in the response is XORed with cookie and ID, since some routers rewrite addresses that they see.
+    // the response repeats. Attributes follow, each a type, a length and a value padded to four bytes; of those of a
+    // request, only FINGERPRINT matters. The address in the response is XORed with cookie and ID, since some routers
+    // rewrite addresses that they see.
     //
-    // Forging a sender's address gains little: at most 44 bytes for 20. Servers never answer one another.
+    // Forging a sender's address gains little: at most 52 bytes for 20. Servers never answer one another.
 
-    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;   // §14
+    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101;   // RFC 8489 §5
+    private static final int XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;    // §14.2, §14.7
     private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
 
     private void serveStun() {
@@ -1883,20 +1895,38 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Returns the response to a datagram; null if that is not a Binding request, RFC 8489 §6.3, §14. */
+    /** Returns the response to a datagram; null if that is not a correct Binding request, RFC 8489 §6.3, §14. */
     static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
         if (length < 20 || length > MAX_STUN || length % 4 != 0 || from.getPort() == 0) return null;
         var request = ByteBuffer.wrap(bytes);
         boolean isBinding = request.getShort(0) == BINDING_REQUEST && request.getInt(4) == COOKIE;
         if (!isBinding || request.getShort(2) != length - 20) return null;
+        boolean hasFingerprint = false;
+        int at = 20;
+        while (at < length) {
+            int type = request.getChar(at), size = request.getChar(at + 2);   // unsigned
+            if (hasFingerprint || size > length - at - 4) return null;        // it is the last one; nothing is cut off
+            hasFingerprint = type == FINGERPRINT;
+            if (hasFingerprint && (size != 4 || request.getInt(at + 4) != fingerprint(bytes, at))) return null;
+            at += 4 + (size + 3) / 4 * 4;
+        }
 
         byte[] address = from.getAddress().getAddress();   // 4 bytes also for an IPv4 client of an IPv6 socket
-        int family = address.length == 4 ? 1 : 2, valueLength = 4 + address.length;
-        var response = ByteBuffer.allocate(24 + valueLength);
-        response.putShort((short) BINDING_SUCCESS).putShort((short) (4 + valueLength)).put(bytes, 4, 16);
-        response.putShort((short) XOR_MAPPED_ADDRESS).putShort((short) valueLength);
+        int family = address.length == 4 ? 1 : 2, end = 28 + address.length, total = hasFingerprint ? end + 8 : end;
+        var response = ByteBuffer.allocate(total);
+        response.putShort((short) BINDING_SUCCESS).putShort((short) (total - 20)).put(bytes, 4, 16);
+        response.putShort((short) XOR_MAPPED_ADDRESS).putShort((short) (4 + address.length));
         response.putShort((short) family).putShort((short) (from.getPort() ^ (COOKIE >>> 16)));
         for (int i = 0; i < address.length; i++) response.put((byte) (address[i] ^ bytes[4 + i]));
+        if (!hasFingerprint) return response.array();
+        response.putShort((short) FINGERPRINT).putShort((short) 4).putInt(fingerprint(response.array(), end));
         return response.array();
+    }
+
+    /** Returns a checksum of the bytes before it, by which STUN is told from other protocols, RFC 8489 §14.7. */
+    private static int fingerprint(byte[] bytes, int length) {
+        var crc = new CRC32();
+        crc.update(bytes, 0, length);
+        return (int) crc.getValue() ^ 0x5354554e;
     }
 }
