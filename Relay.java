@@ -498,11 +498,14 @@ public class Relay implements AutoCloseable {
 
     /**
      * Cuts off clients until half of the memory is free, those that hold the most first: but only those that are stuck,
-     * though we are ready to read from them or write to them. A client that waits for us is not among them.
+     * though we are ready to read from them or write to them, and hold more than their share. A client that waits for
+     * us is not among them.
      */
     private void relieveMemory() {
         long excess = memory.inUse() - memory.limit / 2;   // arriving messages are freed only later, so we count along
+        long share = memory.limit / 2 / Math.max(1, connections.size());
         var stuck = connections.stream().filter(Connection::isStuck).map(one -> Map.entry(one.heldBytes(), one))
+                .filter(entry -> entry.getKey() >= share)
                 .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).toList();
         for (var entry : stuck) {
             if (excess > 0) entry.getValue().abort(MEMORY_FULL);
@@ -555,6 +558,7 @@ public class Relay implements AutoCloseable {
         private volatile WebSocket webSocket;             // null while it speaks HTTP
         private volatile long deadline = NEVER;           // on the relay's clock; of the request head, or of the end
         volatile long queuedBytes;                        // those that wait to be written; 0 if none does
+        private volatile boolean isWriting;               // a call of the system may wait for the peer
         private volatile long bytesWritten;               // written by the thread that responds, then by drains
         private long seenRead, seenWritten, seenQueued;   // at the last look; for the sweeper, as the next three
         private long lastHeard = clock;                   // when a byte came
@@ -629,7 +633,9 @@ public class Relay implements AutoCloseable {
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
         void write(byte[] bytes, int offset, int length) throws IOException {
+            isWriting = true;
             output.write(bytes, offset, length);
+            isWriting = false;
             bytesWritten += length;
         }
 
@@ -705,9 +711,9 @@ public class Relay implements AutoCloseable {
 
         /** Returns whether we wait for the client, to write or to read a long message. Called by the sweeper. */
         boolean isStuck() {
-            if (webSocket == null) return false;
-            boolean letsUsRead = webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
-            return letsUsRead || clock - lastProgress >= TICK;
+            boolean letsUsWrite = isWriting && clock - lastProgress >= TICK;
+            boolean letsUsRead = webSocket != null && webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
+            return webSocket != null && (letsUsWrite || letsUsRead);
         }
 
         long heldBytes() { return queuedBytes + webSocket.arrivingBytes(); }
@@ -788,26 +794,27 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to threads
-     * that are woken from outside, as by a new connection or a byte that has come. So a thread that has not waited for
-     * MAX_TURN parks instead, which puts it behind them. Confined to one thread.
+     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to
+     * those which are woken from outside, as by a new connection or a byte that has come. So a thread that has worked for
+     * MAX_TURN without waiting parks instead, which puts it behind them. Confined to one thread.
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
-        private long start = System.nanoTime(), lastEnd = start;
+        private long start = System.nanoTime();   // when the thread has begun to work
+        private long resumed = start;             // when it has gone on after letting others run
 
         void end() {
-            lastEnd = System.nanoTime();
-            boolean isLong = lastEnd - start >= MAX_TURN;
-            if (isLong) start = lastEnd;
+            boolean isLong = System.nanoTime() - start > MAX_TURN;
             if (isLong) LockSupport.parkNanos(1);
             else Thread.yield();
+            resumed = System.nanoTime();
+            if (isLong) start = resumed;
         }
 
         /** To be called after what may have waited. */
         void hasWaited() {
             long now = System.nanoTime();
-            if (now - lastEnd > WAIT) start = now;
+            if (now - resumed > WAIT) start = now;
         }
     }
 
@@ -1285,7 +1292,8 @@ public class Relay implements AutoCloseable {
             require((second & 0x80) != 0, "a client's frames must be masked");
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
-                throw new CloseException(TOO_BIG, "expected at most %d bytes, got %d".formatted(maxMessage, length + payload));
+                throw new CloseException(TOO_BIG,
+                        "expected at most " + maxMessage + " bytes, got " + (length + payload));
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
             remaining = (int) payload;
             if (!isControl && !continues) messageOpcode = opcode;

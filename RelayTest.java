@@ -4127,7 +4127,6 @@ class RelayTest {
             try (var relay = relay(); var socket = new DatagramSocket()) {
                 port = relay.port();
                 byte[] tooLong = request("80220800" + "00".repeat(2048));
-                assertNotNull(answer(tooLong, V4));   // it would be all right, but no network brings that in one piece
                 // of 1500 bytes, by its header
                 byte[] beginning = Arrays.copyOf(request("802205c4" + "00".repeat(1476)), 2000);
                 for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, bytes("hello"),
@@ -6898,12 +6897,12 @@ class RelayTest {
         }
 
         @Test
-        void aLongMessageThatWaitsForItsReceiverIsBooked() throws Exception {
+        void aLongMessageThatWaitsForItsReceiverIsCounted() throws Exception {
             try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3);
                     var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + Limits.FILL))) {
-                pump.awaitBlocked();   // since 2, who reads nothing, is half of its outbox behind
+                pump.awaitBlocked();   // since 2 reads nothing, and the window of 1 is full
                 room.get(3).send(text("2 " + "x".repeat(600 << 10)));
-                eventually(() -> relay.memory.inUse() > (512 << 10) + (600 << 10), "what waits for that is booked");
+                eventually(() -> relay.memory.inUse() > 600 << 10, "what waits for that is counted");
             }
         }
 
