@@ -30,13 +30,13 @@
  *   handshake     the HTTP request that turns a connection into a WebSocket
  *   frame         what WebSocket sends: a header and a payload; a message is one frame or several
  *   client        a WebSocket in a room, known to the others by its id
- *   room          the clients that asked for the same path; its lock makes everybody's history true
+ *   room          the clients that asked for the same path; under its lock, all are told things in the same order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        how many bytes a client may have waiting in the outboxes of those whom it addresses by id
- *   close reason  why a WebSocket ends; the first one counts, and no frame is put into the outbox after it
+ *   window        the bytes that a client may have waiting in the outboxes of those whom it addresses by id
+ *   close reason  why a WebSocket ends; only the first one counts, and its close frame is the last one sent
  *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
- *   clock         counts the sweeper's looks, so that time stands still while the process is suspended
+ *   clock         the time that the sweeper has slept, in ms; it stands still while the process is suspended
  *   memory        counts the bytes that clients make the relay hold, and has a limit
  */
 
@@ -200,7 +200,7 @@ public class Relay implements AutoCloseable {
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
         int maxClients = 10_000;                                   // at most one for each CLIENT_MEMORY of heap
-        int maxHttpConnections = 1_000;                            // connections that are not clients, or no longer
+        int maxHttpConnections = 1_000;                            // all connections that are not open WebSockets
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // how far a client may fall behind
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
@@ -237,23 +237,24 @@ public class Relay implements AutoCloseable {
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
-    //   leave        virtual, for a moment     takes a client out of its room that another thread has closed
+    //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
     //   late head    virtual, for a moment     answers 408 while the connection's thread waits for the rest of a head
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //
-    // There are two locks, neither of which is held while anything waits:
+    // There are two locks. No thread that holds one waits for a socket, a window or memory:
     //
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
-    //   an Outbox's monitor   its queues, whether a drain runs, the close reason
+    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken within the other one
     //
-    // That the peer is gone shows as an IOException. This is not an error anywhere; it ends the connection.
+    // That the peer is gone shows as an IOException. This is not an error anywhere; it ends the connection. If memory
+    // runs out, the connection for which it was needed ends, without a close frame; all others go on.
 
     private final Options options;
     private final Map<String, Path> folders = new LinkedHashMap<>();               // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();     // all, until their threads end
-    private final Queue<Connection> others = new ConcurrentLinkedQueue<>();        // not clients; the next to go first
+    private final Queue<Connection> nonClients = new ConcurrentLinkedQueue<>();    // the first makes way first
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();             // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -316,7 +317,7 @@ public class Relay implements AutoCloseable {
 
     /** Returns the lines for the person who started the relay: first the address to open, then what else to know. */
     private List<String> welcome() {
-        String firstFolder = folders.isEmpty() ? "" : encode(folders.keySet().iterator().next());
+        String firstFolder = folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next());
         String path = (port() == 80 ? "" : ":" + port()) + "/" + firstFolder;
         boolean isEverywhere = options.host == null || options.host.isAnyLocalAddress();
         String outward = isEverywhere ? outwardAddress() : "";
@@ -372,7 +373,7 @@ public class Relay implements AutoCloseable {
         try {
             var connection = new Connection(socket);
             connections.add(connection);
-            moveToEndOfOthers(connection);
+            moveToEnd(connection);
             Thread.startVirtualThread(connection);
             if (closing) connection.shutDown();
         } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
@@ -382,11 +383,11 @@ public class Relay implements AutoCloseable {
     }
 
     /** Makes a connection the last to make way. If there are too many, the first one goes, so that newcomers get in. */
-    private void moveToEndOfOthers(Connection connection) {
-        others.remove(connection);
-        others.add(connection);
-        if (!connections.contains(connection)) others.remove(connection);   // its thread has ended meanwhile
-        Connection first = others.size() > options.maxHttpConnections ? others.poll() : null;
+    private void moveToEnd(Connection connection) {
+        nonClients.remove(connection);
+        nonClients.add(connection);
+        if (!connections.contains(connection)) nonClients.remove(connection);   // its thread has ended meanwhile
+        Connection first = nonClients.size() > options.maxHttpConnections ? nonClients.poll() : null;
         if (first != null) first.abort(CONNECTION_LOST);
     }
 
@@ -497,12 +498,11 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Cuts off clients until half of the memory is free, those that hold the most first: but only those that are stuck,
-     * though we are ready to read from them or write to them, and hold more than their share. A client that waits for
-     * us is not among them.
+     * Cuts off clients until half of the memory is free, those that hold the most first. Spares those that hold less
+     * than their share, and those that are not stuck: their peers read and write, or wait for us.
      */
     private void relieveMemory() {
-        long excess = memory.inUse() - memory.limit / 2;   // arriving messages are freed only later, so we count along
+        long excess = memory.inUse() - memory.limit / 2;   // their threads give back memory later, so count it here
         long share = memory.limit / 2 / Math.max(1, connections.size());
         var stuck = connections.stream().filter(Connection::isStuck).map(one -> Map.entry(one.heldBytes(), one))
                 .filter(entry -> entry.getKey() >= share)
@@ -515,12 +515,15 @@ public class Relay implements AutoCloseable {
 
     /**
      * Counts the bytes that clients make the relay hold: what waits in outboxes, and long messages that are still
-     * arriving. From three quarters of the limit on, the sweeper cuts off clients that are stuck, and long messages
-     * wait, the longest last, so that some always get through. At the limit, messages are no longer relayed but wait;
-     * short ones, as games send, a quarter beyond it. From any thread.
+     * arriving. From any thread.
+     *
+     *   from 3/4 of the limit on   long messages wait, but those that have come furthest go on up to the limit, so that
+     *                              some always get through; the sweeper cuts off clients that are stuck
+     *   from the limit on          messages wait before they are put into outboxes
+     *   from 5/4 of the limit on   short ones, as games send, wait, too
      */
     static class Memory {
-        private static final int SHORT_MESSAGE = 1 << 10;     // bytes, as these:
+        private static final int SHORT_MESSAGE = 1 << 10;     // bytes
         private final AtomicLong inUse = new AtomicLong();
         final long limit;
 
@@ -529,7 +532,7 @@ public class Relay implements AutoCloseable {
         void add(long bytes) { inUse.addAndGet(bytes); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether a message that is still arriving may take up so many bytes. */
+        /** Returns whether an arriving message may take so many bytes: half of maxMessage until 7/8 are in use. */
         boolean allowsArriving(int length, int maxMessage) {
             return inUse() < limit / 4 * 3 + limit / 4 * length / maxMessage;
         }
@@ -582,7 +585,7 @@ public class Relay implements AutoCloseable {
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
-                others.remove(this);
+                nonClients.remove(this);
             }
         }
 
@@ -609,7 +612,7 @@ public class Relay implements AutoCloseable {
                 deadline = NEVER;
                 more = request.keepsAlive() && !closing;
                 send(response, more, !request.method.equals("HEAD"));
-                moveToEndOfOthers(this);
+                moveToEnd(this);
                 input.turn.end();
             }
             shutDownOutput();
@@ -644,7 +647,7 @@ public class Relay implements AutoCloseable {
             byte[] response = acceptHandshake(request, host(request));
             var socket = new WebSocket(this, request.target, address(request));
             write(response, 0, response.length);
-            others.remove(this);
+            nonClients.remove(this);
             webSocket = socket;
             if (closing) shutDown();
             socket.run();
@@ -659,7 +662,7 @@ public class Relay implements AutoCloseable {
         /** Discards what still comes until the peer closes, or until the sweeper closes the socket. */
         void discardInput() {
             try {
-                while (true) input.discard();
+                while (true) input.fill();
             } catch (IOException end) { /* as expected */ }
         }
 
@@ -719,13 +722,13 @@ public class Relay implements AutoCloseable {
         long heldBytes() { return queuedBytes + webSocket.arrivingBytes(); }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise "". */
-        private String told(Request request, String header) {
+        private String fromProxy(Request request, String header) {
             return socket.getInetAddress().isLoopbackAddress() ? request.lastOf(header) : "";
         }
 
         /** Returns the address of the client, which a proxy may have told us. */
         private String address(Request request) {
-            String told = told(request, "x-forwarded-for");
+            String told = fromProxy(request, "x-forwarded-for");
             try {
                 if (IPV4.test(told)) return told;
                 if (IPV6.test(told)) return format(InetAddress.getByName(told));
@@ -735,7 +738,7 @@ public class Relay implements AutoCloseable {
 
         /** Returns the host by which the client knows us, which a proxy may have changed. */
         private String host(Request request) {
-            String told = told(request, "x-forwarded-host");
+            String told = fromProxy(request, "x-forwarded-host");
             return told.isEmpty() ? request.header("host") : told;
         }
     }
@@ -746,22 +749,22 @@ public class Relay implements AutoCloseable {
         private final byte[] buffer = new byte[INPUT_BUFFER];
         final Turn turn = new Turn();
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        volatile boolean hasBegun;      // a byte of the current request has come; read by the sweeper, as these:
+        volatile boolean hasBegun;      // of the current request; read by the sweeper, as the next two
         volatile long bytesRead;
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing
 
         Input(InputStream in) { this.in = in; }
 
-        /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half, as the others do */
+        /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half */
         int read() throws IOException {
-            if (start == end) discard();
+            if (start == end) fill();
             return buffer[start++] & 0xff;
         }
 
         /** Reads between 1 and `length` bytes, as many as there are, and returns the count. */
         int read(byte[] bytes, int offset, int length) throws IOException {
             if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_READ));
-            if (start == end) discard();
+            if (start == end) fill();
             int count = Math.min(length, end - start);
             System.arraycopy(buffer, start, bytes, offset, count);
             start += count;
@@ -769,9 +772,9 @@ public class Relay implements AutoCloseable {
         }
 
         /** Discards what the buffer holds and fills it with what comes next. */
-        void discard() throws IOException {
+        void fill() throws IOException {
             start = end;   // even if this throws
-            turn.end();   // besides, the later we read, the more there is
+            turn.end();   // the later we read, the more has come
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
@@ -795,7 +798,7 @@ public class Relay implements AutoCloseable {
 
     /**
      * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to
-     * those which are woken from outside, as by a new connection or a byte that has come. So a thread that has worked for
+     * those which are woken from outside, as by a new connection or a byte that came. So a thread that has worked for
      * MAX_TURN without waiting parks instead, which puts it behind them. Confined to one thread.
      */
     private static final class Turn {
@@ -831,7 +834,7 @@ public class Relay implements AutoCloseable {
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && folders.isEmpty())
             return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
-        if (path.equals("/")) return Response.redirect(encode(folders.keySet().iterator().next()), request.query());
+        if (path.equals("/")) return Response.redirect(urlEncode(folders.keySet().iterator().next()), request.query());
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
         if (root == null) throw new HttpException(404, missing);
@@ -1020,7 +1023,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    private static String encode(String name) {
+    private static String urlEncode(String name) {
         return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
     }
 
@@ -1437,28 +1440,25 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in outboxes. When it leaves one, it gives back `permits` to the window, null for a multicast. */
+    /** A frame in one outbox or many. `permits` are bytes of its sender's window, which is null if it took none. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
         boolean isControl() { return (bytes[0] & 0x0f) >= CLOSE; }
         int cost() { return bytes.length + FRAME_OVERHEAD; }
-        void leaveOutbox() { if (window != null) window.release(permits); }
+        void returnPermits() { if (window != null) window.release(permits); }
     }
 
     /**
      * The frames that wait to be written to one client. Control frames go ahead of messages, RFC 6455 §5.5. Guarded by
-     * its monitor, which is never held while anything waits. When put() or close() runs out of memory, the caller must
-     * abort the connection, since there may be no drain.
+     * its monitor. It holds queuedBytes, of which batchCost are being written; `memory` knows of countedBytes.
      */
     final class Outbox implements Runnable {
         private static final int ANY_LENGTH = Integer.MAX_VALUE;
         private final Connection connection;
         private final Queue<Outgoing> controlFrames = new ArrayDeque<>(1);
         private Queue<Outgoing> messages = new ArrayDeque<>(3);
-        private int queuedBytes;               // cost of all frames that are not written yet
-        private int countedBytes;              // the part of it that `memory` knows of
-        private int batchCost;                 // the part of it that is being written
+        private int queuedBytes, batchCost, countedBytes;
         private boolean isDraining;            // a drain has been started and has not ended
         volatile CloseException closeReason;   // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
@@ -1468,7 +1468,7 @@ public class Relay implements AutoCloseable {
         /** Adds a frame unless there is a close reason. Never waits. */
         synchronized void put(Outgoing frame) {
             if (closeReason == null) add(frame, frame.isControl() ? controlFrames : messages);
-            else frame.leaveOutbox();
+            else frame.returnPermits();
         }
 
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
@@ -1477,7 +1477,7 @@ public class Relay implements AutoCloseable {
             if (dropsFrames) drop();
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.deadline = clock + options.stallTimeout;   // less once all is written
+            connection.deadline = clock + options.stallTimeout;   // sooner once all is written: shutDownOutput()
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
@@ -1493,7 +1493,7 @@ public class Relay implements AutoCloseable {
 
         private void add(Outgoing frame, Queue<Outgoing> queue) {
             count(frame.cost());
-            queue.add(frame);   // if memory runs out here, it has been added all the same
+            queue.add(frame);   // has added it even if it throws an OutOfMemoryError, but then isEmpty() fails
             startDrain();
         }
 
@@ -1508,10 +1508,10 @@ public class Relay implements AutoCloseable {
 
         /** Takes out the next frame; returns null if there is none, or none that short. */
         private Outgoing poll(int maxLength) {
-            var queue = controlFrames.peek() == null ? messages : controlFrames;   // isEmpty() fails after a failed add
+            var queue = controlFrames.peek() == null ? messages : controlFrames;
             Outgoing frame = queue.peek();
             if (frame == null || frame.bytes.length > maxLength) return null;
-            frame.leaveOutbox();
+            frame.returnPermits();
             return queue.poll();
         }
 
@@ -1532,7 +1532,7 @@ public class Relay implements AutoCloseable {
             try {
                 for (Batch batch = nextBatch(); batch != null; batch = nextBatch()) {
                     write(batch);
-                    turn.end();   // meanwhile more may gather for the next write
+                    if (queuedBytes > batchCost) turn.end();   // more waits, and still more may gather meanwhile
                 }
             } catch (IOException | RuntimeException | Error failure) {
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : OUT_OF_MEMORY);
@@ -1591,7 +1591,11 @@ public class Relay implements AutoCloseable {
     //
     // Both directions of one client. It ends once, for the first close reason: the client closes; it breaks a rule; the
     // relay has a reason; the connection is lost. Then it leaves its room, the outbox is written to its end, and what
-    // still comes is discarded. It knows nothing of rooms, as they know nothing of HTTP.
+    // still comes is discarded. It knows a room only as a Handler, as rooms know nothing of HTTP.
+    //
+    //   close(reason)         sends what waits and then a close frame, but none if the connection is lost (1006)
+    //   close(reason, true)   drops what waits and sends a close frame
+    //   abort(reason)         drops what waits and closes the socket at once
 
     /** What to do with the messages of a WebSocket. */
     interface Handler {
@@ -1668,8 +1672,9 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Waits until a frame fits into this client's window: what it has sent to single receivers and is not read yet.
-         * So a sender is slowed down by its own bytes alone, not by those of others.
+         * Waits until a frame fits into this client's window, and takes up as much of it. A drain gives that back when
+         * it takes the frame out of the outbox to write it; so does whatever drops the frame. Hence a sender is slowed
+         * down by its own bytes alone, not by those of others. A multicast takes nothing; a pong is sent to oneself.
          */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
@@ -1690,7 +1695,7 @@ public class Relay implements AutoCloseable {
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.close(reason, dropsFrames)) return;
-                moveToEndOfOthers(connection);
+                moveToEnd(connection);
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(OUT_OF_MEMORY);
@@ -1731,7 +1736,7 @@ public class Relay implements AutoCloseable {
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
     Handler enter(WebSocket socket) {
-        socket.awaitMemory(MAX_WRITE);   // a list of thousands is long
+        socket.awaitMemory(MAX_WRITE);   // as for a long message, since the list of those present may be long
         Handler client = null;
         while (client == null) client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
         return client;
@@ -1793,7 +1798,7 @@ public class Relay implements AutoCloseable {
                 boolean isPresent = clients.containsKey(sender.id);   // another thread may have closed it
                 if (isPresent && target == EVERYONE) return tellOthers(sender, frame);
                 Client receiver = isPresent ? clients.get(target) : null;   // it may have quit, too
-                if (receiver == null) frame.leaveOutbox();
+                if (receiver == null) frame.returnPermits();
                 else receiver.socket.send(frame);
                 return receiver == null ? 0 : 1;
             } finally {

@@ -43,6 +43,7 @@ export class SocketThread {
   }
 
   send(message) {
+    if (this.#socket.readyState > 1) return;   // it is closing, which the page will hear
     this.#socket.send(message);
     if (!this.#watching) this.#later(() => this.#watch(), BUFFERED);
     this.#watching = true;

@@ -276,7 +276,7 @@ class SpacewarTest {
                     var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?a=b&c=d").expect("1 self");
                     var player = new Player("http://localhost:" + relay.port() + "/spacewar?a=b&c=d#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
-                peer.expect("2 join").expect("2 pilot [1,\"Ann\",5,0]");
+                peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
                 assertEquals("/spacewar/?a=b&c=d#e", player.ask("location.href.slice(location.origin.length)"));
                 assertEquals("/spacewar?a=b&c=d", player.ask("game.inspect().room"));
                 assertEquals("arena", player.ask("game.world.rules.name"));
@@ -1555,10 +1555,8 @@ class SpacewarTest {
         /** How each of them reaches all others. */
         static void areConnected(String path, Player... players) {
             for (Player player : players)
-                player.until(
-                        "(peers => peers.length === %d && peers.every(({ path }) => path === "
-                        + "'%s'))(game.inspect().peers)"
-                        .formatted(players.length - 1, path));
+                player.until(("(peers => peers.length === %d && peers.every(({ path }) => path === '%s'))"
+                        + "(game.inspect().peers)").formatted(players.length - 1, path));
         }
 
         /** What one does, the other sees. */
