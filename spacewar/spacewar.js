@@ -3,9 +3,10 @@
 // Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
 // from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
 // some of them. netplay.js makes the worlds of all who opened this address one, in the words of
-// messages.js, with what peer.js believes of each, on the time of clock.js, through webrtc-relay.js, which
-// takes the relay of ws-relay.js or goes directly (link.js is such a connection, and order.js sees to it
-// that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
+// messages.js, with what peer.js believes of each, on the time of clock.js; crowd.js says who of many has a
+// ship here. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
+// thread of its own, threaded-socket.js) or goes directly (link.js is such a connection, and order.js sees
+// to it that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
 // the page.
 
