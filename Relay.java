@@ -560,13 +560,14 @@ public class Relay implements AutoCloseable {
         final Input input;
         private volatile WebSocket webSocket;             // null while it speaks HTTP
         private volatile long deadline = NEVER;           // on the relay's clock; of the request head, or of the end
-        volatile long queuedBytes;                        // those that wait to be written; 0 if none does
         private volatile boolean isWriting;               // a call of the system may wait for the peer
         private volatile long bytesWritten;               // written by the thread that responds, then by drains
-        private long seenRead, seenWritten, seenQueued;   // at the last look; for the sweeper, as the next three
-        private long lastHeard = clock;                   // when a byte came
-        private long lastTaken = clock;                   // when a byte was written that had had to wait
-        private long lastProgress = clock;                // when a byte was written, or none waited
+        // Confined to the sweeper: what it saw at its last look, and when, on the relay's clock,
+        private long seenRead, seenWritten;
+        private boolean seenWriting;
+        private long lastHeard = clock;                   // a byte came
+        private long lastTaken = clock;                   // the peer took bytes for which a write had had to wait
+        private long lastProgress = clock;                // no write, or not the same one as at the look before, waited
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -611,19 +612,12 @@ public class Relay implements AutoCloseable {
                 }
                 deadline = NEVER;
                 more = request.keepsAlive() && !closing;
-                send(response, more, !request.method.equals("HEAD"));
+                response.send(this, more, !request.method.equals("HEAD"));
                 moveToEnd(this);
                 input.turn.end();
             }
             shutDownOutput();
             discardInput();
-        }
-
-        /** Sends a response, so that the sweeper sees when it stalls. */
-        private void send(Response response, boolean keepAlive, boolean withBody) throws IOException {
-            queuedBytes = response.length() + 1;
-            response.send(this, keepAlive, withBody);
-            queuedBytes = 0;
         }
 
         /** Logs what players and operators want to know, but not each file that is missing. */
@@ -682,14 +676,15 @@ public class Relay implements AutoCloseable {
 
         /** Checks all deadlines, about once a second. Called by the sweeper. */
         void look(long now) {
-            long read = input.bytesRead, written = bytesWritten, queued = queuedBytes;
-            boolean keptWaiting = seenQueued > 0 && queued > 0, hasWritten = written != seenWritten;
+            long read = input.bytesRead, written = bytesWritten;
+            boolean isInWrite = isWriting, hasWritten = written != seenWritten;
+            boolean isSameWrite = seenWriting && isInWrite && !hasWritten;
             if (read != seenRead || input.isPaused) lastHeard = now;
-            if (keptWaiting && hasWritten) lastTaken = now;
-            if (!keptWaiting || hasWritten) lastProgress = now;
+            if (seenWriting && hasWritten) lastTaken = now;
+            if (!isSameWrite) lastProgress = now;
             seenRead = read;
             seenWritten = written;
-            seenQueued = queued;
+            seenWriting = isInWrite;
 
             boolean isHeadLate = now >= deadline && webSocket == null && input.hasBegun && !socket.isOutputShutdown();
             if (isHeadLate) refuseLateHead();
@@ -706,7 +701,7 @@ public class Relay implements AutoCloseable {
                 var refusal = new HttpException(408, "a request head must arrive within " + seconds + " s");
                 logRefusal(Request.NONE, refusal);
                 try {
-                    send(refusal.response, false, true);
+                    refusal.response.send(this, false, true);
                     shutDownOutput();
                 } catch (IOException gone) { /* and so is the connection */ }
             });
@@ -714,12 +709,12 @@ public class Relay implements AutoCloseable {
 
         /** Returns whether we wait for the client, to write or to read a long message. Called by the sweeper. */
         boolean isStuck() {
-            boolean letsUsWrite = isWriting && clock - lastProgress >= TICK;
+            boolean letsUsWrite = clock - lastProgress >= TICK;
             boolean letsUsRead = webSocket != null && webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
             return webSocket != null && (letsUsWrite || letsUsRead);
         }
 
-        long heldBytes() { return queuedBytes + webSocket.arrivingBytes(); }
+        long heldBytes() { return webSocket.outbox.queuedBytes + webSocket.arrivingBytes(); }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise "". */
         private String fromProxy(Request request, String header) {
@@ -1458,9 +1453,10 @@ public class Relay implements AutoCloseable {
         private final Connection connection;
         private final Queue<Outgoing> controlFrames = new ArrayDeque<>(1);
         private Queue<Outgoing> messages = new ArrayDeque<>(3);
-        private int queuedBytes, batchCost, countedBytes;
+        volatile int queuedBytes;              // any thread may read it, and closeReason
+        private int batchCost, countedBytes;
         private boolean isDraining;            // a drain has been started and has not ended
-        volatile CloseException closeReason;   // null while frames are accepted; any thread may read it
+        volatile CloseException closeReason;   // null while frames are accepted
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
         Outbox(Connection connection) { this.connection = connection; }
@@ -1518,7 +1514,6 @@ public class Relay implements AutoCloseable {
         /** Counts bytes in or, if negative, out. Tells `memory` in steps, since each time costs. */
         private void count(int bytes) {
             queuedBytes += bytes;
-            connection.queuedBytes = queuedBytes;
             int change = queuedBytes - countedBytes;
             boolean isSmall = Math.abs(change) < COUNTING_STEP && queuedBytes > 0;
             if (change == 0 || (isSmall && closeReason == null)) return;
@@ -1663,7 +1658,7 @@ public class Relay implements AutoCloseable {
         void send(Outgoing frame) {
             try {
                 int most = options.maxOutbox;
-                if (isOpen() && connection.queuedBytes > most && !frame.isControl())
+                if (isOpen() && outbox.queuedBytes > most && !frame.isControl())
                     close(new CloseException(POLICY_VIOLATION, "too slow: over " + most + " bytes behind"), true);
                 outbox.put(frame);
             } catch (OutOfMemoryError e) {
