@@ -639,8 +639,7 @@ public class Relay implements AutoCloseable {
         /** Answers the handshake and serves the WebSocket until it has ended. */
         private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
             byte[] response = acceptHandshake(request, host(request));
-            var socket = new WebSocket(this, request.target, address(request));
-            write(response, 0, response.length);
+            var socket = new WebSocket(this, response, request.target, address(request));
             nonClients.remove(this);
             webSocket = socket;
             if (closing) shutDown();
@@ -1459,12 +1458,20 @@ public class Relay implements AutoCloseable {
         volatile CloseException closeReason;   // null while frames are accepted
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
-        Outbox(Connection connection) { this.connection = connection; }
+        /** Begins with the response to the handshake, which is written together with the first frame. */
+        Outbox(Connection connection, Outgoing response) {
+            this.connection = connection;
+            add(response, messages);
+        }
 
         /** Adds a frame unless there is a close reason. Never waits. */
         synchronized void put(Outgoing frame) {
-            if (closeReason == null) add(frame, frame.isControl() ? controlFrames : messages);
-            else frame.returnPermits();
+            if (closeReason != null) {
+                frame.returnPermits();
+                return;
+            }
+            add(frame, frame.isControl() ? controlFrames : messages);
+            startDrain();
         }
 
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
@@ -1490,10 +1497,9 @@ public class Relay implements AutoCloseable {
         private void add(Outgoing frame, Queue<Outgoing> queue) {
             count(frame.cost());
             queue.add(frame);   // has added it even if it throws an OutOfMemoryError, but then isEmpty() fails
-            startDrain();
         }
 
-        private void startDrain() {
+        synchronized void startDrain() {
             if (!isDraining) Thread.startVirtualThread(this);
             isDraining = true;
         }
@@ -1611,11 +1617,11 @@ public class Relay implements AutoCloseable {
         private final AtomicBoolean hasLeft = new AtomicBoolean();
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
-        WebSocket(Connection connection, String target, String address) {
+        WebSocket(Connection connection, byte[] response, String target, String address) {
             this.connection = connection;
             this.target = target;
             this.address = address;
-            outbox = new Outbox(connection);
+            outbox = new Outbox(connection, new Outgoing(response));
             reader = new FrameReader(connection.input, options.maxMessage, memory);
         }
 
@@ -1626,6 +1632,7 @@ public class Relay implements AutoCloseable {
                 if (metrics.clients.incrementAndGet() > maxClients)
                     throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + limit + ")");
                 handler = enter(this);
+                outbox.startDrain();   // if nothing has been put into it
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
                 if (e.code == TRY_AGAIN_LATER) log("refuse", target, "-", address, e);
