@@ -459,7 +459,7 @@ public class Relay implements AutoCloseable {
     // second ago, and so finds out who is silent and who is stuck; a timer for each read or write would cost more. The
     // clock counts looks: while the process is suspended (a closed laptop) it stands still, and nobody is blamed.
 
-    private static final long TICK = 100;            // ms between two looks when memory is short
+    private static final long TICK = 50;             // ms between two looks when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
