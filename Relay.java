@@ -1533,7 +1533,7 @@ public class Relay implements AutoCloseable {
             try {
                 for (Batch batch = nextBatch(); batch != null; batch = nextBatch()) {
                     write(batch);
-                    if (queuedBytes > batchCost) turn.end();   // more waits, and still more may gather meanwhile
+                    turn.end();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : OUT_OF_MEMORY);
