@@ -1158,7 +1158,7 @@ class RelayTest {
         @Test
         void spoiltStreamsEndAsDocumentedAndAlikeInWhateverPiecesTheyCome() {
             var ends = new TreeSet<String>();
-            trySeeds(0, 40_000, random -> {
+            trySeeds(0, 20_000, random -> {
                 byte[] spoilt = spoil(Script.random(random, "").stream, random);
                 int limit = random.nextInt(10) == 0 ? 300 : 70_000;
                 Reading reading = Reading.of(spoilt, limit, 1 + random.nextInt(2000));
