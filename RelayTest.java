@@ -61,6 +61,8 @@ class RelayTest {
         options.folders = List.of();
         options.quiet = true;
         settings.accept(options);
+        var times = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
+        options.lookInterval = Math.clamp(Collections.min(times) / 3, 10, 1_000);
         return options;
     }
 
@@ -82,8 +84,8 @@ class RelayTest {
         }
 
         @Override
-        Handler enter(WebSocket socket) {
-            return message -> socket.send(socket.withinWindow(
+        void enter(WebSocket socket) {
+            socket.handler = message -> socket.send(socket.withinWindow(
                     encode(message.opcode(), new byte[0], message.bytes(), 0, message.length())));
         }
     }
@@ -1177,9 +1179,9 @@ class RelayTest {
                 options.closeTimeout = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
-                Handler enter(WebSocket socket) {
+                void enter(WebSocket socket) {
                     all.add(socket);
-                    return super.enter(socket);
+                    super.enter(socket);
                 }
             }.start(); var strangers = Executors.newFixedThreadPool(20)) {
                 greet(relay, "/ws-relay/good");
@@ -2115,8 +2117,7 @@ class RelayTest {
         private static Relay allowing(String origins, Path... folders) throws IOException {
             var words = Stream.of(origins.split(" ")).filter(origin -> !origin.isEmpty())
                     .flatMap(origin -> Stream.of("--origin", origin));
-            var allowed = assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words.toArray(String[]::new)),
-                    origins).options().origins;
+            var allowed = Relay.Options.parse(words.iterator()).origins;
             return relay(options -> {
                 options.origins.addAll(allowed);
                 options.folders = List.of(folders);
@@ -3351,7 +3352,7 @@ class RelayTest {
         static Path folder;
 
         private static Relay.Options parse(String... words) {
-            return assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words), () -> Arrays.toString(words)).options();
+            return Relay.Options.parse(List.of(words).iterator());
         }
 
         static List<Arguments> options() throws IOException {
@@ -3423,10 +3424,9 @@ class RelayTest {
             for (String name : List.of("a/game", "b/game", "ws-relay", "health",
                     "metrics")) Files.createDirectories(folder.resolve(name));
             Files.writeString(folder.resolve("file.txt"), "");
-            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.replace("DIR",
-                    folder.toString()).split(" ")));
-            assertEquals(2, said.exitCode());
-            assertTrue(said.text().matches("relay: .*" + complaint + ".*"), said::text);
+            String said = assertThrows(IllegalArgumentException.class,
+                    () -> parse(words.replace("DIR", folder.toString()).split(" "))).getMessage();
+            assertTrue(said.matches(".*" + complaint + ".*"), said);
         }
 
         @ParameterizedTest
@@ -3441,9 +3441,8 @@ class RelayTest {
                         "--max-clients|many", "--max-message|0",
                 "--max-message|1M", "--stun", "--stun|0", "--stun|65536", "--stun|-1", "--stun|udp", "--no-stun=1", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
         void whatMakesNoSenseIsToldInOneLine(String words) {
-            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.split("[|]", -1)));
-            assertEquals(2, said.exitCode());
-            assertTrue(said.text().matches("relay: [ -~]{10,}"), said::text);
+            String said = assertThrows(IllegalArgumentException.class, () -> parse(words.split("[|]", -1))).getMessage();
+            assertTrue(Relay.printable(said).matches("[ -~]{10,}"), said);
         }
 
         @ParameterizedTest
@@ -4562,7 +4561,7 @@ class RelayTest {
     @Nested
     class Readme {
         private String readme;
-        private final String help = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse("--help")).text();
+        private final String help = Relay.HELP;
 
         @BeforeEach
         void read() throws IOException {
