@@ -567,22 +567,22 @@ class Benchmark {
         @Timeout(value = 1, unit = TimeUnit.DAYS)
         void whatTheRelayHoldsStaysWhereItIsForAsLongAsTheStormLasts() throws Exception {
             var resident = new ArrayList<Long>();
-            try (var relay = RelayTest.HostileLoad.smallRelay("--quiet");
-                    var games = new Crowd(RelayTest.HostileLoad.GAMES).open(relay.url().getPort())) {
+            try (var relay = HostileLoad.smallRelay("--quiet");
+                    var games = new Crowd(HostileLoad.GAMES).open(relay.url().getPort())) {
                 int port = relay.url().getPort();
                 System.out.printf(
                         "%n%-12s  resident kB  descriptors  threads  worst ms  newcomers, their longest wait in ms, "
                         + "turned away%n", "minute");
                 games.send(Duration.ofSeconds(10));
-                var before = RelayTest.HostileLoad.Holding.afterCollection(relay);
+                var before = HostileLoad.Holding.afterCollection(relay);
                 print("before", before, games, "");
-                try (var storm = RelayTest.HostileLoad.storm(relay, STRENGTH)) {
+                try (var storm = HostileLoad.storm(relay, STRENGTH)) {
                     for (int minute = 1; minute <= MINUTES; minute++) {
-                        var newcomers = new RelayTest.HostileLoad.Newcomers(port);
+                        var newcomers = new HostileLoad.Newcomers(port);
                         try (newcomers) {
                             games.send(Duration.ofMinutes(1));
                         }
-                        var now = RelayTest.HostileLoad.Holding.of(relay);
+                        var now = HostileLoad.Holding.of(relay);
                         print(minute + "", now, games, newcomers.toString());
                         resident.add(now.resident());
                     }
@@ -592,10 +592,10 @@ class Benchmark {
                 }
                 for (int minute = 1; minute <= 2; minute++) {
                     games.send(Duration.ofMinutes(1));
-                    print("after " + minute, RelayTest.HostileLoad.Holding.of(relay), games, "");
+                    print("after " + minute, HostileLoad.Holding.of(relay), games, "");
                 }
                 games.settle();
-                var after = RelayTest.HostileLoad.Holding.afterCollection(relay);
+                var after = HostileLoad.Holding.afterCollection(relay);
                 print("GC", after, games, "");
                 System.out.printf("live objects: %d kB before, %d kB after%n%n", before.heap(), after.heap());
                 assertEquals("ok", games.check());
@@ -608,7 +608,7 @@ class Benchmark {
             }
         }
 
-        private static void print(String when, RelayTest.HostileLoad.Holding now, Crowd games, String newcomers) {
+        private static void print(String when, HostileLoad.Holding now, Crowd games, String newcomers) {
             System.out.printf("%-12s  %11d  %11d  %7d  %8d  %s%n", when, now.resident(), now.descriptors(),
                     now.threads(), games.worst(), newcomers);
         }

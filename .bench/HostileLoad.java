@@ -1,0 +1,1504 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hostile clients, and what they do to a relay with a heap of 64 MB and to those who share it with them: nothing.
+ * `./build.sh test` runs small loads, `./build.sh bench Attacks` and `./build.sh bench Soak` those of full size.
+ */
+
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.io.*;
+import java.net.*;
+import java.nio.ByteBuffer;
+import java.nio.channels.*;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.*;
+import java.util.regex.Pattern;
+import java.util.stream.*;
+import org.junit.jupiter.api.*;
+
+@Timeout(60)
+class HostileLoad extends Fixtures {
+    /** The well-behaved: 36,000 deliveries a second. */
+    static final Benchmark.Scenario GAMES = new Benchmark.Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
+
+    /** Of the storm's rates. Two processors have to do for it, the relay and us: with 1, they are all busy. */
+    static final double STRENGTH = 1;
+
+    /** A relay of 64 MB with the default limits. */
+    static Program smallRelay(String... more) throws IOException {
+        return Program.local("-Xmx64m", Stream.concat(Stream.of("--no-stun", "--metrics"), Stream.of(more))
+                .toArray(String[]::new));
+    }
+
+    /** What such a process holds. Memory in kB; objects: how many there are of each of Relay's classes, and of virtual threads. */
+    record Holding(long resident, long descriptors, long threads, long heap, Map<String, Long> objects) {
+        static Holding of(Program relay) {
+            long pid = relay.process.pid();
+            return new Holding(status(relay, "VmRSS"), Path.of("/proc", pid + "", "fd").toFile().list().length, status(relay, "Threads"), 0, Map.of());
+        }
+
+        /** With all garbage collected first. */
+        static Holding afterCollection(Program relay) throws IOException {
+            jcmd(relay, "GC.run");
+            var objects = new TreeMap<String, Long>();
+            long heap = 0;
+            for (String line : jcmd(relay, "GC.class_histogram")) {
+                String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
+                if (words[0].equals("Total")) heap = Long.parseLong(words[2]) / 1024;
+                else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread")) objects.put(words[3], Long.parseLong(words[1]));
+            }
+            Holding now = of(relay);
+            return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
+        }
+
+        private static List<String> jcmd(Program relay, String command) throws IOException {
+            var process = new ProcessBuilder("timeout", "30", Program.JAVA.replaceFirst("java$", "jcmd"),
+                    relay.process.pid() + "", command).start();
+            return process.inputReader().lines().toList();
+        }
+
+        private static long status(Program relay, String name) {
+            return Long.parseLong(Benchmark.Load.proc(relay.process.pid() + "/status", name).orElseThrow().replace(" kB", ""));
+        }
+    }
+
+    /** Everything that strangers may do to a server, all at once and over and over, each kind of it at a pace. */
+    static final class Storm {
+        interface Deed {
+            void run(int stranger, Pace pace) throws IOException, InterruptedException;
+        }
+
+        /** Lets so many a second pass, of all who come here. */
+        static final class Pace {
+            final LongAdder passed = new LongAdder();
+            private final long interval;
+            private final AtomicLong next = new AtomicLong(System.nanoTime());
+
+            Pace(double perSecond) {
+                interval = (long) (1e9 / perSecond);
+            }
+
+            void await() throws InterruptedException {
+                long mine = next.updateAndGet(last -> Math.max(last + interval, System.nanoTime()));
+                Thread.sleep(Duration.ofNanos(Math.max(mine - System.nanoTime(), 0)));
+                passed.increment();
+            }
+        }
+
+        private static final byte[] SHOUT = text("* " + FILL), PONG = frame(true, 10, new byte[0]);
+        private static final byte[] CLAIM = hex("82 ff 4000000000000000 00000000");   // 2^62 bytes
+        private static final byte[] PINGS = times(100, frame(true, 9, new byte[125]));
+        private static final byte[] FRAGMENTS = times(4096, frame(false, 0, new byte[1]));
+        private static final String LONGEST = Raw.upgrade("/health", "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
+
+        private final int port;
+        private final double strength;
+        private final Map<String, Pace> paces = new LinkedHashMap<>();
+
+        /** @param strength a factor for all that is done so many times a second */
+        Storm(int port, double strength) {
+            this.port = port;
+            this.strength = strength;
+            many("bytes of half-open handshakes", 500, 500, this::trickle);
+            many("signs of life of who never reads", 200, 200, this::neverRead);
+            many("shouts of 64 KiB at ten of those", 20, 80, this::shout);
+            many("claims of 2^62 bytes", 1_000, 300, this::claim);
+            many("4,096 fragments of a byte", 200, 500, this::fragment);
+            many("floods of a hundred pings", 20, 500, this::ping);
+            many("connects and disconnects", 50, 500, this::connect);
+            many("heads of 8 KiB", 50, 200, this::ask);
+            many("random bytes", 50, 200, this::babble);
+            many("mutated frames", 50, 200, this::mutate);
+            many("rooms joined and left", 50, 400, this::visit);
+        }
+
+        private void many(String name, int count, int perSecond, Deed deed) {
+            if (!name.matches(".*(" + System.getenv().getOrDefault("ONLY", "") + ").*")) return;
+            var pace = new Pace(strength * perSecond);
+            paces.put(name, pace);
+            for (int i = 0; i < count; i++) {
+                int number = i;
+                Thread.startVirtualThread(() -> {
+                    while (true)
+                        try {
+                            deed.run(number, pace);
+                        } catch (IOException cutOff) {
+                            LockSupport.parkNanos(10_000_000);   // it comes again
+                        } catch (InterruptedException never) {
+                            return;
+                        }
+                });
+            }
+        }
+
+        private static byte[] times(int count, byte[] frame) {
+            return concat(Collections.nCopies(count, frame).toArray(byte[][]::new));
+        }
+
+        private Raw open(String room) throws IOException {
+            Raw raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/" + room));
+            raw.head();
+            return raw;
+        }
+
+        private void trickle(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = new Raw(port)) {
+                for (byte b : bytes(Raw.upgrade("/ws-relay"))) {
+                    pace.await();
+                    raw.send(new byte[] {b});
+                }
+            }
+        }
+
+        private void neverRead(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/deaf" + stranger % 20))) {
+                for (; ; raw.send(PONG)) pace.await();   // until it has been closed
+            }
+        }
+
+        private void shout(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = open("deaf" + stranger)) {
+                for (; ; raw.send(SHOUT)) pace.await();
+            }
+        }
+
+        private void claim(int stranger, Pace pace) throws IOException, InterruptedException {
+            pace.await();
+            try (var raw = open("claim" + stranger % 100).send(CLAIM)) {
+                for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay is tired of waiting for an answer to its close
+            }
+        }
+
+        /** A megabyte in fragments, some much faster than others. */
+        private void fragment(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = open("fragments" + stranger)) {
+                for (int left = 0; ; left--) {
+                    if (left == 0) {
+                        raw.send(concat(frame(false, 1, bytes("1 m ")), frame(true, 0, new byte[0]), frame(false, 1, bytes("1 m "))));
+                        left = 255;
+                    }
+                    if (left % (1 + 100 / (stranger + 1)) == 0) pace.await();
+                    raw.send(FRAGMENTS);
+                }
+            }
+        }
+
+        /** Half of them read their pongs. */
+        private void ping(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = open("pings" + stranger)) {
+                for (; ; raw.send(PINGS)) {
+                    pace.await();
+                    if (stranger % 2 == 0) raw.in.skipNBytes(raw.in.available());
+                }
+            }
+        }
+
+        /** Half of them in disorder. */
+        private void connect(int stranger, Pace pace) throws IOException, InterruptedException {
+            pace.await();
+            try (var raw = new Raw(port)) {
+                if (stranger % 2 == 0) raw.socket.setSoLinger(true, 0);
+            }
+        }
+
+        /** Half of them too long by a byte. */
+        private void ask(int stranger, Pace pace) throws IOException, InterruptedException {
+            try (var raw = new Raw(port)) {
+                while (true) {
+                    pace.await();
+                    raw.send(stranger % 2 == 0 ? LONGEST : LONGEST.replace("X: ", "X: x")).head();
+                    raw.in.skipNBytes(raw.in.available());
+                }
+            }
+        }
+
+        private void babble(int stranger, Pace pace) throws IOException, InterruptedException {
+            pace.await();
+            try (var raw = stranger % 2 == 0 ? new Raw(port) : open("babble")) {
+                raw.send(RelayTest.Fuzz.randomBytes(ThreadLocalRandom.current(), 2_000)).in.readAllBytes();
+            }
+        }
+
+        private void mutate(int stranger, Pace pace) throws IOException, InterruptedException {
+            pace.await();
+            var random = ThreadLocalRandom.current();
+            try (var raw = open("mutants" + stranger % 5)) {
+                raw.send(RelayTest.Fuzz.spoil(RelayTest.Fuzz.Script.random(random, "* m ").stream(), random)).socket.shutdownOutput();
+                raw.in.readAllBytes();
+            }
+        }
+
+        /** One of a hundred rooms; half of them leave in disorder. */
+        private void visit(int stranger, Pace pace) throws IOException, InterruptedException {
+            pace.await();
+            try (var raw = open("visited" + ThreadLocalRandom.current().nextInt(100))) {
+                raw.receive();
+                if (stranger % 2 == 0) raw.send(Fixtures.close(1000, "")).in.readAllBytes();
+            }
+        }
+
+        /** On 127.0.0.1, until told to end; then it says how often all of it was done. @param args port and strength */
+        public static void main(String[] args) throws InterruptedException {
+            var storm = new Storm(Integer.parseInt(args[0]), Double.parseDouble(args[1]));
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println(storm)));
+            System.out.println("it is on");
+            Thread.sleep(Long.MAX_VALUE);
+        }
+
+        @Override
+        public String toString() {
+            return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey()).collect(Collectors.joining(", "));
+        }
+    }
+
+    /** Well-behaved clients who come one after the other and leave as soon as they are in: how long each took, in ms. */
+    static final class Newcomers implements AutoCloseable {
+        final List<Long> waits = new ArrayList<>();
+        final List<String> turnedAway = new ArrayList<>();
+        private final Thread thread;
+
+        Newcomers(int port) {
+            thread = Thread.ofPlatform().start(() -> {
+                for (int number = 0; !Thread.currentThread().isInterrupted(); LockSupport.parkNanos(20_000_000), number++) {
+                    long start = System.nanoTime();
+                    try (var raw = new Raw(port)) {
+                        raw.send(Raw.upgrade("/ws-relay/newcomer" + number)).head();
+                        raw.expect("1 self");
+                        waits.add((System.nanoTime() - start) / 1_000_000);
+                    } catch (IOException e) {
+                        turnedAway.add(e.toString());
+                    }
+                }
+            });
+        }
+
+        @Override
+        public void close() {
+            thread.interrupt();
+            eventually(() -> !thread.isAlive(), "the last one is in");
+            Collections.sort(waits);
+        }
+
+        @Override
+        public String toString() {
+            return waits.size() + ", " + (waits.isEmpty() ? "-" : waits.getLast()) + ", " + turnedAway.size();
+        }
+    }
+
+    /** Strangers in a process of their own, which gets the time that neither the relay nor those who play need. */
+    static Program storm(Program relay, double strength) throws IOException {
+        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp", System.getProperty("java.class.path"),
+                Storm.class.getName(), relay.url().getPort() + "", strength + "");
+        return new Program(Program.ROOT, Map.of(), command);
+    }
+
+    /** How long a thread that could go on had to wait for a processor at worst, in ms: of that the relay is innocent. */
+    static final class Noise implements AutoCloseable {
+        private volatile long worst;
+        private final Thread thread = Thread.ofPlatform().start(() -> {
+            for (long start = System.nanoTime(); !Thread.currentThread().isInterrupted(); start = System.nanoTime()) {
+                LockSupport.parkNanos(1_000_000);
+                worst = Math.max(worst, (System.nanoTime() - start) / 1_000_000 - 1);
+            }
+        });
+
+        @Override
+        public void close() {
+            thread.interrupt();
+        }
+    }
+
+    /** Many strangers at once, each at its worst: what they do to the relay that they share with others, nothing. */
+    @Nested
+    class Storms {
+        @Test
+        void whoPlaysNoticesNothingOfAStormOfStrangersAndItLeavesNothingBehind() throws Exception {
+            try (var relay = smallRelay(); var games = new Benchmark.Crowd(GAMES).open(relay.url().getPort())) {
+                games.send(Duration.ofSeconds(3));
+                var before = Holding.afterCollection(relay);
+                var newcomers = new Newcomers(relay.url().getPort());
+                var noise = new Noise();
+                long worst = 0;
+                try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
+                    storm.expectLine("it is on");
+                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {   // a busy machine has but little of a storm
+                        sendOrSay(games, relay);
+                        worst = Math.max(worst, games.worst());
+                    }
+                    storm.signal("TERM");
+                    storm.expectExit(143);
+                }
+                games.settle();
+                assertEquals("ok", games.check());
+                long innocent = 4 * noise.worst;   // from the sender's thread to the receiver's, a message waits four times
+                assertTrue(worst < 1_000 + innocent, worst + " ms late");
+                assertTrue(newcomers.waits.getLast() < 2_000 + innocent, newcomers::toString);
+                assertTrue(newcomers.turnedAway.size() <= newcomers.waits.size() / 20, newcomers::toString);
+
+                assertEquals(List.of(), relay.err);
+                assertEquals(List.of(), relay.out.stream().filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
+                assertTrue(hasNeededTheBudget(relay), "the budget was not needed");
+                eventually(() -> Holding.of(relay).descriptors <= before.descriptors, "all connections are closed");
+                var after = Holding.afterCollection(relay);
+                assertEquals(before.objects, after.objects);
+                assertTrue(after.threads <= before.threads + 10 && after.heap <= before.heap + (4 << 10)
+                        && after.resident <= before.resident + (96 << 10), () -> before + " became " + after);
+            }
+        }
+
+        /** If somebody who plays is cut off, tells what the relay says of it. */
+        private static void sendOrSay(Benchmark.Crowd games, Program relay) throws Exception {
+            try {
+                games.send(Duration.ofSeconds(8));
+            } catch (UncheckedIOException cutOff) {
+                Thread.sleep(1_000);   // for the log
+                String strangers = ".*/ws-relay/(deaf|claim|fragments|pings|babble|mutants|visited|newcomer).*";
+                fail(relay.out.stream().filter(line -> line.matches("\\S+ (quit|error) .*") && !line.matches(strangers))
+                        .limit(20).collect(Collectors.joining("\n")), cutOff);
+            }
+        }
+
+        private static boolean hasNeededTheBudget(Program relay) {
+            return relay.out.stream().anyMatch(line -> line.contains(" 1006 the relay's memory is full"));
+        }
+    }
+
+    /**
+     * What one hostile computer can do within the limits. Each attack has a relay of its own, with a heap of 64 MB, and
+     * 50 well-behaved clients in other rooms of it. These must lose nothing and never be more than a second late,
+     * /health must answer within two, and once the attackers have left, the relay holds no more than before. Each
+     * attack prints a line. `./build.sh test Attacks` runs small ones, `./build.sh bench Attacks` those of full size.
+     * With CLASSES=folder, the relay is the one compiled there, to compare two.
+     */
+    @Nested
+    @Measures
+    @Timeout(120)
+    @SuppressWarnings("try")   // some sockets are closed within
+    class Attacks {
+        private static final String CLASSES = System.getenv().getOrDefault("CLASSES", Program.CLASSES);
+        private static final long MS = 1_000_000;   // in ns
+
+        /** Ten rooms of five clients. Each sends 20 messages a second to its room and checks what it hears. */
+        static final class Bystanders implements AutoCloseable {
+            private static final int ROOMS = 10, SIZE = 5, COUNT = ROOMS * SIZE;
+            private static final long INTERVAL = MS;   // from one message to the next, whoever sends it
+            private static final long PASS = 2;        // ms: so long the thread waits at most before it looks for work
+
+            private final List<Bystander> all = new ArrayList<>();   // the thread's, until finish() has stopped them
+            private final Selector selector = Selector.open();
+            private final Thread thread = new Thread(this::run, "bystanders");
+            private final AtomicLong latest = new AtomicLong();      // the greatest lateness of a message, in ns
+            private final AtomicLong ownDelay = new AtomicLong();    // the most that the thread itself was late, in ns
+            private volatile boolean sending = true, ended;
+            private volatile int missing;                            // messages that have not arrived (yet)
+            private volatile String faults = "";
+            private long start;
+
+            Bystanders(int port) throws IOException {
+                for (int id = 1; id <= SIZE; id++)
+                    for (int room = 0; room < ROOMS; room++) all.add(new Bystander(all.size(), id, room));
+                for (Bystander one : all) one.open(port);
+                start = System.nanoTime();
+                thread.start();
+            }
+
+            private void run() {
+                int turn = 0;
+                try {
+                    for (long pass = System.nanoTime(); !ended; ) {
+                        selector.select(this::receive, PASS);
+                        long now = System.nanoTime();
+                        ownDelay.accumulateAndGet(now - pass - PASS * MS, Math::max);
+                        pass = now;
+                        for (; start + turn * INTERVAL <= now; turn++) if (sending) all.get(turn % COUNT).send();
+                        missing = all.stream().mapToInt(Bystander::missing).sum();
+                    }
+                } catch (IOException | RuntimeException | AssertionError e) {
+                    faults += e;
+                }
+            }
+
+            private void receive(SelectionKey key) {
+                ((Bystander) key.attachment()).receive();
+            }
+
+            /** The greatest lateness in ms since this was last asked. */
+            long latest() {
+                return latest.getAndSet(0) / MS;
+            }
+
+            long ownDelay() {
+                return ownDelay.getAndSet(0) / MS;
+            }
+
+            int lost() {
+                return missing;
+            }
+
+            long cutOff() {
+                return all.stream().filter(one -> one.closeCode != 0 && one.closeCode != 1001).count();
+            }
+
+            /** How many were told that the relay is shutting down. */
+            long told1001() {
+                return all.stream().filter(one -> one.closeCode == 1001).count();
+            }
+
+            /** Sends no more, and gives what is under way ten seconds to arrive. What never does is late until now. */
+            void finish() throws InterruptedException {
+                sending = false;
+                for (int i = 0; i < 1_000 && (i < 2 || missing > 0); i++) Thread.sleep(10);
+                for (Bystander receiver : all)
+                    for (Bystander sender : receiver.others())
+                        if (receiver.closeCode == 0 && receiver.heard[sender.id - 1] < sender.sent)
+                            receiver.noteLateness(sender, receiver.heard[sender.id - 1]);
+            }
+
+            @Override
+            public void close() throws IOException {
+                ended = true;
+                selector.wakeup();
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+                for (Bystander one : all) one.channel.close();
+                selector.close();
+            }
+
+            private final class Bystander {
+                private final int number, id, room;
+                private final int[] heard = new int[SIZE];   // messages from each, by id - 1
+                private final ByteBuffer in = ByteBuffer.allocate(64 << 10);
+                private SocketChannel channel;
+                private ByteBuffer unsent = ByteBuffer.allocate(0);
+                private int sent, known;
+                private volatile int closeCode;              // 0: open
+
+                Bystander(int number, int id, int room) {
+                    this.number = number;
+                    this.id = id;
+                    this.room = room;
+                }
+
+                List<Bystander> others() {
+                    return all.stream().filter(other -> other.room == room && other != this).toList();
+                }
+
+                void open(int port) throws IOException {
+                    channel = SocketChannel.open(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+                    channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+                    channel.write(ByteBuffer.wrap(bytes(Raw.upgrade("/ws-relay/bystanders" + room))));
+                    String answer = "";
+                    while (!answer.contains("\r\n\r\n")) {
+                        if (channel.read(in) < 0) throw new EOFException("no upgrade: " + answer);
+                        answer = StandardCharsets.ISO_8859_1.decode(in.duplicate().flip()).toString();
+                    }
+                    assertTrue(answer.startsWith("HTTP/1.1 101 "), answer);
+                    in.flip().position(answer.indexOf("\r\n\r\n") + 4);
+                    takeAll(System.nanoTime());
+                    channel.configureBlocking(false).register(selector, SelectionKey.OP_READ, this);
+                }
+
+                /** Messages to this one that have not arrived; none if it was cut off. */
+                int missing() {
+                    if (closeCode != 0) return 0;
+                    int missing = 0;
+                    for (Bystander other : all)
+                        if (other.room == room && other != this) missing += other.sent - heard[other.id - 1];
+                    return missing;
+                }
+
+                void send() throws IOException {
+                    if (closeCode != 0) return;
+                    write(text("* m %08d %s".formatted(sent++, "x".repeat(100))));
+                }
+
+                private void write(byte[] frame) {
+                    try {
+                        byte[] left = Arrays.copyOfRange(unsent.array(), unsent.position(), unsent.limit());
+                        unsent = ByteBuffer.wrap(concat(left, frame));
+                        channel.write(unsent);
+                    } catch (IOException cutOff) {
+                        end(1006);
+                    }
+                }
+
+                void receive() {
+                    try {
+                        int count = channel.read(in);
+                        in.flip();
+                        takeAll(System.nanoTime());
+                        if (count < 0) end(1006);
+                    } catch (IOException cutOff) {
+                        end(1006);
+                    }
+                }
+
+                private void end(int code) {
+                    if (closeCode == 0) closeCode = code;
+                    channel.keyFor(selector).cancel();
+                    try {
+                        channel.shutdownOutput();
+                    } catch (IOException gone) {
+                        // then it needs no word from us
+                    }
+                }
+
+                /** Takes all whole frames, and keeps the beginning of one. */
+                private void takeAll(long now) {
+                    while (in.remaining() >= 4) {
+                        int at = in.position(), length = in.get(at + 1), header = 2;
+                        if (length == 126) {
+                            length = in.getShort(at + 2);
+                            header = 4;
+                        }
+                        if (in.remaining() < header + length) break;
+                        var payload = new byte[length];
+                        in.position(at + header).get(payload);
+                        take(in.get(at) & 15, payload, now);
+                    }
+                    in.compact();
+                }
+
+                private void take(int opcode, byte[] payload, long now) {
+                    switch (opcode) {
+                        case 1 -> hear(new String(payload, StandardCharsets.ISO_8859_1).split(" ", 4), now);
+                        case 8 -> {
+                            write(frame(true, 8, payload));
+                            end((payload[0] & 255) << 8 | payload[1] & 255);
+                        }
+                        case 9 -> write(frame(true, 10, payload));
+                        default -> faults += "opcode " + opcode + "; ";
+                    }
+                }
+
+                private void hear(String[] words, long now) {
+                    int from = Integer.parseInt(words[0]);
+                    if (!words[1].equals("m")) return;   // self, join or quit
+                    int message = Integer.parseInt(words[2]);
+                    if (message != heard[from - 1]) faults += "%d of %d heard %s as message %d; ".formatted(id, room,
+                            words[2], heard[from - 1]);
+                    heard[from - 1]++;
+                    noteLateness(all.get(ROOMS * (from - 1) + room), message);
+                }
+
+                private void noteLateness(Bystander sender, int message) {
+                    long due = start + ((long) message * COUNT + sender.number) * INTERVAL;
+                    latest.accumulateAndGet(System.nanoTime() - due, Math::max);
+                }
+            }
+        }
+
+        /** Asks for /health over and over, on a new connection each time. */
+        static final class HealthCheck implements AutoCloseable {
+            private volatile long longest;   // ms that an answer took; 5,000 or more if there was none
+            private volatile boolean ended;
+            private final Thread thread;
+
+            HealthCheck(int port) {
+                thread = Thread.ofPlatform().start(() -> {
+                    for (; !ended; LockSupport.parkNanos(200 * MS)) {
+                        long start = System.nanoTime();
+                        try (var raw = new Raw(port)) {
+                            raw.socket.setSoTimeout(5_000);
+                            raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                            if (!raw.head().startsWith("HTTP/1.1 200 ")) throw new IOException("not well");
+                        } catch (IOException failure) {
+                            longest = Math.max(longest, 5_000);
+                        }
+                        longest = Math.max(longest, since(start));
+                    }
+                });
+            }
+
+            @Override
+            public void close() {
+                ended = true;
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+            }
+        }
+
+        /**
+         * The attackers: thousands of connections from one address, on one thread, in a process of its own that gets
+         * the processors when the relay and the bystanders do not need them. It prints a line when the attack has been
+         * set up, and on SIGTERM what became of the connections.
+         */
+        static final class Attackers {
+            interface Deed {
+                void run(Attacker attacker) throws IOException;
+            }
+
+            private static final int AT_ONCE = 200;   // connections being opened, which leaves some backlog for others
+            private static final byte[] PING = frame(true, 9, new byte[0]), PONG = frame(true, 10, new byte[0]);
+            private static final byte[] PINGS = Storm.times(4_096, PING);
+            private static final byte[] TALK = Storm.times(256, text("* m x"));
+
+            private final int port;
+            private final Selector selector = Selector.open();
+            private final String address =   // another one each time, as the system keeps used ports for a minute
+                    "127.0.0." + (2 + ProcessHandle.current().pid() % 200);
+            private final ByteBuffer in = ByteBuffer.allocateDirect(256 << 10);
+            private final List<Attacker> all = new ArrayList<>();
+            private final Queue<Attacker> comingAgain = new ArrayDeque<>();
+            private final Map<String, Integer> outcomes = new ConcurrentSkipListMap<>();
+            private boolean persistent;             // who is cut off comes again
+            private boolean begun;                  // all have opened, and from now on each does its deed at once
+            private int bufferSize;                 // of the sockets, in bytes; 0: as it is
+            private int opening;                    // connections without an answer to their request
+            private int pongs;
+            private long lastOpened;                // when a connection opened, by System.nanoTime
+            private long lastProgress;              // when one opened or a byte went either way
+
+            Attackers(int port) throws IOException {
+                this.port = port;
+            }
+
+            /** @param args port, attack, how many attackers, a number more */
+            public static void main(String[] args) throws IOException {
+                var attackers = new Attackers(Integer.parseInt(args[0]));
+                Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println(attackers)));
+                attackers.attack(args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3]));
+                System.out.println("the attack has been set up");
+                while (true) attackers.turn();
+            }
+
+            private void attack(String name, int count, int more) throws IOException {
+                switch (name) {
+                    case "crowd" -> {   // a tenth of them never reads; then more come at once
+                        open(count, AT_ONCE, number -> "crowd", one -> one.reads = one.number % 10 != 0);
+                        open(more, more, number -> "crowd", one -> {});
+                    }
+                    case "husks" -> {
+                        bufferSize = 32 << 10;
+                        for (int done = 0; done < count; done += 5) husks(5, done);
+                    }
+                    case "names" -> open(count, AT_ONCE, number -> "name" + number + "x".repeat(7_900), one -> {});
+                    case "talkers" -> {   // in rooms of so many
+                        persistent = true;
+                        openThenAct(count, number -> "talkers" + number / more, one -> one.repeat(TALK));
+                    }
+                    case "heads" -> {
+                        persistent = true;
+                        String headers = "Host: localhost\r\n" + "a: b\r\n".repeat(98);
+                        byte[] head = bytes("GET /health HTTP/1.1\r\n" + headers + "\r\n");
+                        visit(count, one -> one.repeat(head));
+                    }
+                    case "beginnings" -> {   // so many bytes of a message of 1,000,000
+                        byte[] beginning = Arrays.copyOf(frame(true, 1, new byte[1_000_000]), 14 + more);
+                        persistent = true;
+                        openThenAct(count, number -> "beginning" + number, one -> one.send(beginning));
+                    }
+                    case "messages" -> {     // one of so many bytes each, to an otherwise empty room, then a ping
+                        byte[] message = concat(text("* m " + "x".repeat(more)), PING);
+                        openThenAct(count, number -> "message" + number, one -> one.send(message));
+                        while (System.nanoTime() - lastProgress < 3_000 * MS) turn();
+                    }
+                    case "trickle" -> {      // a byte of a request now and then
+                        persistent = true;
+                        visit(count, one -> {});
+                        System.out.println("the attack has been set up");
+                        for (long next = System.nanoTime(); ; next += 100 * MS) {
+                            for (Attacker one : List.copyOf(all)) one.send(bytes("G"));
+                            while (System.nanoTime() < next) turn();
+                        }
+                    }
+                    default -> throw new IllegalArgumentException(name);
+                }
+            }
+
+            /** Floods with pings without reading the pongs until the relay makes them wait; then reads it all. */
+            private void husks(int count, int from) throws IOException {
+                var husks = new ArrayList<Attacker>();
+                open(count, AT_ONCE, number -> "husk" + (from + number), one -> {
+                    husks.add(one);
+                    one.reads = false;
+                    one.repeat(PINGS);
+                });
+                awaitRest();
+                for (Attacker husk : husks) {
+                    husk.repeated = null;
+                    husk.reads = true;
+                    husk.awaitEvents();
+                }
+                awaitRest();
+            }
+
+            private void awaitRest() throws IOException {
+                lastProgress = System.nanoTime();
+                while (System.nanoTime() - lastProgress < 150 * MS) turn();
+            }
+
+            /** WebSockets. Returns when all are open, or if none has opened for 30 s. */
+            private void open(int count, int atOnce, IntFunction<String> room, Deed then) throws IOException {
+                connect(count, atOnce, number -> bytes(Raw.upgrade("/ws-relay/" + room.apply(number))), then);
+            }
+
+            /** The same; what each does then, all do at once when all are open. */
+            private void openThenAct(int count, IntFunction<String> room, Deed deed) throws IOException {
+                open(count, AT_ONCE, room, one -> {
+                    if (begun) deed.run(one);
+                });
+                begun = true;
+                for (Attacker one : List.copyOf(all)) deed.run(one);
+                lastProgress = System.nanoTime();
+            }
+
+            /** Connections without a request. */
+            private void visit(int count, Deed then) throws IOException {
+                connect(count, AT_ONCE, number -> new byte[0], then);
+            }
+
+            private void connect(int count, int atOnce, IntFunction<byte[]> request, Deed then) throws IOException {
+                lastOpened = System.nanoTime();
+                for (int next = 0; next < count || opening > 0; ) {
+                    for (; next < count && opening < atOnce; next++) new Attacker(next, request.apply(next), then);
+                    turn();
+                    if (System.nanoTime() - lastOpened > 30_000 * MS) {
+                        count("never answered", count - next + opening);
+                        return;
+                    }
+                }
+            }
+
+            private void count(String outcome, int times) {
+                outcomes.merge(outcome, times, Integer::sum);
+            }
+
+            @Override
+            public String toString() {
+                return outcomes + (pongs == 0 ? "" : ", pongs=" + pongs);
+            }
+
+            private void turn() throws IOException {
+                for (int i = 0; i < 20 && opening < AT_ONCE && !comingAgain.isEmpty(); i++) {
+                    Attacker gone = comingAgain.poll();
+                    new Attacker(gone.number, gone.request, gone.then);
+                }
+                selector.select(key -> ((Attacker) key.attachment()).attend(), 10);
+            }
+
+            private final class Attacker {
+                final int number;
+                final byte[] request;
+                final Deed then;
+                private final SocketChannel channel = SocketChannel.open();
+                private final StringBuilder head = new StringBuilder();
+                private final ByteBuffer header = ByteBuffer.allocate(10);   // of the frame that comes
+                private ByteBuffer out;
+                private byte[] repeated;        // sent again and again; null: nothing
+                private boolean reads = true, open, over;
+                private long toSkip;            // bytes of a payload
+                private int closeCode;
+
+                Attacker(int number, byte[] request, Deed then) throws IOException {
+                    this.number = number;
+                    this.request = request;
+                    this.then = then;
+                    out = ByteBuffer.wrap(request);
+                    opening++;
+                    all.add(this);
+                    if (bufferSize > 0) channel.setOption(StandardSocketOptions.SO_RCVBUF, bufferSize)
+                            .setOption(StandardSocketOptions.SO_SNDBUF, bufferSize);
+                    channel.bind(new InetSocketAddress(address, 0));
+                    channel.configureBlocking(false).register(selector, SelectionKey.OP_CONNECT, this);
+                    channel.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+                }
+
+                void send(byte[] bytes) throws IOException {
+                    if (over) return;
+                    out = ByteBuffer.wrap(concat(Arrays.copyOfRange(out.array(), out.position(), out.limit()), bytes));
+                    awaitEvents();
+                }
+
+                void repeat(byte[] bytes) {
+                    repeated = bytes;
+                    awaitEvents();
+                }
+
+                void attend() {
+                    try {
+                        SelectionKey key = channel.keyFor(selector);
+                        if (key.isConnectable()) {
+                            channel.finishConnect();
+                            if (request.length == 0) opened();
+                        }
+                        if (key.isReadable()) read();
+                        if (!over && key.isWritable()) write();
+                        if (!over) awaitEvents();
+                    } catch (IOException cutOff) {
+                        end("cut off");
+                    }
+                }
+
+                void awaitEvents() {
+                    if (over || !channel.isConnected()) return;
+                    boolean writes = out.hasRemaining() || open && repeated != null;
+                    int read = reads ? SelectionKey.OP_READ : 0, write = writes ? SelectionKey.OP_WRITE : 0;
+                    channel.keyFor(selector).interestOps(read | write);
+                }
+
+                private void opened() throws IOException {
+                    opening--;
+                    open = true;
+                    lastProgress = lastOpened = System.nanoTime();
+                    count("opened", 1);
+                    then.run(this);
+                }
+
+                private void write() throws IOException {
+                    if (!out.hasRemaining() && open && repeated != null) out = ByteBuffer.wrap(repeated);
+                    if (channel.write(out) > 0) lastProgress = System.nanoTime();
+                }
+
+                private void read() throws IOException {
+                    int count = channel.read(in.clear());
+                    if (count > 0) lastProgress = System.nanoTime();
+                    in.flip();
+                    if (!open) readHead();
+                    if (open && request.length > 0) skipFrames();
+                    if (count < 0) end(closeCode == 0 ? "cut off" : "closed with " + closeCode);
+                }
+
+                private void readHead() throws IOException {
+                    while (in.hasRemaining() && head.indexOf("\r\n\r\n") < 0) head.append((char) in.get());
+                    if (head.indexOf("\r\n\r\n") < 0) return;
+                    if (head.indexOf("HTTP/1.1 101 ") == 0) opened();
+                    else end("refused with " + head.substring(9, 12));
+                }
+
+                /** Answers pings, counts pongs, notes the code of a close frame and skips all else. */
+                private void skipFrames() throws IOException {
+                    while (in.hasRemaining()) {
+                        int skipped = (int) Math.min(toSkip, in.remaining());
+                        in.position(in.position() + skipped);
+                        toSkip -= skipped;
+                        if (toSkip > 0 || !in.hasRemaining()) return;
+                        header.put(in.get());
+                        int opcode = header.get(0) & 15, length = header.position() < 2 ? 0 : header.get(1);
+                        int needed = length == 127 ? 10 : length == 126 ? 4 : 2;
+                        if (opcode == 8) needed += Math.min(length, 2);
+                        if (header.position() < needed) continue;
+                        toSkip = switch (length) {
+                            case 127 -> header.getLong(2);
+                            case 126 -> header.getShort(2) & 0xffff;
+                            default -> length;
+                        };
+                        if (opcode == 8) {
+                            toSkip = Math.max(0, toSkip - 2);
+                            closeCode = length < 2 ? 1005 : header.getShort(2) & 0xffff;
+                        }
+                        if (opcode == 9) send(PONG);
+                        if (opcode == 10) pongs++;
+                        header.clear();
+                    }
+                }
+
+                private void end(String outcome) {
+                    if (over) return;
+                    over = true;
+                    if (!open) opening--;
+                    lastOpened = System.nanoTime();
+                    all.remove(this);
+                    count(outcome, 1);
+                    try {
+                        channel.close();
+                    } catch (IOException ignored) {
+                        // it is over all the same
+                    }
+                    if (persistent) comingAgain.add(this);
+                }
+            }
+        }
+
+        interface Action {
+            void run() throws Exception;
+        }
+
+        /** A relay, the bystanders on it, and what an attack does to both; at its end the verdict. */
+        static final class Trial implements AutoCloseable {
+            private static final long GROWTH = 4 << 10;      // kB of heap in use that may be added
+
+            final List<String> faults = new ArrayList<>();   // what has been found, empty if the relay holds
+            final Program relay;
+            final int port;
+            final Holding before;
+            private final String name;
+            private final Bystanders bystanders;
+            private final StringBuilder remarks = new StringBuilder();
+            private final Path log = Files.createTempFile("relay", ".log");
+            private HealthCheck health;
+            private Program attackers;                       // null: there are none
+
+            Trial(String name) throws Exception {
+                this.name = name;
+                relay = new Program(Program.ROOT, Map.of("LOG", log.toString()), List.of("bash", "-c",
+                        "exec \"$@\" > $LOG", "-", Program.JAVA, "-Xmx64m", "-XX:+UseSerialGC", "-cp", CLASSES,
+                        "Relay", "0", "--host", "127.0.0.1", "--no-stun"));
+                eventually(() -> !lines().isEmpty() || !relay.process.isAlive(), "a first line");
+                assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
+                port = URI.create(lines().getFirst()).getPort();
+                bystanders = new Bystanders(port);
+                Thread.sleep(1_000);   // the code that they need has been compiled
+                before = Holding.afterCollection(relay);
+                bystanders.latest();
+                bystanders.ownDelay();
+                health = new HealthCheck(port);
+            }
+
+            private List<String> lines() {
+                try (var lines = Files.lines(log, StandardCharsets.ISO_8859_1)) {
+                    return lines.limit(1).toList();
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+
+            /** Starts them. Returns when all is set up, or after so many seconds. */
+            Trial attack(int atMost, String... what) throws Exception {
+                var command = Stream.concat(Stream.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp",
+                        System.getProperty("java.class.path"), Attackers.class.getName(), port + ""), Stream.of(what));
+                attackers = new Program(Program.ROOT, Map.of(), command.toList());
+                long start = System.nanoTime(), end = start + atMost * 1_000 * MS;
+                while (attackers.out.isEmpty() && attackers.process.isAlive() && System.nanoTime() < end)
+                    Thread.sleep(10);
+                assertTrue(attackers.process.isAlive(), attackers.err::toString);
+                remark("set up in %d ms", since(start));
+                return this;
+            }
+
+            /** @return how the attackers fared */
+            String endAttack() throws Exception {
+                if (attackers.process.isAlive()) attackers.signal("TERM");
+                attackers.exitCode();
+                return attackers.out.getLast();
+            }
+
+            /** Something must hold; if not, the trial goes on all the same. */
+            void check(boolean holds, String fault, Object... details) {
+                if (!holds) faults.add(fault.formatted(details));
+            }
+
+            void remark(String remark, Object... details) {
+                remarks.append("; ").append(remark.formatted(details));
+            }
+
+            /** Ends the attack, looks at what is left of it, ends the relay, and prints the line. */
+            void verdict() throws Exception {
+                health.close();
+                if (attackers != null) remark("%s", endAttack());
+                long left = System.nanoTime();
+                while (!isBack() && System.nanoTime() - left < 10_000 * MS) Thread.sleep(100);
+                check(isBack(), "descriptors or threads stay");
+                remark("back after %d ms", (System.nanoTime() - left) / MS);
+                bystanders.finish();
+                long late = bystanders.latest(), ownDelay = bystanders.ownDelay(), cutOff = bystanders.cutOff();
+                int lost = bystanders.lost();
+                var after = Holding.afterCollection(relay);
+                long end = System.nanoTime();
+                relay.signal("TERM");
+                boolean ends = relay.process.waitFor(5, TimeUnit.SECONDS);
+                String ending = ends ? (System.nanoTime() - end) / MS + " ms" : "never";
+                Thread.sleep(50);
+                System.out.printf("%-45s late %6d ms (we: %3d), lost %d, cut off %d, /health %d ms, heap %d -> %d kB,"
+                        + " descriptors %d -> %d, threads %d -> %d, end %s%s%n", name, late, ownDelay, lost, cutOff,
+                        health.longest, before.heap(), after.heap(), before.descriptors(), after.descriptors(),
+                        before.threads(), after.threads(), ending, remarks);
+                check(late <= 1_000 + 4 * ownDelay, "%d ms late", late);   // a message waits for us four times
+                check(lost == 0 && cutOff == 0, "%d messages lost, %d cut off", lost, cutOff);
+                check(bystanders.faults.isEmpty(), "%s", bystanders.faults);
+                check(health.longest <= 2_000 + 4 * ownDelay, "/health took %d ms", health.longest);
+                check(after.heap() <= before.heap() + GROWTH && after.heap() > 0, "heap %d kB", after.heap());
+                check(ends, "SIGTERM does not end it");
+                check(bystanders.told1001() == Bystanders.COUNT - cutOff, "%d are told 1001", bystanders.told1001());
+                check(relay.err.isEmpty(), "%s", relay.err);
+                assertEquals(List.of(), faults);
+            }
+
+            private boolean isBack() {
+                var now = Holding.of(relay);
+                return now.descriptors() <= before.descriptors() + 5 && now.threads() <= before.threads() + 10;
+            }
+
+            /** A client from outside, in a room. @param receiveBuffer in bytes; 0: as it is */
+            Raw join(String room, int receiveBuffer) throws IOException {
+                var socket = new Socket();
+                if (receiveBuffer > 0) socket.setReceiveBufferSize(receiveBuffer);
+                socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
+                var raw = new Raw(socket).send(Raw.upgrade("/ws-relay/" + room));
+                assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
+                while (!raw.receive().text().endsWith("self")) { }
+                return raw;
+            }
+
+            @Override
+            public void close() throws IOException {
+                health.close();
+                bystanders.close();
+                if (attackers != null) attackers.close();
+                relay.close();
+                Files.delete(log);
+            }
+        }
+
+        private static void trial(String name, int atMost, int seconds, String... what) throws Exception {
+            try (var trial = new Trial(name)) {
+                trial.attack(atMost, what);
+                Thread.sleep(1_000 * seconds);
+                trial.verdict();
+            }
+        }
+
+        /** So many in one room, a tenth of whom never read, and more who come at once: all get in or are told 1013. */
+        private static void crowd(int atMost, int count, int more) throws Exception {
+            String name = "1 a room of %,d".formatted(count) + (more == 0 ? "" : " and " + more + " more at once");
+            try (var trial = new Trial(name)) {
+                trial.attack(atMost, "crowd", count + "", more + "");
+                Thread.sleep(2_000);
+                String outcomes = trial.endAttack();
+                int opened = number(outcomes, "opened="), refused = number(outcomes, "closed with 1013=");
+                trial.check(opened == count + more, "%d of %d got an answer", opened, count + more);
+                trial.check(number(outcomes, "cut off=") <= count / 10, "those who read are cut off: %s", outcomes);
+                trial.check(count + more > 9_950 || refused == 0, "refused although there is room: %d", refused);
+                trial.verdict();
+            }
+        }
+
+        /** The number after these words; 0 if they are not there. */
+        private static int number(String text, String words) {
+            var found = Pattern.compile(Pattern.quote(words) + "(\\d+)").matcher(text);
+            return found.find() ? Integer.parseInt(found.group(1)) : 0;
+        }
+
+        @Test
+        void aCrowdInOneRoom() throws Exception {
+            crowd(60, 700, 300);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void aCrowdOfAllClientsInOneRoom() throws Exception {
+            crowd(300, 4_900, 0);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void aCrowdThatGrowsAllAtOnce() throws Exception {
+            crowd(300, 3_700, 900);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(600)
+        void aCrowdOfMoreThanTheRelayTakes() throws Exception {
+            crowd(400, 10_000, 0);
+        }
+
+        private static void husks(int count) throws Exception {
+            try (var trial = new Trial("2 " + count + " husks")) {
+                trial.attack(300, "husks", count + "", "0");
+                var idle = Holding.afterCollection(trial.relay);
+                long each = (idle.heap() - trial.before.heap()) / count;
+                trial.remark("%d kB each", each);
+                trial.check(each <= 32, "%d kB stay with each", each);
+                trial.verdict();
+            }
+        }
+
+        @Test
+        void clientsThatWereFarBehindOnce() throws Exception {
+            husks(10);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void manyClientsThatWereFarBehindOnce() throws Exception {
+            husks(145);
+        }
+
+        @Test
+        void longNamesOfRooms() throws Exception {
+            trial("3 2,000 names of 7.9 KB", 60, 0, "names", "2000", "0");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void manyLongNamesOfRooms() throws Exception {
+            trial("3 6,557 names of 7.9 KB", 300, 5, "names", "6557", "0");
+        }
+
+        @Test
+        void talkersInRoomsOfTwenty() throws Exception {
+            trial("4 600 talkers in rooms of twenty", 60, 3, "talkers", "600", "20");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void manyTalkersInRoomsOfTwenty() throws Exception {
+            trial("4 1,000 talkers in rooms of twenty", 300, 20, "talkers", "1000", "20");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void talkersInOneRoom() throws Exception {
+            trial("4 3,000 talkers in one room", 300, 20, "talkers", "3000", "3000");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void headsWithAHundredHeaders() throws Exception {
+            trial("4 950 visitors send a hundred headers", 60, 20, "heads", "950", "0");
+        }
+
+        /**
+         * Client 1 of a room takes 60 KB a second, and client 2 fills its outbox. Client 3 says something to all
+         * 20 times a second and to 1 each second; client 4 hears 3.
+         */
+        private static void stuckPeer(int seconds) throws Exception {
+            try (var trial = new Trial("5 one is slow, one fills its outbox, " + seconds + " s");
+                    var slow = trial.join("stuck", 32 << 10); var filler = trial.join("stuck", 0);
+                    var third = trial.join("stuck", 0); var listener = trial.join("stuck", 0)) {
+                var latest = new AtomicLong();
+                var heard = new AtomicInteger();
+                start(() -> {
+                    for (; ; Thread.sleep(100)) {
+                        slow.in.skipNBytes(6 << 10);
+                        slow.send(Attackers.PONG);   // it is alive
+                    }
+                });
+                byte[] long_ = text("1 m " + "x".repeat(200 << 10));
+                start(() -> {
+                    while (true) filler.send(long_);
+                });
+                Thread.sleep(1_000);
+                long start = System.nanoTime();
+                int count = 20 * seconds;
+                start(() -> {
+                    for (int i = 0; i < count; i++) {
+                        LockSupport.parkNanos(start + 50L * i * MS - System.nanoTime());
+                        third.send(text("* m " + i));
+                        if (i % 20 == 0) third.send(text("1 ping"));
+                    }
+                });
+                start(() -> {
+                    while (true) {
+                        String[] words = message(listener);
+                        latest.accumulateAndGet(since(start) - 50 * Long.parseLong(words[2]), Math::max);
+                        heard.incrementAndGet();
+                    }
+                });
+                Thread.sleep(1_000 * seconds);
+                for (int i = 0; i < 1_000 && heard.get() < count; i++) Thread.sleep(10);
+                if (heard.get() < count) latest.accumulateAndGet(since(start) - 50 * heard.get(), Math::max);
+                String found = "a third is late %d ms, %d of %d arrived".formatted(latest.get(), heard.get(), count);
+                trial.remark("%s", found);
+                long allowed = 1_000 + 4 * trial.bystanders.ownDelay.get() / MS;
+                trial.check(heard.get() == count && latest.get() <= allowed, "%s", found);
+                for (Raw one : List.of(slow, filler, third, listener)) one.close();
+                trial.verdict();
+            }
+        }
+
+        /** @return how many ms ago that was, by System.nanoTime */
+        private static long since(long start) {
+            return (System.nanoTime() - start) / MS;
+        }
+
+        /** @return the words of the next message of type m: its sender's id, the type, and what was said */
+        private static String[] message(Raw raw) throws IOException {
+            while (true) {
+                Received next = answeringPings(raw);
+                if (next.opcode() == 8) throw new EOFException("closed with " + next.code() + " " + next.reason());
+                String[] words = next.text().split(" ", 4);
+                if (words[1].equals("m")) return words;
+            }
+        }
+
+        /** On a thread of its own, until it fails, as it does when its socket is closed. */
+        private static Thread start(Action action) {
+            return Thread.ofPlatform().daemon().start(() -> {
+                try {
+                    action.run();
+                } catch (Exception | AssertionError end) {
+                    // then whoever waits for it will tell
+                }
+            });
+        }
+
+        @Test
+        void aPeerThatIsStuckMakesNobodyElseLate() throws Exception {
+            stuckPeer(4);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void aPeerThatIsStuckMakesNobodyElseLateForLong() throws Exception {
+            stuckPeer(30);
+        }
+
+        /** So many clients send so many messages of 50 KB each to one, who takes 5 MB a second: all must arrive. */
+        private static void transfer(String name, int senders, int messages) throws Exception {
+            try (var trial = new Trial(name); var receiver = trial.join("transfer", 128 << 10)) {
+                var heard = new int[senders];
+                var sockets = new ArrayList<Raw>();
+                for (int i = 0; i < senders; i++) {
+                    var sender = trial.join("transfer", 0);
+                    sockets.add(sender);
+                    start(() -> {
+                        for (int message = 0; message < messages; message++)
+                            sender.send(text("1 m %06d ".formatted(message) + "x".repeat(50_000)));
+                    });
+                }
+                long start = System.nanoTime(), interval = 10 * MS;
+                int total = 0;
+                String end = "";
+                try {
+                    while (total < senders * messages) {
+                        LockSupport.parkNanos(start + total * interval - System.nanoTime());
+                        String[] words = message(receiver);
+                        int sender = Integer.parseInt(words[0]) - 2;
+                        assertEquals(heard[sender]++, Integer.parseInt(words[2]), () -> "from sender " + sender);
+                        total++;
+                    }
+                } catch (IOException | RuntimeException | AssertionError e) {
+                    end = " until " + e;
+                }
+                String found = "%d of %d messages arrived%s".formatted(total, senders * messages, end);
+                trial.remark("%s in %d ms", found, since(start));
+                trial.check(total == senders * messages, "%s", found);
+                for (Raw one : sockets) one.close();
+                receiver.close();
+                trial.verdict();
+            }
+        }
+
+        @Test
+        void fourSendToOneWhoIsSlow() throws Exception {
+            transfer("5 four send 3 MB each to one at 5 MB/s", 4, 60);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void fiftyMegabytesFromOneToOneArriveWhole() throws Exception {
+            transfer("5 fifty MB to one at 5 MB/s", 1, 1_000);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void manySendToOneWhoIsSlow() throws Exception {
+            transfer("5 twenty send 5 MB each to one at 5 MB/s", 20, 100);
+        }
+
+        /** Two clients send messages of 900 KB, each of which takes a second, while attackers begin long messages. */
+        private static void honest(String name, int seconds, String... what) throws Exception {
+            try (var trial = new Trial(name); var first = new Honest(trial, 1); var second = new Honest(trial, 2)) {
+                long start = System.nanoTime();
+                trial.attack(60, what);
+                Thread.sleep(1_000 * seconds);
+                for (Honest pair : List.of(first, second)) {
+                    String found = pair.finish();
+                    trial.remark("%s in %d ms", found, since(start));
+                    trial.check(pair.cutOff == null && pair.heard.get() == pair.sent.get(), "%s", found);
+                    trial.check(pair.heard.get() >= since(start) / 5_000, "the honest can hardly go on: %s", found);
+                }
+                first.close();
+                second.close();
+                trial.verdict();
+            }
+        }
+
+        /** A client who sends messages of 900 KB, a megabyte a second, until told to finish; and one who hears them. */
+        private static final class Honest implements AutoCloseable {
+            private static final int PIECE = 30_000;   // bytes that the sender's line takes at once
+
+            final AtomicInteger sent = new AtomicInteger(), heard = new AtomicInteger();
+            volatile IOException cutOff;   // null: neither of them has been
+            private volatile boolean finishing;
+            private final Raw receiver, sender;
+            private final Thread sending;
+
+            Honest(Trial trial, int number) throws IOException {
+                receiver = trial.join("honest" + number, 0);
+                sender = trial.join("honest" + number, 0);
+                byte[] message = text("1 m " + "x".repeat(900_000));
+                sending = Attacks.start(() -> {
+                    while (!finishing)
+                        try {
+                            for (int at = 0; at < message.length; at += PIECE, Thread.sleep(30))
+                                sender.send(Arrays.copyOfRange(message, at, Math.min(at + PIECE, message.length)));
+                            sent.incrementAndGet();
+                        } catch (IOException e) {
+                            cutOff = e;
+                            return;
+                        }
+                });
+                Attacks.start(() -> {
+                    while (true)
+                        try {
+                            message(receiver);
+                            heard.incrementAndGet();
+                        } catch (IOException e) {
+                            cutOff = e;
+                            return;
+                        }
+                });
+            }
+
+            /** Sends no more, and gives what is under way ten seconds. @return how it went */
+            String finish() throws InterruptedException {
+                finishing = true;
+                sending.join(10_000);
+                for (int i = 0; i < 1_000 && cutOff == null && heard.get() < sent.get(); i++) Thread.sleep(10);
+                return "%d of %d messages of 900 KB arrived%s".formatted(heard.get(), sent.get(),
+                        cutOff == null ? "" : ", then cut off: " + cutOff);
+            }
+
+            @Override
+            public void close() throws IOException {
+                receiver.close();
+                sender.close();
+            }
+        }
+
+        @Test
+        void theHonestAreNotBlamedForTheBeginningsOfOthers() throws Exception {
+            honest("6 1,100 send a byte of a message", 3, "beginnings", "1100", "1");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void theHonestAreNotBlamedForTheBeginningsOfOthersForLong() throws Exception {
+            honest("6 1,100 send a byte of a message, 30 s", 30, "beginnings", "1100", "1");
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void theHonestAreNotBlamedForWhatOthersHold() throws Exception {
+            honest("6 1,100 send 15 KB of a message, 30 s", 30, "beginnings", "1100", "15000");
+        }
+
+        /** Each client sends one message of 60 KB to an empty room, then a ping: nearly all must get their pong. */
+        private static void messages(int count) throws Exception {
+            try (var trial = new Trial("6 %,d send a message of 60 KB each".formatted(count))) {
+                trial.attack(300, "messages", count + "", "60000");
+                int served = number(trial.endAttack(), "pongs=");
+                trial.check(served >= count - count / 100, "%d of %d were served", served, count);
+                trial.verdict();
+            }
+        }
+
+        @Test
+        void manyMessagesAtOnce() throws Exception {
+            messages(1_000);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void aMessageFromEachOfThousands() throws Exception {
+            messages(4_900);
+        }
+
+        /** Ten newcomers a second, who take 150 ms to ask, while visitors send a byte of a request now and then. */
+        private static void newcomers(int visitors, int seconds) throws Exception {
+            try (var trial = new Trial("- %,d visitors trickle, newcomers take 150 ms".formatted(visitors))) {
+                trial.attack(60, "trickle", visitors + "", "0");
+                var turnedAway = new ConcurrentLinkedQueue<String>();
+                var longest = new AtomicLong();
+                var threads = new ArrayList<Thread>();
+                for (int i = 0; i < 10 * seconds; i++) {
+                    threads.add(Thread.startVirtualThread(() -> {
+                        try (var raw = new Raw(trial.port)) {
+                            Thread.sleep(150);
+                            long asked = System.nanoTime();
+                            raw.send(Raw.upgrade("/ws-relay/newcomer" + raw.socket.getLocalPort())).head();
+                            raw.expect("1 self");
+                            longest.accumulateAndGet((System.nanoTime() - asked) / MS, Math::max);
+                        } catch (IOException | InterruptedException e) {
+                            turnedAway.add(e + "");
+                        }
+                    }));
+                    Thread.sleep(100);
+                }
+                for (Thread thread : threads) thread.join();
+                trial.remark("%d of %d newcomers turned away, others wait up to %d ms", turnedAway.size(),
+                        threads.size(), longest.get());
+                trial.check(turnedAway.isEmpty(), "%d newcomers turned away: %s", turnedAway.size(), turnedAway.peek());
+                trial.check(longest.get() < 2_000, "a newcomer waits %d ms", longest.get());
+                trial.verdict();
+            }
+        }
+
+        @Test
+        void newcomersWhoTakeTheirTimeToAsk() throws Exception {
+            newcomers(1_050, 3);
+        }
+
+        @Test
+        @Tag("bench")
+        @Timeout(500)
+        void newcomersWhoTakeTheirTimeToAskForLong() throws Exception {
+            newcomers(950, 30);
+        }
+
+        /** A client that has sent a lot to one who is slow dies without a word; the others of its room soon hear so. */
+        @Test
+        void whatADeadClientHasSentIsNotRelayedForLong() throws Exception {
+            try (var trial = new Trial("- a client dies after a flood"); var slow = trial.join("dead", 32 << 10);
+                    var flooder = trial.join("dead", 0); var listener = trial.join("dead", 0)) {
+                start(() -> {
+                    for (; ; Thread.sleep(100)) {
+                        slow.in.skipNBytes(4 << 10);
+                        slow.send(Attackers.PONG);   // it is alive
+                    }
+                });
+                var pump = new Pump(flooder, Long.MAX_VALUE, number -> text("1 m " + "x".repeat(20_000)));
+                var quit = new CompletableFuture<Long>();
+                start(() -> {
+                    while (!answeringPings(listener).text().equals("2 quit")) { }
+                    quit.complete(System.nanoTime());
+                });
+                start(() -> {
+                    for (; ; Thread.sleep(50)) listener.send(text("* m of which one will find that 2 is dead"));
+                });
+                Thread.sleep(1_500);
+                flooder.socket.setSoLinger(true, 0);
+                flooder.close();
+                long died = System.nanoTime(), took = 20_000;
+                try {
+                    took = (quit.get(took, TimeUnit.MILLISECONDS) - died) / MS;
+                } catch (TimeoutException never) {
+                    // that is what it took at least
+                }
+                trial.remark("quit after %d ms, %d KB sent", took, 20 * pump.sent.get());
+                trial.check(took <= 2_000, "still in its room after %d ms", took);
+                slow.close();
+                listener.close();
+                trial.verdict();
+            }
+        }
+    }
+}
