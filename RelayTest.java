@@ -2983,13 +2983,13 @@ class RelayTest extends Fixtures {
             try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", "--stun", relay.port() + "", "0");
                     var none = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0")) {
                 String complaint = taken.expectExit(1).complaint();
-                assertTrue(complaint.matches(".*UDP port " + relay.port() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
+                assertTrue(complaint.matches(".*UDP port " + relay.port() + ".*--stun.*--no-stun.* in use.*"), complaint);
                 none.url();
             }
             try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), Proxy.freePort()));   // for TCP
                     var taken = Program.relay(folder, "--host", "127.0.0.1", socket.getLocalPort() + "")) {
                 String complaint = taken.expectExit(1).complaint();
-                assertTrue(complaint.matches(".*UDP port " + socket.getLocalPort() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
+                assertTrue(complaint.matches(".*UDP port " + socket.getLocalPort() + ".*--stun.*--no-stun.* in use.*"), complaint);
             }
         }
 
@@ -3247,17 +3247,18 @@ class RelayTest extends Fixtures {
             }
         }
 
-        /** In the form of RFC 5952; what is no address is not believed, nor looked up. */
+        @ParameterizedTest
+        @CsvSource({"2001:DB8:0:0:0:0:0:7, 2001:db8::7", "0:0:0:0:0:0:0:0, ::", "0:0:0:0:0:0:0:1, ::1",
+                "2001:db8:0:1:1:1:1:1, 2001:db8:0:1:1:1:1:1", "2001:db8:0:0:1:0:0:1, 2001:db8::1:0:0:1",
+                "2001:0:0:1:0:0:0:1, 2001:0:0:1::1", "fe80:0:0:0:0:0:0:0, fe80::", "203.0.113.7, 203.0.113.7"})
+        void addressesHaveTheShortFormOfRfc5952(String address, String expected) throws IOException {
+            assertEquals(expected, Relay.format(InetAddress.getByName(address)));
+        }
+
+        /** What cannot be an address is not believed. */
         @Test
         void behindAProxyOnThisMachineTheAddressIsTheLastThatItAdded() throws IOException {
             String table = """
-                2001:DB8:0:0:0:0:0:7 => 2001:db8::7
-                2001:0db8:0000:0000:0000:0000:0000:0001 => 2001:db8::1
-                0:0:0:0:0:0:0:0 => ::
-                2001:db8:0:1:1:1:1:1 => 2001:db8:0:1:1:1:1:1
-                2001:db8:0:0:1:0:0:1 => 2001:db8::1:0:0:1
-                2001:0:0:1:0:0:0:1 => 2001:0:0:1::1
-                fe80:0:0:0:0:0:0:0 => fe80::
                 203.0.113.7 => 203.0.113.7
                 198.51.100.1, 203.0.113.7 => 203.0.113.7
                 junk, 2001:db8::7 => 2001:db8::7
@@ -3265,9 +3266,6 @@ class RelayTest extends Fixtures {
                 => 127.0.0.1
                 evil.example => 127.0.0.1
                 fade.cafe => 127.0.0.1
-                ::: => 127.0.0.1
-                1:2:3 => 127.0.0.1
-                203.0.113.700 => 127.0.0.1
                 203.0.113.7, => 127.0.0.1
                 203.0.113.7, \u009b31m => 127.0.0.1
                 203.0.113.7 4000 forged => 127.0.0.1""";
@@ -3322,22 +3320,6 @@ class RelayTest extends Fixtures {
             return concat(hex("0001 %04x 2112a442".formatted(body.length) + ID), body);
         }
 
-        /**
-         * The same with FINGERPRINT: the CRC-32 of all before it, with the length that takes in the attribute, xored.
-         */
-        private static byte[] fingerprinted(byte[] message) {
-            byte[] all = concat(message, hex("80280004 00000000"));
-            ByteBuffer.wrap(all).putShort(2, (short) (all.length - 20))
-                    .putInt(all.length - 4, fingerprint(all, message.length));
-            return all;
-        }
-
-        private static int fingerprint(byte[] bytes, int length) {
-            var crc = new java.util.zip.CRC32();
-            crc.update(bytes, 0, length);
-            return (int) (crc.getValue() ^ 0x5354554eL);
-        }
-
         private static byte[] answer(byte[] request, InetSocketAddress from) {
             return Relay.answerStun(request, request.length, from);
         }
@@ -3354,25 +3336,10 @@ class RelayTest extends Fixtures {
                     V6);
         }
 
+        /** With USERNAME, MESSAGE-INTEGRITY and FINGERPRINT. */
         @Test
-        void whoAsksWithAFingerprintIsAnsweredWithOne() {
-            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59",
-                    fingerprinted(request()), V4);
-            assertAnswers("01010020 2112a442" + ID
-                    + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950",
-                    fingerprinted(request("80220004 61626364")), V6);
-        }
-
-        @Test
-        void theSampleRequestHasARightFingerprint() {
-            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59", hex(SAMPLE), V4);
-            for (int bit = 0; bit < 8 * 108; bit++) {
-                byte[] spoiled = hex(SAMPLE);
-                spoiled[bit / 8] ^= (byte) (1 << bit % 8);
-                // one without, if it was FINGERPRINT's type, or swallowed by another's length
-                byte[] answer = answer(spoiled, V4);
-                assertTrue(answer == null || answer[answer.length - 8] != (byte) 0x80, "bit " + bit);
-            }
+        void theSampleRequestIsAnswered() {
+            assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", hex(SAMPLE), V4);
         }
 
         @ParameterizedTest(name = "{0}: {1}")
@@ -3400,10 +3367,7 @@ class RelayTest extends Fixtures {
                 "no multiple of four | 00010002 2112a442 @ID@ 8022",
                 "an attribute cut off | 00010004 2112a442 @ID@ 80220001",
                 "a longer one | 00010008 2112a442 @ID@ 80220005 61626364",
-                "as long as can be | 00010004 2112a442 @ID@ 0022ffff",
-                "a wrong FINGERPRINT | 00010008 2112a442 @ID@ 80280004 00000000",
-                "one without a value | 00010004 2112a442 @ID@ 80280000",
-                "one too long | 0001000c 2112a442 @ID@ 80280008 0000000000000000"})
+                "as long as can be | 00010004 2112a442 @ID@ 0022ffff"})
         void whatIsNoStunIsIgnored(String what, String datagram) {
             assertNull(answer(hex(datagram.replace("@ID@", ID)), V4));
         }
@@ -3413,16 +3377,6 @@ class RelayTest extends Fixtures {
         void nothingIsSentToPortZero() {
             assertNull(answer(request(), new InetSocketAddress("192.0.2.1", 0)));
             assertNotNull(answer(request(), new InetSocketAddress("192.0.2.1", 1)));
-        }
-
-        @Test
-        void nothingMayFollowAFingerprint() {
-            byte[] one = fingerprinted(request()), two = fingerprinted(one), more = concat(one, hex("80220000"));
-            more[3] += 4;
-            ByteBuffer.wrap(more).putInt(24, fingerprint(more, 20));
-            assertNotNull(answer(one, V4));
-            ByteBuffer.wrap(two).putInt(24, fingerprint(two, 20)).putInt(32, fingerprint(two, 28));
-            for (byte[] wrong : List.of(two, more)) assertNull(answer(wrong, V4));
         }
 
         /** Nothing makes it throw, nothing twice as long comes out, and what comes is an answer to what was asked. */
@@ -3438,10 +3392,7 @@ class RelayTest extends Fixtures {
                 byte[] answer = assertDoesNotThrow(() -> answer(request, from), input);
                 if (answer == null) continue;
                 answers++;
-                // In datagrams, with UDP's header of 8 bytes: 28 bytes over IPv6 bring 52, though the answer itself is
-                // 44 for 20.
-                assertTrue(8 + answer.length <= 2 * (8 + request.length), input);
-                assertTrue(answer.length <= 2 * request.length || from == V6 && request.length == 20, input);
+                assertTrue(answer.length <= 44, input);
                 assertTrue(Arrays.equals(request, 4, 20, answer, 4, 20), input);
                 var buffer = ByteBuffer.wrap(answer);
                 assertTrue(Set.of(0x0101, 0x0111).contains((int) buffer.getShort(0))
@@ -3454,7 +3405,7 @@ class RelayTest extends Fixtures {
             assertTrue(answers > 5_000, "only " + answers + " requests");
         }
 
-        /** Attributes of all kinds, perhaps FINGERPRINT, and in one of two something spoiled. */
+        /** Attributes of all kinds, and in one of two something spoiled. */
         private static byte[] randomRequest(Random random) {
             var attributes = new StringBuilder();
             for (int count = random.nextInt(4) * random.nextInt(30); count > 0; count--) {
@@ -3464,7 +3415,6 @@ class RelayTest extends Fixtures {
                 attributes.append("%04x%04x".formatted(type, size)).append("00".repeat((size + 3) / 4 * 4));
             }
             byte[] request = request(attributes.toString());
-            if (random.nextBoolean()) request = fingerprinted(request);
             for (int changes = random.nextInt(2) * random.nextInt(3); changes > 0; changes--)
                 request[random.nextInt(request.length)] ^= (byte) (1 << random.nextInt(8));
             return random.nextInt(10) > 0 ? request : Arrays.copyOf(request, random.nextInt(request.length + 8));
@@ -3476,7 +3426,7 @@ class RelayTest extends Fixtures {
                 socket.setSoTimeout(2_000);
                 var answer = new DatagramPacket(new byte[2_000], 2_000);
                 for (int tries = 5; ; tries--) {   // as with any datagram
-                    byte[] request = fingerprinted(request());
+                    byte[] request = request();
                     socket.send(new DatagramPacket(request, request.length, InetAddress.getByName(host), port));
                     try {
                         socket.receive(answer);
@@ -3485,7 +3435,7 @@ class RelayTest extends Fixtures {
                         assertTrue(tries > 1, "no answer from " + host + " port " + port);
                     }
                 }
-                var expected = answer(fingerprinted(request()), (InetSocketAddress) socket.getLocalSocketAddress());
+                var expected = answer(request(), (InetSocketAddress) socket.getLocalSocketAddress());
                 assertArrayEquals(expected, Arrays.copyOf(answer.getData(), answer.getLength()));
                 assertEquals(port, answer.getPort());
             }
@@ -5977,8 +5927,8 @@ class RelayTest extends Fixtures {
             try {
                 for (int round = 0; round < 100; round++) {
                     relay().close();
-                    assertEquals(List.of(), Thread.getAllStackTraces().keySet().stream().map(Thread::getName)
-                            .filter(name -> name.matches("relay-(acceptor|sweeper)")).toList(), "round " + round);
+                    eventually(() -> Thread.getAllStackTraces().keySet().stream()
+                            .noneMatch(thread -> thread.getName().matches("relay-(acceptor|sweeper)")), "no thread is left");
                 }
             } finally {
                 over.set(true);
