@@ -3311,121 +3311,96 @@ class RelayTest extends Fixtures {
     /** Which address do I come from? RFC 8489, answered by the relay itself, and where a page reads of that. */
     @Nested
     class Stun {
-        private static final String ID = "b7e7a701bc34d686fa87dfae";   // RFC 5769's transaction, without the cookie
-        private static final InetSocketAddress V4 = new InetSocketAddress("192.0.2.1", 32853),
+        private static final InetSocketAddress V4 = new InetSocketAddress("192.0.2.1", 32853),   // RFC 5769 2.2 and 2.3
                 V6 = new InetSocketAddress("2001:db8:1234:5678:11:2233:4455:6677", 32853);
+        private static final String ID = "b7e7a701bc34d686fa87dfae";   // RFC 5769's transaction, without the cookie
         /** RFC 5769 2.1: a check between two browsers, with PRIORITY, which no STUN server need know. */
-        private static final String SAMPLE = "00010058 2112a442" + ID + "80220010 5354554e207465737420636c69656e74"
-                + "00240004 6e0001ff 80290008 932ff9b151263b36 00060009 6576746a3a68367659202020"
-                + "00080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004 e57a3bcf";
+        private static final String SAMPLE = "00010058 2112a442 ID 80220010 5354554e207465737420636c69656e74"
+                + " 00240004 6e0001ff 80290008 932ff9b151263b36 00060009 6576746a3a68367659202020"
+                + " 00080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004 e57a3bcf";
+        private static final Map<String, List<String>> ANSWERS = Map.of("nothing", List.of("", ""),   // to V4 and V6
+                "plain", List.of("0101000c 2112a442 ID 00200008 0001a147 e112a643",
+                        "01010018 2112a442 ID 00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9"),
+                "with fingerprint", List.of("01010014 2112a442 ID 00200008 0001a147 e112a643 80280004 7d281f59",
+                        "01010020 2112a442 ID 00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950"));
 
-        /** A request with these attributes in hex. */
-        private static byte[] request(String... attributes) {
-            byte[] body = hex(String.join("", attributes));
-            return concat(hex("0001 %04x 2112a442".formatted(body.length) + ID), body);
-        }
-
-        /**
-         * The same with FINGERPRINT: the CRC-32 of all before it, with the length that takes in the attribute, xored.
-         */
-        private static byte[] fingerprinted(byte[] message) {
-            byte[] all = concat(message, hex("80280004 00000000"));
-            ByteBuffer.wrap(all).putShort(2, (short) (all.length - 20))
-                    .putInt(all.length - 4, fingerprint(all, message.length));
+        /** In hex; ID is the transaction's, Z20 stands for 20 zeros, FP for a right FINGERPRINT of all before it. */
+        private static byte[] datagram(String words) {
+            byte[] all = {};
+            for (String word : words.replace("ID", ID).replace("Z20", "00".repeat(20)).strip().split(" +"))
+                all = concat(all, word.equals("FP") ? fingerprint(all) : hex(word));
             return all;
         }
 
-        private static int fingerprint(byte[] bytes, int length) {
+        private static byte[] fingerprint(byte[] before) {
             var crc = new java.util.zip.CRC32();
-            crc.update(bytes, 0, length);
-            return (int) (crc.getValue() ^ 0x5354554eL);
+            crc.update(before);
+            return hex("80280004 %08x".formatted((int) crc.getValue() ^ 0x5354554e));
         }
 
         private static byte[] answer(byte[] request, InetSocketAddress from) {
             return Relay.answerStun(request, request.length, from);
         }
 
-        private static void assertAnswers(String expected, byte[] request, InetSocketAddress from) {
-            byte[] answer = answer(request, from);
-            assertEquals(expected.replace(" ", ""), answer == null ? "nothing" : HexFormat.of().formatHex(answer));
-        }
-
-        @Test
-        void theAnswersAreThoseOfRfc5769() {
-            assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(), V4);
-            assertAnswers("01010018 2112a442" + ID + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9", request(),
-                    V6);
-        }
-
-        @Test
-        void whoAsksWithAFingerprintIsAnsweredWithOne() {
-            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59",
-                    fingerprinted(request()), V4);
-            assertAnswers("01010020 2112a442" + ID
-                    + "00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950",
-                    fingerprinted(request("80220004 61626364")), V6);
-        }
-
-        @Test
-        void theSampleRequestHasARightFingerprint() {
-            assertAnswers("01010014 2112a442" + ID + "00200008 0001a147 e112a643 80280004 7d281f59", hex(SAMPLE), V4);
-            for (int bit = 0; bit < 8 * 108; bit++) {
-                byte[] spoiled = hex(SAMPLE);
-                spoiled[bit / 8] ^= (byte) (1 << bit % 8);
-                // one without, if it was FINGERPRINT's type, or swallowed by another's length
-                byte[] answer = answer(spoiled, V4);
-                assertTrue(answer == null || answer[answer.length - 8] != (byte) 0x80, "bit " + bit);
+        @Table("""
+            a request => 00010000 2112a442 ID => plain
+            one with a fingerprint => 00010008 2112a442 ID FP => with fingerprint
+            behind SOFTWARE => 00010010 2112a442 ID 80220004 61626364 FP => with fingerprint
+            SOFTWARE, and one that nobody has defined => 0001000c 2112a442 ID 80220003 61626300 ffff0000 => plain
+            credentials, though we want none => 00010030 2112a442 ID 00060003 61626300 00140000 00150000 001d0000 001e0000 \
+            00080014 Z20 => plain
+            what makes no sense in a request => 00010028 2112a442 ID 00010008 0001a147c0000201 00200008 0001a147e112a643 \
+            00090004 00000414 000a0002 00240000 => plain
+            what follows MESSAGE-INTEGRITY does not count => 00010020 2112a442 ID 00080014 Z20 00240004 6e0001ff => plain
+            nor behind MESSAGE-INTEGRITY-SHA256 => 0001001c 2112a442 ID 001c0014 Z20 00030000 => plain
+            nothing => => nothing
+            a letter => 61 => nothing
+            a request of 2003, without a cookie => 00010000 ID 01020304 => nothing
+            a header cut short => 00010000 2112a442 b7e7a701bc34d686fa87df => nothing
+            a wrong cookie => 00010000 2112a443 ID => nothing
+            a success response => 01010000 2112a442 ID => nothing
+            an error response => 01110000 2112a442 ID => nothing
+            an indication => 00110000 2112a442 ID => nothing
+            another method => 00030000 2112a442 ID => nothing
+            RTP => 80010000 2112a442 ID => nothing
+            DTLS => 16fefd00 2112a442 ID => nothing
+            a length that says more => 00010004 2112a442 ID => nothing
+            a length that says less => 00010000 2112a442 ID 80220000 => nothing
+            no multiple of four => 00010002 2112a442 ID 8022 => nothing
+            an attribute cut off => 00010004 2112a442 ID 80220001 => nothing
+            a longer one => 00010008 2112a442 ID 80220005 61626364 => nothing
+            as long as can be => 00010004 2112a442 ID 0022ffff => nothing
+            a wrong FINGERPRINT => 00010008 2112a442 ID 80280004 00000000 => nothing
+            one without a value => 00010004 2112a442 ID 80280000 => nothing
+            one too long => 0001000c 2112a442 ID 80280008 0000000000000000 => nothing
+            two of them => 00010010 2112a442 ID FP FP => nothing
+            something behind it => 0001000c 2112a442 ID FP 80220000 => nothing""")
+        void aRequestIsAnsweredAsInRfc5769AndNothingElseIs(String what, String datagram, String answer) {
+            var from = List.of(V4, V6);
+            for (int i = 0; i < 2; i++) {
+                byte[] given = answer(datagram(datagram), from.get(i));
+                assertEquals(ANSWERS.get(answer).get(i).replace("ID", ID).replace(" ", ""),
+                        given == null ? "" : HexFormat.of().formatHex(given));
             }
         }
 
-        @ParameterizedTest(name = "{0}: {1}")
-        @CsvSource(delimiter = '|', value = {"SOFTWARE, and one that nobody has defined | 80220003 61626300 ffff0000",
-                "credentials, though we want none | 00060003 61626300 00140000 00150000 001d0000 001e0000 00080014"
-                + ZEROS_20,
-                "what makes no sense in a request | 00010008 0001a147c0000201 00200008 0001a147e112a643 00090004 "
-                + "00000414 000a0002 00240000", "what follows MESSAGE-INTEGRITY does not count | 00080014" + ZEROS_20
-                + "00240004 6e0001ff", "nor behind MESSAGE-INTEGRITY-SHA256 | 001c0014" + ZEROS_20 + "00030000"})
-        void otherAttributesAreOfNoConcern(String what, String attributes) {
-            assertAnswers("0101000c 2112a442" + ID + "00200008 0001a147 e112a643", request(attributes), V4);
-        }
-
-        private static final String ZEROS_20 = "0000000000000000000000000000000000000000";
-
-        @ParameterizedTest(name = "{0}: {1}")
-        @CsvSource(delimiter = '|', value = {"nothing | ''", "a letter | 61",
-                "a request of 2003, without a cookie | 00010000 @ID@ 01020304",
-                "a header cut short | 00010000 2112a442 b7e7a701bc34d686fa87df",
-                "a wrong cookie | 00010000 2112a443 @ID@", "a success response | 01010000 2112a442 @ID@",
-                "an error response | 01110000 2112a442 @ID@", "an indication | 00110000 2112a442 @ID@",
-                "another method | 00030000 2112a442 @ID@", "RTP | 80010000 2112a442 @ID@",
-                "DTLS | 16fefd00 2112a442 @ID@", "a length that says more | 00010004 2112a442 @ID@",
-                "a length that says less | 00010000 2112a442 @ID@ 80220000",
-                "no multiple of four | 00010002 2112a442 @ID@ 8022",
-                "an attribute cut off | 00010004 2112a442 @ID@ 80220001",
-                "a longer one | 00010008 2112a442 @ID@ 80220005 61626364",
-                "as long as can be | 00010004 2112a442 @ID@ 0022ffff",
-                "a wrong FINGERPRINT | 00010008 2112a442 @ID@ 80280004 00000000",
-                "one without a value | 00010004 2112a442 @ID@ 80280000",
-                "one too long | 0001000c 2112a442 @ID@ 80280008 0000000000000000"})
-        void whatIsNoStunIsIgnored(String what, String datagram) {
-            assertNull(answer(hex(datagram.replace("@ID@", ID)), V4));
+        @Test
+        void theSampleOfRfc5769HasARightFingerprintAndWithAnyBitOfItChangedItHasNone() {
+            assertArrayEquals(datagram(ANSWERS.get("with fingerprint").getFirst()), answer(datagram(SAMPLE), V4));
+            for (int bit = 0; bit < 8 * 108; bit++) {
+                byte[] spoiled = datagram(SAMPLE);
+                spoiled[bit / 8] ^= (byte) (1 << bit % 8);
+                byte[] answer = answer(spoiled, V4);   // a plain one, if FINGERPRINT can no longer be told from others
+                assertTrue(answer == null || answer[answer.length - 8] != (byte) 0x80, "bit " + bit);
+            }
         }
 
         /** It would fail, and a failure costs those who come next a pause. */
         @Test
         void nothingIsSentToPortZero() {
-            assertNull(answer(request(), new InetSocketAddress("192.0.2.1", 0)));
-            assertNotNull(answer(request(), new InetSocketAddress("192.0.2.1", 1)));
-        }
-
-        @Test
-        void nothingMayFollowAFingerprint() {
-            byte[] one = fingerprinted(request()), two = fingerprinted(one), more = concat(one, hex("80220000"));
-            more[3] += 4;
-            ByteBuffer.wrap(more).putInt(24, fingerprint(more, 20));
-            assertNotNull(answer(one, V4));
-            ByteBuffer.wrap(two).putInt(24, fingerprint(two, 20)).putInt(32, fingerprint(two, 28));
-            for (byte[] wrong : List.of(two, more)) assertNull(answer(wrong, V4));
+            byte[] request = datagram("00010000 2112a442 ID");
+            assertNull(answer(request, new InetSocketAddress("192.0.2.1", 0)));
+            assertNotNull(answer(request, new InetSocketAddress("192.0.2.1", 1)));
         }
 
         /** Nothing makes it throw, nothing twice as long comes out, and what comes is an answer to what was asked. */
@@ -3441,14 +3416,12 @@ class RelayTest extends Fixtures {
                 byte[] answer = assertDoesNotThrow(() -> answer(request, from), input);
                 if (answer == null) continue;
                 answers++;
-                // In datagrams, with UDP's header of 8 bytes: 28 bytes over IPv6 bring 52, though the answer itself is
-                // 44 for 20.
+                // as datagrams, with the 8 bytes of UDP's header: of an IPv6 address, 44 bytes answer 20
                 assertTrue(8 + answer.length <= 2 * (8 + request.length), input);
                 assertTrue(answer.length <= 2 * request.length || from == V6 && request.length == 20, input);
                 assertTrue(Arrays.equals(request, 4, 20, answer, 4, 20), input);
                 var buffer = ByteBuffer.wrap(answer);
-                assertTrue(Set.of(0x0101, 0x0111).contains((int) buffer.getShort(0))
-                        && buffer.getShort(2) == answer.length - 20, input);
+                assertTrue(buffer.getShort(0) == 0x0101 && buffer.getShort(2) == answer.length - 20, input);
                 int at = 20;
                 while (at < answer.length) at += 4 + (buffer.getShort(at + 2) + 3) / 4 * 4;
                 assertEquals(at, answer.length, input);
@@ -3466,8 +3439,9 @@ class RelayTest extends Fixtures {
                 int size = random.nextInt(3) * random.nextInt(8);
                 attributes.append("%04x%04x".formatted(type, size)).append("00".repeat((size + 3) / 4 * 4));
             }
-            byte[] request = request(attributes.toString());
-            if (random.nextBoolean()) request = fingerprinted(request);
+            boolean isChecked = random.nextBoolean();
+            int length = attributes.length() / 2 + (isChecked ? 8 : 0);
+            byte[] request = datagram("0001%04x 2112a442 ID ".formatted(length) + attributes + (isChecked ? " FP" : ""));
             for (int changes = random.nextInt(2) * random.nextInt(3); changes > 0; changes--)
                 request[random.nextInt(request.length)] ^= (byte) (1 << random.nextInt(8));
             return random.nextInt(10) > 0 ? request : Arrays.copyOf(request, random.nextInt(request.length + 8));
@@ -3475,11 +3449,11 @@ class RelayTest extends Fixtures {
 
         /** Asks over UDP: what the answer says is where the question came from. */
         private static void ask(String host, int port) throws IOException {
+            byte[] request = datagram("00010008 2112a442 ID FP");
             try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getByName(host), 0))) {
                 socket.setSoTimeout(2_000);
                 var answer = new DatagramPacket(new byte[2_000], 2_000);
                 for (int tries = 5; ; tries--) {   // as with any datagram
-                    byte[] request = fingerprinted(request());
                     socket.send(new DatagramPacket(request, request.length, InetAddress.getByName(host), port));
                     try {
                         socket.receive(answer);
@@ -3488,8 +3462,8 @@ class RelayTest extends Fixtures {
                         assertTrue(tries > 1, "no answer from " + host + " port " + port);
                     }
                 }
-                var expected = answer(fingerprinted(request()), (InetSocketAddress) socket.getLocalSocketAddress());
-                assertArrayEquals(expected, Arrays.copyOf(answer.getData(), answer.getLength()));
+                assertArrayEquals(answer(request, (InetSocketAddress) socket.getLocalSocketAddress()),
+                        Arrays.copyOf(answer.getData(), answer.getLength()));
                 assertEquals(port, answer.getPort());
             }
         }
@@ -3517,28 +3491,20 @@ class RelayTest extends Fixtures {
         @Test
         void itIsAnsweredOnThePortOfTheSameNumberOnAllAddressesOrTheOneOfTheRelay() throws IOException {
             try (var everywhere = relay(options -> options.host = null); var here = relay()) {
-                // IPv4's, too, though the socket is IPv6's
-                for (String host : loopback()) ask(host, everywhere.port());
+                for (String host : loopback()) ask(host, everywhere.port());   // IPv4's, too, though the socket is IPv6's
                 ask("127.0.0.1", here.port());
                 assertEquals(here.port(), here.stunPort());
-                if (loopback().contains("::1")) assertTrue(isFree("::1", here.port()),
-                        "taken on an address that is not the relay's");
+                if (loopback().contains("::1")) assertTrue(isFree("::1", here.port()), "taken on another address");
             }
         }
 
         @Test
-        void anotherPortMayBeNamedWhichBehindAProxyIsOpenOnAllAddresses() throws IOException {
+        void anotherPortMayBeNamedWhichBehindAProxyIsOpenOnAllAddressesOrNoneAtAll() throws IOException {
             int port = freePort();
-            try (var relay = relay(options -> options.stunPort = port)) {   // its host is 127.0.0.1, as behind a proxy
+            try (var behindProxy = relay(options -> options.stunPort = port);
+                    var none = relay(options -> options.stunPort = -1)) {
                 for (String host : loopback()) ask(host, port);
-                assertTrue(isFree("127.0.0.1", relay.port()));
-            }
-        }
-
-        @Test
-        void withoutStunThePortIsLeftAlone() throws IOException {
-            try (var relay = relay(options -> options.stunPort = -1)) {
-                assertTrue(isFree("127.0.0.1", relay.port()));
+                for (Relay relay : List.of(behindProxy, none)) assertTrue(isFree("127.0.0.1", relay.port()));
             }
         }
 
@@ -3547,17 +3513,15 @@ class RelayTest extends Fixtures {
             int port;
             try (var relay = relay(); var socket = new DatagramSocket()) {
                 port = relay.port();
-                byte[] tooLong = request("80220800" + "00".repeat(2048));
-                // of 1500 bytes, by its header
-                byte[] beginning = Arrays.copyOf(request("802205c4" + "00".repeat(1476)), 2000);
-                for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, bytes("hello"),
-                        new byte[65_000])) {
+                byte[] tooLong = datagram("00010804 2112a442 ID 80220800" + "00".repeat(2048));
+                byte[] beginning = Arrays.copyOf(datagram("000105c8 2112a442 ID 802205c4"), 2000);   // of 1500 bytes
+                for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, new byte[65_000])) {
                     socket.send(new DatagramPacket(datagram, datagram.length, InetAddress.getLoopbackAddress(), port));
                     ask("127.0.0.1", port);
                 }
                 socket.setSoTimeout(1);
-                assertThrows(SocketTimeoutException.class, () ->
-                        socket.receive(new DatagramPacket(new byte[100], 100)));
+                var none = new DatagramPacket(new byte[100], 100);
+                assertThrows(SocketTimeoutException.class, () -> socket.receive(none));
                 assertFalse(isFree("127.0.0.1", port));
             }
             eventually(() -> isFree("127.0.0.1", port), "a free port");
@@ -3568,40 +3532,48 @@ class RelayTest extends Fixtures {
         void coturnsClientLearnsItsAddress() throws Exception {
             require("turnutils_stunclient", "coturn");
             try (var relay = relay(options -> options.host = null)) {
-                for (String host : loopback())
-                    try (var client = new Program(Program.ROOT, Map.of(),
-                            List.of("turnutils_stunclient", "-p", relay.port() + "", host))) {
-                        String said = String.join("\n", client.expectExit(0).out);
-                        assertTrue(said.contains("UDP reflexive addr: " + host + ":"), said);
-                    }
+                for (String host : loopback()) {
+                    String said = Program.run("turnutils_stunclient", "-p", relay.port() + "", host);
+                    assertTrue(said.contains("UDP reflexive addr: " + host + ":"), said);
+                }
             }
         }
 
         // --- the page learns of it from ice.json ---
 
-        private static final String JSON = "application/json";
-
-        private static String ice(Relay relay, String target, String host) throws IOException {
-            try (var raw = new Raw(relay.port())) {
-                var answer = Answer.read(raw.send("GET " + target
-                        + (host == null ? " HTTP/1.0\r\n\r\n" : " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")), "GET");
-                if (answer.status() != 200) return answer.status() + "";
-                assertEquals(List.of(JSON, "no-cache", "nosniff"),
-                        Stream.of("Content-Type", "Cache-Control", "X-Content-Type-Options")
-                        .map(answer::header).toList());
-                return answer.text().strip();
+        private static void expectServers(Relay relay, String target, String host, String expected) throws IOException {
+            String line = host.isEmpty() ? " HTTP/1.0\r\n" : " HTTP/1.1\r\nHost: " + host + "\r\n";
+            try (var raw = new Raw(relay.port()).send("GET " + target + line + "\r\n")) {
+                Answer.read(raw, "GET").expect("200 ¶ Content-Type: application/json ¶ Cache-Control: no-cache ¶"
+                        + " X-Content-Type-Options: nosniff ¶ = {\"iceServers\":[" + expected + "]}");
             }
         }
 
-        @ParameterizedTest(name = "{0} -> {1}")
-        @CsvSource({"localhost:8080, localhost", "localhost, localhost", "game.example.com, game.example.com", "192.0.2.1:80, 192.0.2.1",
-                "[::1]:8080, [::1]", "[2001:db8::7], [2001:db8::7]", "my_pi.local:, my_pi.local", "'', ''", "a:b:80, ''", "::1, ''",
-                "[fe80::1%25eth0]:80, ''", "a%22b, ''", "[], ''", ":80, ''", "a]:80, ''", "~, ''", "[x]:1, ''", "a:80x, ''", ", ''"})
-        void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game) throws IOException {
+        @Table("""
+            localhost:8080 => localhost
+            localhost => localhost
+            game.example.com => game.example.com
+            192.0.2.1:80 => 192.0.2.1
+            [::1]:8080 => [::1]
+            [2001:db8::7] => [2001:db8::7]
+            my_pi.local: => my_pi.local
+            a:b:80 =>
+            ::1 =>
+            [fe80::1%25eth0]:80 =>
+            a%22b =>
+            [] =>
+            :80 =>
+            a]:80 =>
+            ~ =>
+            [x]:1 =>
+            a:80x =>
+            =>""")
+        void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game)
+                throws IOException {
             try (var relay = relay(options -> options.folders = List.of(game))) {
-                String servers = expected.isEmpty() ? "" : "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
-                assertEquals("{\"iceServers\":[" + servers + "]}",
-                        ice(relay, "/" + game.getFileName() + "/ice.json", host));
+                String server = "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
+                String target = "/" + game.getFileName() + "/ice.json";
+                expectServers(relay, target, host, expected.isEmpty() ? "" : server);
             }
         }
 
@@ -3610,10 +3582,10 @@ class RelayTest extends Fixtures {
             int port = freePort();
             try (var moved = relay(options -> { options.folders = List.of(game); options.stunPort = port; });
                     var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; });
-                            var raw = new Raw(moved.port())) {
+                    var raw = new Raw(moved.port())) {
                 String path = "/" + game.getFileName() + "/ice.json";
-                assertEquals("{\"iceServers\":[{\"urls\":\"stun:a:" + port + "\"}]}", ice(moved, path + "?x", "a:1"));
-                assertEquals("{\"iceServers\":[]}", ice(without, path, "a:1"));
+                expectServers(moved, path + "?x", "a:1", "{\"urls\":\"stun:a:" + port + "\"}");
+                expectServers(without, path, "a:1", "");
                 Answer.head(raw, path).expectHeadersOf(Answer.get(raw, path));
             }
         }
@@ -3625,10 +3597,10 @@ class RelayTest extends Fixtures {
                 String folder = "/" + game.getFileName();
                 for (String target : List.of("/ice.json", folder + "/sub/ice.json", folder + "/ice.json/",
                         "/other/ice.json", folder + "//ice.json"))
-                    assertEquals("404", ice(relay, target, "a"), target);
-                assertEquals("404", ice(bare, "/no-such-folder/ice.json", "a"));
+                    new Row(target, "404").check(relay.port());
+                new Row("/no-such-folder/ice.json", "404").check(bare.port());
                 Files.writeString(game.resolve("ice.json"), "{\"iceTransportPolicy\":\"relay\"}");
-                assertEquals("{\"iceTransportPolicy\":\"relay\"}", ice(relay, folder + "/ice.json", "a"));
+                new Row(folder + "/ice.json", "200 ¶ = {\"iceTransportPolicy\":\"relay\"}").check(relay.port());
             }
         }
 

@@ -407,6 +407,13 @@ abstract class Fixtures {
                     Stream.of(args)).flatMap(words -> words).toList());
         }
 
+        /** What a program prints that ends well. */
+        static String run(String... command) throws Exception {
+            try (var program = new Program(ROOT, Map.of(), List.of(command))) {
+                return String.join("\n", program.expectExit(0).out);
+            }
+        }
+
         /** The address in its first line, once that is there. */
         URI url() {
             // of a busy machine
