@@ -345,14 +345,8 @@ class RelayTest extends Fixtures {
 
         /** A browser that has offered some and hears of none gives up. */
         @Table("""
-            json => json
-            v1.json+x, msgpack => v1.json+x
-            ␉a ,b => a
-            a¶sec-websocket-protocol: b => a
-            =>
-            two words, json =>
-            "quoted" =>
-            a/b =>""")
+            json => json | v1.json+x, msgpack => v1.json+x | ␉a ,b => a | a¶sec-websocket-protocol: b => a | =>
+            two words, json => | "quoted" => | a/b =>""")
         void agreesOnTheFirstSubprotocolIfThatIsAToken(String offered, String agreed) throws IOException {
             try (var raw = new Raw(relay.port())) {
                 raw.send(changed("Host:", "Sec-WebSocket-Protocol: " + offered + "¶Host:"));
@@ -1165,32 +1159,18 @@ class RelayTest extends Fixtures {
         }
 
         @Table("""
-            POST => 405 ¶ Allow: GET, HEAD
-            PUT => 405 ¶ Allow: GET, HEAD
-            DELETE => 405 ¶ Allow: GET, HEAD
-            OPTIONS => 405 ¶ Allow: GET, HEAD
-            TRACE => 405 ¶ Allow: GET, HEAD
-            PROPFIND => 405 ¶ Allow: GET, HEAD
-            get => 405 ¶ Allow: GET, HEAD
-            GETX => 405 ¶ Allow: GET, HEAD""")
+            POST => 405 ¶ Allow: GET, HEAD | PUT => 405 ¶ Allow: GET, HEAD | DELETE => 405 ¶ Allow: GET, HEAD
+            OPTIONS => 405 ¶ Allow: GET, HEAD | TRACE => 405 ¶ Allow: GET, HEAD
+            PROPFIND => 405 ¶ Allow: GET, HEAD | get => 405 ¶ Allow: GET, HEAD | GETX => 405 ¶ Allow: GET, HEAD""")
         void otherMethodsAreRefusedAndTheConnectionGoesOn(String method, String answer) throws IOException {
             for (String target : List.of("/", "/health", "/ws-relay/a")) new Row(method + " " + target, answer)
                     .check(raw);
         }
 
         @Table("""
-            /ws-relay => 426 ¶ Upgrade: websocket
-            /ws-relay/a/b => 426 ¶ Upgrade: websocket
-            /ws-relay?game=1 => 426 ¶ Upgrade: websocket
-            /ws-relayed => 404
-            / => 200
-            /spacewar/ => 404
-            /index.html => 404
-            // => 404
-            /metrics => 404
-            /health/ => 404
-            /healthy => 404
-            * => 404""")
+            /ws-relay => 426 ¶ Upgrade: websocket | /ws-relay/a/b => 426 ¶ Upgrade: websocket
+            /ws-relay?game=1 => 426 ¶ Upgrade: websocket | /ws-relayed => 404 | / => 200 | /spacewar/ => 404
+            /index.html => 404 | // => 404 | /metrics => 404 | /health/ => 404 | /healthy => 404 | * => 404""")
         void withoutAFolderThereIsOnlyASentenceAtTheRoot(String target, String answer) throws IOException {
             new Row(target, answer).check(raw);
         }
@@ -1308,41 +1288,17 @@ class RelayTest extends Fixtures {
         }
 
         @Table("""
-            html htm A.HTML => text/html; charset=utf-8
-            css => text/css; charset=utf-8
-            js mjs min.js => text/javascript; charset=utf-8
-            txt => text/plain; charset=utf-8
-            md => text/(plain|markdown); charset=utf-8
-            csv => text/csv; charset=utf-8
-            xml => (text|application)/xml(; charset=utf-8)?
-            json map => application/json
-            webmanifest => application/manifest\\+json
-            wasm => application/wasm
-            pdf => application/pdf
-            zip => application/zip
-            png => image/png
-            jpg jpeg => image/jpeg
-            gif => image/gif
-            webp => image/webp
-            avif => image/avif
-            bmp => image/bmp
-            svg => image/svg\\+xml
-            ico => image/(x-icon|vnd.microsoft.icon)
-            mp3 => audio/mpeg
-            m4a => audio/mp4
-            aac => audio/aac
-            ogg oga opus => audio/ogg
-            flac => audio/flac
-            wav => audio/wav
-            mp4 => video/mp4
-            webm => video/webm
-            ttf => font/ttf
-            otf => font/otf
-            woff => font/woff
-            woff2 => font/woff2
-            glb => model/gltf-binary
-            gltf => model/gltf\\+json
-            unknown bin data => application/octet-stream""")
+            html htm A.HTML => text/html; charset=utf-8 | css => text/css; charset=utf-8
+            js mjs min.js => text/javascript; charset=utf-8 | txt => text/plain; charset=utf-8
+            md => text/(plain|markdown); charset=utf-8 | csv => text/csv; charset=utf-8
+            xml => (text|application)/xml(; charset=utf-8)? | json map => application/json
+            webmanifest => application/manifest\\+json | wasm => application/wasm | pdf => application/pdf
+            zip => application/zip | png => image/png | jpg jpeg => image/jpeg | gif => image/gif
+            webp => image/webp | avif => image/avif | bmp => image/bmp | svg => image/svg\\+xml
+            ico => image/(x-icon|vnd.microsoft.icon) | mp3 => audio/mpeg | m4a => audio/mp4 | aac => audio/aac
+            ogg oga opus => audio/ogg | flac => audio/flac | wav => audio/wav | mp4 => video/mp4
+            webm => video/webm | ttf => font/ttf | otf => font/otf | woff => font/woff | woff2 => font/woff2
+            glb => model/gltf-binary | gltf => model/gltf\\+json | unknown bin data => application/octet-stream""")
         void aFileHasTheTypeOfItsExtensionAndNoPolicy(String extensions, String type) throws IOException {
             for (String extension : (extensions + " ").split(" ")) {
                 put("types/a." + extension, "content");
@@ -1706,30 +1662,17 @@ class RelayTest extends Fixtures {
         /** What is said to allow it does; what nothing can allow is said to be refused, and no more. */
         @Table("""
             http://127.0.0.1:8080 => localhost:8080 => advised
-            http://localhost:8081 => localhost:8080 => advised
-            http://localhost => localhost:8080 => advised
-            http://localhost:8080 => localhost => advised
-            http://a.example:8443 => a.example:8 => advised
-            http://evil.example => a.example => advised
-            http://a.example.evil.example => a.example => advised
-            http://evila.example => a.example => advised
-            http://sub.a.example => a.example => advised
-            http://a.example => sub.a.example => advised
-            null => a.example => advised
-            null => null => advised
-            file:// => a.example => advised
-            app://name => a.example => advised
-            capacitor://localhost => a.example => advised
-            chrome-extension://abcdef => a.example => advised
-            http://localhost:80800 => localhost:8080 =>
-            http://evil.example//a.example => a.example =>
-            http://[::80] => [:] => advised
-            http://a.example, http://a.example => a.example =>
-            a.example => a.example =>
-            //a.example => a.example =>
-            https://*.a.example => b.a.example =>
-            * => a.example =>
-            => a.example =>""")
+            http://localhost:8081 => localhost:8080 => advised | http://localhost => localhost:8080 => advised
+            http://localhost:8080 => localhost => advised | http://a.example:8443 => a.example:8 => advised
+            http://evil.example => a.example => advised | http://a.example.evil.example => a.example => advised
+            http://evila.example => a.example => advised | http://sub.a.example => a.example => advised
+            http://a.example => sub.a.example => advised | null => a.example => advised
+            null => null => advised | file:// => a.example => advised | app://name => a.example => advised
+            capacitor://localhost => a.example => advised | chrome-extension://abcdef => a.example => advised
+            http://localhost:80800 => localhost:8080 => | http://evil.example//a.example => a.example =>
+            http://[::80] => [:] => advised | http://a.example, http://a.example => a.example =>
+            a.example => a.example => | //a.example => a.example => | https://*.a.example => b.a.example =>
+            * => a.example => | => a.example =>""")
         void anotherPageMayNotAndIsToldWhatWouldAllowIt(String origin, String host, String advised) throws IOException {
             String headers = "Host: " + host + "¶Origin: " + origin, body = connect(headers, "").expect(403).text();
             assertTrue(body.contains(origin) && body.contains(host), body);
@@ -2771,141 +2714,94 @@ class RelayTest extends Fixtures {
         @TempDir
         static Path folder;
 
-        private static Relay.Options parse(String... words) {
-            return assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(words), () -> Arrays.toString(words)).options();
+        private static Relay.Options parse(String words) {
+            String[] args = words.isEmpty() ? new String[0] : words.split(" ");
+            return assertInstanceOf(Relay.Command.Run.class, Relay.Command.parse(args), words).options();
         }
 
-        static List<Arguments> options() throws IOException {
-            String dir = Files.createDirectories(folder.resolve("arena")).toString();
-            return List.of(option("--host", "127.0.0.2", options -> options.host.getHostAddress(), "127.0.0.2"),
-                    option("--host", "::1", options -> options.host.isLoopbackAddress(), true),
-                    option("--dir", dir, options -> options.folders, List.of(Path.of(dir))),
-                    option("--dir", dir + "/../arena/", options -> options.folders, List.of(Path.of(dir))),
-                    option("--dir", ".", options -> options.folders, List.of(Path.of("").toAbsolutePath())),
-                    option("--origin", "*", options -> options.origins, List.of("*")),
-                    option("--origin", "https://A.example/", options -> options.origins, List.of("https://a.example")),
-                    option("--origin", "file://", options -> options.origins, List.of("file://")),
-                    option("--stun", "3478", options -> options.stunPort, 3478),
-                    option("--max-clients", "7", options -> options.maxClients, 7),
-                    option("--max-message", "65536", options -> options.maxMessage, 65536));
-        }
-
-        private static Arguments option(String option, String value, Function<Relay.Options, Object> field, Object expected) {
-            return Arguments.of(option, value, field, expected);
-        }
-
-        @ParameterizedTest(name = "{0} {1}")
-        @MethodSource("options")
-        void anOptionTakesTheNextWord(String option, String value, Function<Relay.Options, Object> field, Object expected) {
-            assertEquals(expected, field.apply(parse(option, value)));
-            assertEquals(expected, field.apply(parse("--quiet", option, value, "9000")));
-        }
-
-        @Test
-        void withoutArgumentsThereAreDefaults() {
-            var options = parse();
-            assertNull(options.host);
-            assertEquals(List.of(8080, 0, List.of(Path.of("spacewar")), List.of(), 10_000, 1 << 20, false, false),
-                    List.of(options.port, options.stunPort, options.folders, options.origins, options.maxClients,
-                            options.maxMessage,
-                            options.metrics, options.quiet));
-        }
-
-        @Test
-        void optionsComeInAnyOrderAndOriginsAndFoldersAddUp() throws IOException {
-            String dir = Files.createDirectories(folder.resolve("one")).toString(),
-                    other = Files.createDirectories(folder.resolve("two")).toString();
-            var options = parse("--metrics", "--origin", "https://a.example", "--dir", other, "0", "--origin", "null",
-                    "--no-stun", "--quiet",
-                    "--dir", dir);
-            assertEquals(List.of(0, -1, List.of("https://a.example", "null"), true, true,
-                    List.of(Path.of(other), Path.of(dir))),
-                    List.of(options.port, options.stunPort, options.origins, options.metrics, options.quiet,
-                            options.folders));
-            assertEquals(65535, parse("65535").port);
-        }
-
-        /** DIR stands for a folder in which there are such ones. */
+        /** DIR stands for a folder. */
         @Table("""
-            8080 8081 => second port.*8081
+            => 8080 null [spacewar] [] 0 10000 1048576 false false
+            65535 => 65535 null [spacewar] [] 0 10000 1048576 false false
+            --host 127.0.0.2 --metrics => 8080 /127.0.0.2 [spacewar] [] 0 10000 1048576 true false
+            --host ::1 --quiet 9000 => 9000 /0:0:0:0:0:0:0:1 [spacewar] [] 0 10000 1048576 false true
+            --dir DIR/a --no-stun 0 --dir DIR/a/../b/ => 0 null [DIR/a, DIR/b] [] -1 10000 1048576 false false
+            --dir . => 8080 null [ROOT] [] 0 10000 1048576 false false
+            --origin * --origin https://A.example/ => 8080 null [spacewar] [*, https://a.example] 0 10000 1048576 false false
+            --origin file:// --stun 3478 --origin null => 8080 null [spacewar] [file://, null] 3478 10000 1048576 false false
+            --max-clients 7 80 --max-message 65536 => 80 null [spacewar] [] 0 7 65536 false false""")
+        void optionsComeInAnyOrderAndOriginsAndFoldersAddUp(String words, String expected) throws IOException {
+            for (String name : List.of("a", "b")) Files.createDirectories(folder.resolve(name));
+            var options = parse(words.replace("DIR", folder.toString()));
+            assertEquals(expected.replace("DIR", folder.toString()).replace("ROOT", Program.ROOT.toString()),
+                    Stream.of(options.port, options.host, options.folders, options.origins, options.stunPort,
+                    options.maxClients, options.maxMessage, options.metrics, options.quiet)
+                    .map(String::valueOf).collect(Collectors.joining(" ")));
+        }
+
+        /** DIR stands for a folder in which there are such ones; an empty word for one that is missing or empty. */
+        @Table("""
+            65536 => port.*65536 | -1 => -1 | 80a => 80a | port => port
+            99999999999999999999 => 99999999999999999999 | +80 => \\+80 | 0x50 => 0x50
+            8080 8081 => second port.*8081 | --unknown => --unknown | -x => -x | - => - | --Metrics => --Metrics
+            --metrics=9000 => --metrics=9000 | --no-stun=1 => --no-stun=1 | --host=127.0.0.1 => --host=127.0.0.1
+            --host => --host.*value | --host ␀ => --host.*value | --host 1:2:3 => 1:2:3
+            --host no.such.host.invalid => no\\.such\\.host\\.invalid | --dir => --dir.*value
+            --dir ␀ => --dir.*value | --dir / => '?/'?.*name | --dir none => /none.*folder
+            --dir DIR/file.txt => file\\.txt.*folder | --dir DIR/a/game --dir DIR/b/game => game
+            --dir DIR/a/game --dir DIR/a/game => game | --dir DIR/ws-relay => ws-relay
+            --dir DIR/health => health | --dir DIR/metrics => metrics | --origin => --origin.*value
+            --origin example.com => example\\.com | --origin https://a.example/path => https://a.example/path
+            --origin https:// => https:// | --origin *.example.com => \\*\\.example\\.com
             --origin https://*.example.com => https://\\*\\.example\\.com
-            --dir / => '?/'?.*name
-            --dir none => /none.*folder
-            --dir DIR/file.txt => file\\.txt.*folder
-            --dir DIR/a/game --dir DIR/b/game => game
-            --dir DIR/a/game --dir DIR/a/game => game
-            --dir DIR/ws-relay => ws-relay
-            --dir DIR/health => health
-            --dir DIR/metrics => metrics
-            --host 1:2:3 => 1:2:3
-            --host no.such.host.invalid => no\\.such\\.host\\.invalid
-            --max-clients 0 => --max-clients.*1""")
-        void aComplaintSaysWhatIsWrong(String words, String complaint) throws IOException {
-            for (String name : List.of("a/game", "b/game", "ws-relay", "health",
-                    "metrics")) Files.createDirectories(folder.resolve(name));
+            --origin https://a.example?b => a.example\\?b | --origin https://a.example#b => a.example#b
+            --origin https://me@a.example => me@a.example | --origin https://a.example:80800 => a.example:80800
+            --origin https://a.example: => a.example:' | --origin https://grün.example => https://gr.n\\.example
+            --origin app:// => app:// | --origin //a.example => //a.example
+            --origin a.example:80 => a.example:80 | --max-clients => --max-clients.*value
+            --max-clients 0 => --max-clients.*1 | --max-clients -5 => -5 | --max-clients many => many
+            --max-message 0 => --max-message.*1 | --max-message 1M => 1M
+            --max-message 9999999999 => 9999999999 | --stun => --stun.*value | --stun 0 => --stun.*1
+            --stun 65536 => 65535.*65536 | --stun udp => udp | --bad␊option => bad.option
+            --origin a␛[2J␊b => a..2J.b | --dir a␊b => a.b | 1␊2 => 1.2""")
+        void whatMakesNoSenseIsToldInOneLineThatSaysWhatCame(String words, String complaint) throws IOException {
+            for (String name : List.of("a/game", "b/game", "ws-relay", "health", "metrics"))
+                Files.createDirectories(folder.resolve(name));
             Files.writeString(folder.resolve("file.txt"), "");
-            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.replace("DIR",
-                    folder.toString()).split(" ")));
+            String[] args = Stream.of(words.replace("DIR", folder.toString()).split(" "))
+                    .map(word -> word.equals("␀") ? "" : Row.text(word)).toArray(String[]::new);
+            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(args));
             assertEquals(2, said.exitCode());
-            assertTrue(said.text().matches("relay: .*" + complaint + ".*"), said::text);
-        }
-
-        @ParameterizedTest
-        @ValueSource(strings = {"65536", "-1", "80a", "port", "99999999999999999999", "+80", "0x50", "--unknown", "-x", "-", "--",
-                "--Metrics", "--metrics=9000", "--host=127.0.0.1", "--host", "--host|1:2:3", "--host|", "--dir", "--dir|no-such-folder",
-                "--dir|/", "--dir|", "--origin", "--origin|example.com", "--origin|https://a.example/path", "--origin|https://",
-                "--origin|*.example.com", "--origin|https://a.example?b", "--origin|https://a.example#b",
-                "--origin|https://me@a.example", "--origin|https://a.example:80800", "--origin|https://a.example:",
-                        "--origin|https://a*.example",
-                "--origin|https://gr\u00fcn.example", "--origin|app://", "--origin|//a.example",
-                        "--origin|a.example:80", "80|81", "--max-clients", "--max-clients|0", "--max-clients|-5",
-                        "--max-clients|many", "--max-message|0",
-                "--max-message|1M", "--stun", "--stun|0", "--stun|65536", "--stun|-1", "--stun|udp", "--no-stun=1", "--max-message|9999999999", "--bad\noption", "--origin|a\33[2J\nb", "--dir|a\nb", "1\n2"})
-        void whatMakesNoSenseIsToldInOneLine(String words) {
-            var said = assertInstanceOf(Relay.Command.Say.class, Relay.Command.parse(words.split("[|]", -1)));
-            assertEquals(2, said.exitCode());
-            assertTrue(said.text().matches("relay: [ -~]{10,}"), said::text);
-        }
-
-        @ParameterizedTest
-        @ValueSource(strings = {"--unknown", "80800", "--dir none"})
-        void whatMakesNoSenseEndsTheProcessWithCodeTwo(String words) throws Exception {
-            try (var program = Program.relay(folder, words.split(" "))) {
-                String complaint = program.expectExit(2).complaint();
-                assertTrue(complaint.contains(words.replaceFirst(".* ", "")), complaint);
-            }
+            assertTrue(said.text().matches("relay: [ -~]{10,}") && said.text().matches(".*" + complaint + ".*"),
+                    said::text);
         }
 
         @Test
         void helpNamesEveryOptionAndItsDefault() throws Exception {
-            try (var program = Program.relay(folder, "--help")) {
-                assertEquals(List.of(), program.expectExit(0).err);
-                String help = String.join(" ", program.out).replaceAll(" +", " ");
-                var defaults = new Relay.Options();
-                for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
-                        "--dir PATH .*\\(default: .* " + defaults.folders.getFirst() + " .*--origin",
-                                "--origin URL .*\\(default: .*--max-clients",
-                        "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
-                        "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--stun",
-                        "--stun PORT .*\\(default: the number of PORT\\).*--host 127.0.0.1 --stun 8080.*--no-stun",
-                        "--no-stun .*\\(default: .*--metrics",
-                        "--metrics .*\\(default: .*--quiet", "--quiet .*\\(default: .*--help"))
-                    assertTrue(help.matches(".*" + part + ".*"), part);
-            }
+            String help = Program.run(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--help").replaceAll("\\s+", " ");
+            var defaults = new Relay.Options();
+            for (String part : List.of("PORT is " + defaults.port, "--host ADDR .*\\(default: .*--dir", "--version",
+                    "--dir PATH .*\\(default: .* " + defaults.folders.getFirst() + " .*--origin",
+                    "--origin URL .*\\(default: .*--max-clients",
+                    "--max-clients N .*\\(default: " + defaults.maxClients + "\\).*--max-message",
+                    "--max-message BYTES .*\\(default: " + defaults.maxMessage + "\\).*--stun",
+                    "--stun PORT .*\\(default: the number of PORT\\).*--host 127.0.0.1 --stun 8080.*--no-stun",
+                    "--no-stun .*\\(default: .*--metrics", "--metrics .*\\(default: .*--quiet",
+                    "--quiet .*\\(default: .*--help"))
+                assertTrue(help.matches(".*" + part + ".*"), part);
         }
 
         @Test
         void theSourceFileRunsAsItIs() throws Exception {
-            try (var program = new Program(Program.ROOT, Map.of(), List.of(Program.JAVA, "Relay.java", "--version"))) {
-                assertEquals(List.of("relay 1.0"), program.expectExit(0).out);
-            }
+            assertEquals("relay 1.0", Program.run(Program.JAVA, "Relay.java", "--version"));
         }
 
         @Test
         void anOlderJavaComplainsInWordsThatHelp() throws Exception {
             var home = oldJdk();
-            Assumptions.assumeTrue(home.isPresent(), "needs a JDK older than 21 to try, such as openjdk-17-jdk-headless");
-            try (var program = new Program(Program.ROOT, Map.of(), List.of(home.get() + "/bin/java", "Relay.java", "--version"))) {
+            Assumptions.assumeTrue(home.isPresent(), "needs a JDK older than 21, such as openjdk-17-jdk-headless");
+            try (var program = new Program(Program.ROOT, Map.of(),
+                    List.of(home.get() + "/bin/java", "Relay.java", "--version"))) {
                 assertNotEquals(0, program.exitCode());
                 int complaint = 0;
                 while (!program.err.get(complaint).contains(" error: ")) complaint++;
@@ -2918,27 +2814,44 @@ class RelayTest extends Fixtures {
             Path jdks = Path.of("/usr/lib/jvm");
             if (!Files.isDirectory(jdks)) return Optional.empty();
             try (var homes = Files.list(jdks)) {
-                return homes.filter(home -> Files.exists(home.resolve("bin/javac")) && Files.exists(home.resolve("release")))
+                return homes.filter(home -> Files.exists(home.resolve("bin/javac"))
+                        && Files.exists(home.resolve("release")))
                         .filter(home -> assertDoesNotThrow(() -> Files.readString(home.resolve("release")))
                                 .matches("(?s).*JAVA_VERSION=\"(1[1-9]|20)\\b.*")).findFirst();
             }
         }
 
+        private static void expectComplaint(int exitCode, String regex, Program program) throws Exception {
+            try (program) {
+                String complaint = program.expectExit(exitCode).complaint();
+                assertTrue(complaint.matches(".*" + regex + ".*"), complaint);
+            }
+        }
+
+        private static Program start(String... args) throws IOException {
+            return Program.relay(folder, args);
+        }
+
+        @Test
+        void wrongArgumentsEndTheProcessWithCodeTwo() throws Exception {
+            expectComplaint(2, "--unknown", start("--unknown"));
+        }
+
         @Test
         void aPortInUseAndAnAddressThatIsNotOursAreToldInOneLineEach() throws Exception {
-            var withoutIPv6 = List.of(Program.JAVA, "-Djava.net.preferIPv4Stack=true", "-cp", Program.CLASSES,
-                    "Relay", "--host", "::1", "0");
-            try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", relay.port() + "");
-                    var foreign = Program.relay(folder, "--host", "203.0.113.1", "0");   // RFC 5737: nobody's
-                    var old = new Program(folder, Map.of(), withoutIPv6)) {
-                String complaint = taken.expectExit(1).complaint();
-                assertTrue(complaint.contains("port " + relay.port()) && complaint.contains("in use"), complaint);
-                complaint = foreign.expectExit(1).complaint();
-                assertTrue(complaint.contains("203.0.113.1") && !complaint.contains("port"), complaint);
-                        // a port would be of no help
-                complaint = old.expectExit(1).complaint();
-                assertTrue(complaint.contains("IPv6"), complaint);
+            int port, free = Proxy.freePort();
+            try (var relay = relay(); var udp = new DatagramSocket(new InetSocketAddress("127.0.0.1", free))) {
+                port = relay.port();
+                String advice = ".* in use.*--stun PORT.*--no-stun";
+                expectComplaint(1, "port " + port + ".* in use", start("--host", "127.0.0.1", port + ""));
+                expectComplaint(1, "UDP port " + port + advice, start("--host", "127.0.0.1", "--stun", port + "", "0"));
+                expectComplaint(1, "UDP port " + free + advice, start("--host", "127.0.0.1", free + ""));
+                assertTrue(udp.isBound());
             }
+            // of RFC 5737, nobody's; a port would be of no help
+            expectComplaint(1, "203\\.0\\.113\\.1((?!port).)*", start("--host", "203.0.113.1", "0"));
+            expectComplaint(1, "IPv6", Program.relay(List.of(), folder, Map.of(), "-Djava.net.preferIPv4Stack=true",
+                    "--host", "::1", "0"));
         }
 
         /** As root without the rights of root, who may read everything. */
@@ -2950,13 +2863,10 @@ class RelayTest extends Fixtures {
             var before = List.of("setpriv", "--bounding-set=-dac_override,-dac_read_search",
                     "--inh-caps=-dac_override,-dac_read_search");
             boolean root = System.getProperty("user.name").equals("root");
-            try (var program = Program.relay(root ? before : List.of(), folder, "--dir", closed.toString(), "0")) {
-                String complaint = program.expectExit(2).complaint();
-                assertTrue(complaint.contains(closed.toString()) && complaint.contains("read"), complaint);
-            } finally {
-                Files.setPosixFilePermissions(closed,
-                        java.nio.file.attribute.PosixFilePermissions.fromString("rwx------"));
-            }
+            expectComplaint(2, closed + ".*read",
+                    Program.relay(root ? before : List.of(), folder, "--dir", closed.toString(), "0"));
+            closed.toFile().setExecutable(true);
+            closed.toFile().setReadable(true);
         }
 
         /** Java cannot name such files then, which would be a silent 404. */
@@ -2965,14 +2875,9 @@ class RelayTest extends Fixtures {
         void namesThatTheLocaleCannotSpellAreToldOfInOneLine(String locale) throws Exception {
             Path game = Files.createDirectories(folder.resolve("spelling-" + locale));
             Files.writeString(game.resolve("index.html"), "<title>here</title>");
-            try (var shell = new Program(game, Map.of(), List.of("sh", "-c",
-                    "echo wide > \"$(printf 'gr\\303\\266\\303\\237e.txt')\""))) {
-                shell.expectExit(0);
-            }
-            var command = List.of(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--host", "127.0.0.1", "--dir",
-                    game.toString(), "0");
-            try (var program = new Program(folder, Map.of("LC_ALL", locale), command);
-                    var raw = new Raw(program.url().getPort())) {
+            Program.run("sh", "-c", "echo wide > \"" + game + "/$(printf 'gr\\303\\266\\303\\237e.txt')\"");
+            try (var program = Program.relay(List.of(), folder, Map.of("LC_ALL", locale), "-Xshare:auto", "--host",
+                    "127.0.0.1", "--dir", game.toString(), "0"); var raw = new Raw(program.url().getPort())) {
                 String target = "/spelling-" + locale + "/gr%C3%B6%C3%9Fe.txt";
                 if (Answer.get(raw, target).status() == 200) assertEquals(1, program.out.size(), program.out::toString);
                 else program.expectLine(".*UTF-8.*");
@@ -2982,25 +2887,10 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        void aUdpPortInUseIsToldInOneLineThatNamesTheOptions() throws Exception {
-            try (var relay = relay(); var taken = Program.relay(folder, "--host", "127.0.0.1", "--stun", relay.port() + "", "0");
-                    var none = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0")) {
-                String complaint = taken.expectExit(1).complaint();
-                assertTrue(complaint.matches(".*UDP port " + relay.port() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
-                none.url();
-            }
-            try (var socket = new DatagramSocket(new InetSocketAddress(InetAddress.getLoopbackAddress(), Proxy.freePort()));   // for TCP
-                    var taken = Program.relay(folder, "--host", "127.0.0.1", socket.getLocalPort() + "")) {
-                String complaint = taken.expectExit(1).complaint();
-                assertTrue(complaint.matches(".*UDP port " + socket.getLocalPort() + ".* in use.*--stun PORT.*--no-stun.*"), complaint);
-            }
-        }
-
-        @Test
         void theFirstLineIsAnAddressThatOpensTheGame() throws Exception {
             Path game = Files.createDirectories(folder.resolve("my game"));
             Files.writeString(game.resolve("index.html"), "<title>mine</title>");
-            try (var program = Program.relay(folder, "--host", "127.0.0.1", "--dir", game.toString(), "0")) {
+            try (var program = start("--host", "127.0.0.1", "--dir", game.toString(), "0")) {
                 assertEquals("<title>mine</title>", Program.page(program.url()));
                 assertEquals(1, program.out.size(), program.out::toString);   // --host: that address and no other
             }
@@ -3008,13 +2898,10 @@ class RelayTest extends Fixtures {
 
         @Test
         void theSecondLineIsForOthersAndAMissingFolderIsTold() throws Exception {
-            var ours = NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
-                    .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress())
-                            .map(InetAddress::getHostAddress).toList();
-            try (var program = Program.relay(folder, "0")) {
+            var ours = outwardAddresses().map(InetAddress::getHostAddress).toList();
+            try (var program = start("0")) {
                 var url = program.url();
-                assertEquals("localhost", url.getHost());
-                assertTrue(url.getPort() > 0);
+                assertTrue(url.getHost().equals("localhost") && url.getPort() > 0);
                 Program.page(url);
                 program.expectLine(".*\\Q" + folder.toRealPath() + "\\E.*spacewar.*");   // what is missing, and where
                 assertEquals(ours.isEmpty() ? 2 : 3, program.out.size(), program.out::toString);
@@ -3025,25 +2912,29 @@ class RelayTest extends Fixtures {
             }
         }
 
+        /** Of IPv4. */
+        static Stream<InetAddress> outwardAddresses() throws SocketException {
+            return NetworkInterface.networkInterfaces().flatMap(NetworkInterface::inetAddresses)
+                    .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress());
+        }
+
         /** Not that of a VPN, of a container's bridge or of a port without a cable; and it may be a public one. */
         @ParameterizedTest
         @ValueSource(strings = {"10.77.0.1", "198.51.100.7"})
         void theAddressForOthersIsThatOfTheDefaultRoute(String address) throws Exception {
             try (var network = Network.alone()) {
                 network.run("ip link add vpn0 type veth peer name vpn1", "ip address add 10.8.0.2/24 dev vpn0",
-                        "ip link set vpn0 up",
-                        "ip link set vpn1 up", "ip link add veth0 type veth peer name veth1", "ip address add "
-                                + address + "/24 dev veth0",
-                        "ip link set veth0 up", "ip link set veth1 up", "ip route add default dev veth0",
-                        "ip link add br0 type bridge", "ip address add 172.17.0.1/16 dev br0", "ip link set br0 up",
+                        "ip link set vpn0 up", "ip link set vpn1 up", "ip link add veth0 type veth peer name veth1",
+                        "ip address add " + address + "/24 dev veth0", "ip link set veth0 up", "ip link set veth1 up",
+                        "ip route add default dev veth0", "ip link add br0 type bridge",
+                        "ip address add 172.17.0.1/16 dev br0", "ip link set br0 up",
                         "ip link add lan9 type veth peer name lan8", "ip address add 192.168.9.9/24 dev lan9",
-                                "ip link set lan9 up");
+                        "ip link set lan9 up");
                 try (var program = network.relay("80")) {   // which an address need not name
                     assertEquals("http://localhost/spacewar", program.url().toString());
                     program.expectLine("http://" + Pattern.quote(address) + "/spacewar .*");
-                    assertEquals(List.of(),
-                            program.out.stream().filter(line -> line.matches(".*(10\\.8\\.|172\\.17|192\\.168).*"))
-                            .toList());
+                    assertFalse(program.out.toString().matches(".*(10\\.8\\.|172\\.17|192\\.168).*"),
+                            program.out::toString);
                 }
             }
         }
@@ -3051,12 +2942,10 @@ class RelayTest extends Fixtures {
         @Test
         void addressesOfIPv6AreShortAndHelpSaysWhetherAllOfIPv4MeansThemToo() throws Exception {
             Assumptions.assumeTrue(Files.exists(Path.of("/proc/net/if_inet6")), "there is no IPv6 here");
-            try (var six = Program.relay(folder, "--host", "0:0:0:0:0:0:0:1", "0");
-                    var four = Program.relay(folder, "--host", "0.0.0.0", "0");
-                    var help = Program.relay(folder, "--help")) {
+            try (var six = start("--host", "0:0:0:0:0:0:0:1", "0"); var four = start("--host", "0.0.0.0", "0")) {
                 assertEquals("[::1]", six.url().getHost());
-                try (var raw = new Raw(new Socket("::1", six.url().getPort())).send(Raw.upgrade("/ws-relay/a"))) {
-                    assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
+                try (var raw = new Raw(new Socket("::1", six.url().getPort()))) {
+                    raw.open("/ws-relay/a");
                     six.expectLine(".* join /ws-relay/a 1 ::1");
                 }
                 boolean both;
@@ -3065,8 +2954,7 @@ class RelayTest extends Fixtures {
                 } catch (ConnectException refused) {
                     both = false;
                 }
-                String said = String.join(" ", help.expectExit(0).out).replaceAll(" +", " ");
-                assertEquals(both, said.matches(".*0\\.0\\.0\\.0[^-]*IPv6.*"), said);
+                assertEquals(both, Relay.Command.HELP.replaceAll("\\s+", " ").matches(".*0\\.0\\.0\\.0[^-]*IPv6.*"));
             }
         }
 
@@ -3074,28 +2962,13 @@ class RelayTest extends Fixtures {
         @ValueSource(strings = {"TERM", "INT"})
         @Waits
         void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
-            try (var program = Program.relay(folder, "--host", "127.0.0.1", "0");
-                    var calm = program.open("/ws-relay/calm");
+            try (var program = start("--host", "127.0.0.1", "0"); var calm = program.open("/ws-relay/calm");
                     var stuck = program.open("/ws-relay/stuck");
-                    var flood = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/stuck"))) {
+                    var flood = new Raw(program.url().getPort()).open("/ws-relay/stuck")) {
                 Assumptions.assumeFalse(signal.equals("INT") && ignoresInterrupts(program.process.pid()),
                         "this shell's background jobs ignore SIGINT");
                 stuck.expect("2 join");
-                var written = new AtomicLong();
-                Thread.startVirtualThread(() -> {
-                    byte[] message = text("1 flood " + "x".repeat(100_000));
-                    try {
-                        while (flood.send(message) == flood) written.addAndGet(message.length);
-                    } catch (IOException over) {
-                        // the relay has ended, as it should
-                    }
-                });
-                var seen = new AtomicLong(-1);
-                eventually(() -> {
-                    assertDoesNotThrow(() -> Thread.sleep(100));
-                    return written.get() > 0 && written.get() == seen.getAndSet(written.get());
-                }, "a flood that has come to a stand");
-
+                new Pump(flood, Long.MAX_VALUE, number -> text("1 flood " + "x".repeat(100_000))).awaitBlocked();
                 long start = System.nanoTime();
                 program.signal(signal);
                 assertEquals(1001, calm.receive().code());
@@ -3130,15 +3003,21 @@ class RelayTest extends Fixtures {
             program.close();
         }
 
+        /** An upgrade is refused with this status and a line that says so. @param line after `refuse` and before it */
+        private void refused(Raw raw, int status, String line, String upgrade) throws IOException {
+            Answer.read(raw.send(upgrade), "GET").expect(status);
+            program.expectLine(TIME + "refuse " + line.replace(" 127", " - 127").replace("#", status + ""));
+        }
+
         @Test
         void joinsQuitsAndRefusalsHaveALineEach() throws IOException {
             try (var first = program.open("/ws-relay/a?game=1");
-                    var second = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/a?game=1"))) {
+                    var second = new Raw(program.url().getPort()).open("/ws-relay/a?game=1")) {
                 program.expectLine(TIME + "join /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1");
                 program.expectLine(TIME + "join /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1");
-                try (var third = new Raw(program.url().getPort()).send(Raw.upgrade("/ws-relay/b"))) {
-                    assertEquals(101, Answer.read(third, "GET").status());
+                try (var third = new Raw(program.url().getPort()).open("/ws-relay/b")) {
                     program.expectLine(TIME + "refuse /ws-relay/b - 127\\.0\\.0\\.1 1013 .*full.*");
+                    third.expectClose(1013);
                 }
                 first.send(close(4000, "had enough"));
                 program.expectLine(TIME + "quit /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1 4000 had enough");
@@ -3146,33 +3025,29 @@ class RelayTest extends Fixtures {
                 program.expectLine(TIME + "quit /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1 1008 .*'hello'.*");
             }
             try (var raw = new Raw(program.url().getPort())) {
-                Answer.get(raw, "/ws-relay/c").expect(426);
-                program.expectLine(TIME + "refuse /ws-relay/c - 127\\.0\\.0\\.1 426 .*");
-                Answer.read(raw.send(Raw.upgrade("/ws-relay/c", "Origin: http://evil.example\r\n")), "GET").expect(403);
-                program.expectLine(TIME + "refuse /ws-relay/c - 127\\.0\\.0\\.1 403 .*http://evil\\.example.*");
-                Answer.read(raw.send("\33[2J\r\n"), "GET").expect(400);
-                program.expectLine(TIME + "refuse - - 127\\.0\\.0\\.1 400 .*");
+                refused(raw, 426, "/ws-relay/c 127\\.0\\.0\\.1 # .*", Answer.request("GET", "/ws-relay/c"));
+                refused(raw, 403, "/ws-relay/c 127\\.0\\.0\\.1 # .*http://evil\\.example.*",
+                        Raw.upgrade("/ws-relay/c", "Origin: http://evil.example\r\n"));
+                refused(raw, 400, "- 127\\.0\\.0\\.1 # .*", "\33[2J\r\n");
             }
-            assertEquals(8, program.out.stream().filter(line -> line.matches(TIME + ".*")).count(), program.out::toString);
+            assertEquals(8, program.out.stream().filter(line -> line.matches(TIME + ".*")).count(),
+                    program.out::toString);
         }
 
-        /** Whoever reads the log knows at each line who is where, also when a room has emptied and ids begin with 1 again. */
+        /** Whoever reads the log knows at each line who is where, also when a room has emptied and ids begin anew. */
         @Test
         void whoHasLeftIsSaidToHaveBeforeAnotherOfTheSameIdIsSaidToHaveJoined() throws Exception {
-            try (var relay = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0")) {
-                var lives = new ArrayList<CompletableFuture<?>>();
-                for (int i = 0; i < 2; i++)
-                    lives.add(CompletableFuture.runAsync(() -> {
-                        for (int life = 0; life < 2_000; life++)
-                            try (var raw = new Raw(relay.url().getPort()).send(Raw.upgrade("/ws-relay/a"))) {
-                                assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
-                                raw.receive();
-                            } catch (IOException e) {
-                                throw new UncheckedIOException(e);
-                            }
-                    }, task -> Thread.ofPlatform().start(task)));
-                for (var life : lives) life.get();
-                eventually(() -> relay.out.stream().filter(line -> line.contains(" quit ")).count() == 4_000, "all have left");
+            try (var relay = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0");
+                    var threads = Executors.newCachedThreadPool()) {
+                for (var life : threads.invokeAll(Collections.nCopies(2, () -> {
+                    for (int i = 0; i < 2_000; i++)
+                        try (var raw = new Raw(relay.url().getPort()).open("/ws-relay/a")) {
+                            raw.receive();
+                        }
+                    return null;
+                }))) life.get();
+                eventually(() -> relay.out.stream().filter(line -> line.contains(" quit ")).count() == 4_000,
+                        "all have left");
                 var present = new HashSet<String>();
                 for (String line : relay.out.subList(2, relay.out.size())) {
                     String[] words = line.split(" ");
@@ -3185,12 +3060,10 @@ class RelayTest extends Fixtures {
         @Test
         void nobodyCanForgeALineOrReachTheTerminal() throws IOException {
             String forgery = "\r\n2030-01-01T00:00:00Z join /ws-relay/forged 1 1.2.3.4\n\33[31m\u0085\u2028\u202e\7";
-            try (var raw = program.open("/ws-relay/a")) {
-                raw.send(close(4000, forgery));
+            try (var one = program.open("/ws-relay/a"); var two = program.open("/ws-relay/b")) {
+                one.send(close(4000, forgery));
                 program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 4000 .*forged.*");
-            }
-            try (var raw = program.open("/ws-relay/b")) {
-                raw.send(text(forgery));
+                two.send(text(forgery));
                 program.expectLine(TIME + "quit /ws-relay/b 1 127\\.0\\.0\\.1 1008 .*");
             }
             for (String upgrade : List.of(Raw.upgrade("/ws-relay/\u0085"),
@@ -3199,34 +3072,26 @@ class RelayTest extends Fixtures {
                 try (var raw = new Raw(program.url().getPort())) {
                     assertTrue(Answer.read(raw.send(upgrade), "GET").status() > 399);
                 }
-            program.expectLine(TIME + "refuse .* 400 .*");
-            program.expectLine(TIME + "refuse /ws-relay/c .* 403 .*");
-            program.expectLine(TIME + "refuse /ws-relay/aaa.* 414 .*");
+            for (String refused : List.of(".* 400", "/ws-relay/c .* 403", "/ws-relay/aaa.* 414"))
+                program.expectLine(TIME + "refuse " + refused + " .*");
             for (String line : program.out.subList(2, program.out.size()))
                 assertTrue(line.matches(TIME + "[ -~]{0,600}") && !line.startsWith("2030"), line);
         }
 
         @Test
-        void aWebSocketAtTheWrongAddressAndTlsAreCalledThat() throws IOException {
+        void aWebSocketAtTheWrongAddressAndTlsAreCalledThatAndAFileThatIsNotThereIsNoRefusal() throws IOException {
             for (byte version : new byte[] {1, 3})
                 try (var raw = new Raw(program.url().getPort())) {
                     raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
                     assertEquals(400, Answer.read(raw, "GET").status());
                 }
             eventually(() -> program.out.stream().filter(line -> line.matches(TIME
-                    + "refuse - - 127\\.0\\.0\\.1 400 .*TLS.*http.*ws.*")).count() == 2,
-                    "TLS is called that");
+                    + "refuse - - 127\\.0\\.0\\.1 400 .*TLS.*http.*ws.*")).count() == 2, "TLS is called that");
             try (var raw = new Raw(program.url().getPort())) {
-                for (String path : List.of("/", "/ws", "/spacewar/?a=b")) {
-                    Answer.read(raw.send(Raw.upgrade(path)), "GET").expect(404);
-                    program.expectLine(TIME + "refuse " + Pattern.quote(path)
-                            + " - 127\\.0\\.0\\.1 404 .*/ws-relay/.*");
-                }
                 Answer.get(raw, "/nothing").expect(404);
-                Answer.read(raw.send(Raw.upgrade("/last")), "GET").expect(404);
-                program.expectLine(TIME + "refuse /last .*");
+                for (String path : List.of("/", "/ws", "/spacewar/?a=b"))
+                    refused(raw, 404, Pattern.quote(path) + " 127\\.0\\.0\\.1 # .*/ws-relay/.*", Raw.upgrade(path));
                 assertFalse(program.out.toString().contains("/nothing"), program.out::toString);
-                        // a file that is not there is no refusal
             }
         }
 
@@ -3238,8 +3103,8 @@ class RelayTest extends Fixtures {
                     for (String origin : List.of("http://b.example", "http://c.example", "null"))
                         Answer.read(raw.send(Raw.upgrade("/ws-relay/a", "Origin: " + origin + "\r\n")), "GET")
                                 .expect(403);
-                Answer.read(raw.send(Raw.upgrade("/ws-relay/last", "Origin: http://d.example\r\n")), "GET").expect(403);
-                program.expectLine(TIME + "refuse /ws-relay/last - 127\\.0\\.0\\.1 403 .*http://d\\.example.*");
+                refused(raw, 403, "/ws-relay/last 127\\.0\\.0\\.1 # .*http://d\\.example.*",
+                        Raw.upgrade("/ws-relay/last", "Origin: http://d.example\r\n"));
                 for (String origin : List.of("http://b.example", "http://c.example", "origin null")) {
                     var lines = program.out.stream().filter(line -> line.contains(origin)).toList();
                     assertTrue(lines.size() == 1 || lines.size() == 2 && lines.get(1)
@@ -3287,22 +3152,16 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        void theLastLinesBeforeTheEndAreNotLost() throws Exception {
-            try (var raw = program.open("/ws-relay/a")) {
-                program.signal("TERM");
-                assertEquals(1001, raw.receive().code());
-                raw.send(close(1001, ""));
-            }
-            program.exitCode();
-            program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
-        }
-
-        @Test
-        void quietIsQuiet() throws Exception {
+        void theLastLinesBeforeTheEndAreNotLostAndQuietIsQuiet() throws Exception {
             try (var quiet = Program.relay(folder, "--host", "127.0.0.1", "--quiet", "0")) {
-                quiet.open("/ws-relay/a").close();
-                quiet.signal("TERM");
-                quiet.exitCode();
+                for (var each : List.of(program, quiet))
+                    try (var raw = each.open("/ws-relay/a")) {
+                        each.signal("TERM");
+                        assertEquals(1001, raw.receive().code());
+                        raw.send(close(1001, ""));
+                        each.exitCode();
+                    }
+                program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
                 assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
             }
         }
@@ -3324,11 +3183,12 @@ class RelayTest extends Fixtures {
                 "with fingerprint", List.of("01010014 2112a442 ID 00200008 0001a147 e112a643 80280004 7d281f59",
                         "01010020 2112a442 ID 00200014 0002a147 0113a9faa5d3f179bc25f4b5bed2b9d9 80280004 68d5c950"));
 
-        /** In hex; ID is the transaction's, Z20 stands for 20 zeros, FP for a right FINGERPRINT of all before it. */
+        /** In hex; ID is the transaction's, Z20 for 20 zeros, FP for a right FINGERPRINT of all before it. */
         private static byte[] datagram(String words) {
             byte[] all = {};
-            for (String word : words.replace("ID", ID).replace("Z20", "00".repeat(20)).strip().split(" +"))
-                all = concat(all, word.equals("FP") ? fingerprint(all) : hex(word));
+            for (String word : words.replace("ID", ID).strip().split(" +"))
+                all = concat(all, word.equals("FP") ? fingerprint(all) : word.startsWith("Z")
+                        ? new byte[Integer.parseInt(word.substring(1))] : hex(word));
             return all;
         }
 
@@ -3353,6 +3213,8 @@ class RelayTest extends Fixtures {
             00090004 00000414 000a0002 00240000 => plain
             what follows MESSAGE-INTEGRITY does not count => 00010020 2112a442 ID 00080014 Z20 00240004 6e0001ff => plain
             nor behind MESSAGE-INTEGRITY-SHA256 => 0001001c 2112a442 ID 001c0014 Z20 00030000 => plain
+            as long as can be => 000105c8 2112a442 ID 802205c4 Z1476 => plain
+            longer => 000105cc 2112a442 ID 802205c8 Z1480 => nothing
             nothing => => nothing
             a letter => 61 => nothing
             a request of 2003, without a cookie => 00010000 ID 01020304 => nothing
@@ -3369,7 +3231,7 @@ class RelayTest extends Fixtures {
             no multiple of four => 00010002 2112a442 ID 8022 => nothing
             an attribute cut off => 00010004 2112a442 ID 80220001 => nothing
             a longer one => 00010008 2112a442 ID 80220005 61626364 => nothing
-            as long as can be => 00010004 2112a442 ID 0022ffff => nothing
+            much longer => 00010004 2112a442 ID 0022ffff => nothing
             a wrong FINGERPRINT => 00010008 2112a442 ID 80280004 00000000 => nothing
             one without a value => 00010004 2112a442 ID 80280000 => nothing
             one too long => 0001000c 2112a442 ID 80280008 0000000000000000 => nothing
@@ -3550,24 +3412,10 @@ class RelayTest extends Fixtures {
         }
 
         @Table("""
-            localhost:8080 => localhost
-            localhost => localhost
-            game.example.com => game.example.com
-            192.0.2.1:80 => 192.0.2.1
-            [::1]:8080 => [::1]
-            [2001:db8::7] => [2001:db8::7]
-            my_pi.local: => my_pi.local
-            a:b:80 =>
-            ::1 =>
-            [fe80::1%25eth0]:80 =>
-            a%22b =>
-            [] =>
-            :80 =>
-            a]:80 =>
-            ~ =>
-            [x]:1 =>
-            a:80x =>
-            =>""")
+            localhost:8080 => localhost | localhost => localhost | game.example.com => game.example.com
+            192.0.2.1:80 => 192.0.2.1 | [::1]:8080 => [::1] | [2001:db8::7] => [2001:db8::7]
+            my_pi.local: => my_pi.local | a:b:80 => | ::1 => | [fe80::1%25eth0]:80 => | a%22b => | [] =>
+            :80 => | a]:80 => | ~ => | [x]:1 => | a:80x => | =>""")
         void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game)
                 throws IOException {
             try (var relay = relay(options -> options.folders = List.of(game))) {
@@ -5573,16 +5421,17 @@ class RelayTest extends Fixtures {
 
                 asyncio.run(main(sys.argv[1]))
                 """;
-            try (var sender = new Attentive(place.join(place.fast(), 1), 1);
-                    var python = new Peers.Python("-c", script, place.slowUrl())) {
+            requireWebsockets();
+            try (var sender = new Attentive(place.join(place.fast(), 1), 1); var python = new Program(Program.ROOT,
+                    Map.of("PYTHONUNBUFFERED", "1"), List.of("/usr/bin/python3", "-c", script, place.slowUrl()))) {
                 sender.awaits("2 join", 4 * SOON);   // all start at once, and that may take Python long
-                python.expect("2 self 1 join");
+                python.expectLine("2 self 1 join");
                 sender.keepSending(0, number -> text("2 " + filling));
                 long start = System.nanoTime();
-                python.program.process.onExit().get(90, TimeUnit.SECONDS);
+                python.process.onExit().get(90, TimeUnit.SECONDS);
                 double left = secondsSince(start);
-                assertEquals(0, python.program.exitCode(), () -> "ended after " + left + " s: " + python.program.err);
-                python.expect("stayed");
+                assertEquals(0, python.exitCode(), () -> "ended after " + left + " s: " + python.err);
+                python.expectLine("stayed");
                 sender.expectOpen();
             }
         }
@@ -5989,7 +5838,7 @@ class RelayTest extends Fixtures {
 
             /** What comes next must be this, or match it. */
             Guest expect(String... expected) throws InterruptedException {
-                for (String one : expected) compare(one, next());
+                for (String one : expected) expectAfterAny("(?!)", one);
                 return this;
             }
 
@@ -5997,44 +5846,23 @@ class RelayTest extends Fixtures {
             void expectAfterAny(String skipped, String expected) throws InterruptedException {
                 String next = next();
                 while (next.matches(skipped)) next = next();
-                compare(expected, next);
-            }
-
-            private void compare(String expected, String next) {
-                assertTrue(next.equals(expected) || next.matches(expected), () -> "not " + shortly(expected) + " but "
-                        + shortly(next) + about());
+                if (!next.equals(expected) && !next.matches(expected))
+                    fail("not " + shortly(expected) + " but " + shortly(next) + " of " + about());
             }
 
             private String next() throws InterruptedException {
                 return String.valueOf(heard.poll(20, TimeUnit.SECONDS));
             }
 
-            /** What else it has to say about itself. */
-            String about() {
-                return "";
+            private static String shortly(String text) {
+                return text.substring(0, Math.min(100, text.length())) + " (" + text.length() + " characters)";
             }
+
+            /** What else it has to say about itself. */
+            abstract Object about();
 
             void hear(String what) {
                 heard.add(what);
-            }
-
-            /** As a line: `text 68656c6c6f`, `close 1001 why`. */
-            void hearLine(String line) {
-                String kind = line.replaceFirst(" .*", ""),
-                        rest = line.substring(Math.min(line.length(), kind.length() + 1));
-                hear(kind.equals("close") ? line.strip() : kind + " " + new String(hex(rest), charset(kind)));
-            }
-
-            static String inHex(String kind, String message) {
-                return HexFormat.of().formatHex(message.getBytes(charset(kind)));
-            }
-
-            private static Charset charset(String kind) {
-                return kind.equals("text") ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1;
-            }
-
-            private static String shortly(String text) {
-                return text.substring(0, Math.min(100, text.length())) + " (" + text.length() + " characters)";
             }
         }
 
@@ -6045,8 +5873,7 @@ class RelayTest extends Fixtures {
             final WebSocket socket;
 
             Jdk(Relay relay) {
-                socket = http.newWebSocketBuilder().buildAsync(URI.create("ws://127.0.0.1:" + relay.port() + ROOM),
-                        this).join();
+                socket = http.newWebSocketBuilder().buildAsync(URI.create(address(relay)), this).join();
             }
 
             @Override
@@ -6062,29 +5889,33 @@ class RelayTest extends Fixtures {
                 return this;
             }
 
-            private CompletionStage<?> hear(WebSocket socket, String kind, CharSequence data, boolean last) {
+            private CompletionStage<?> hear(String kind, CharSequence data, boolean last) {
                 partial.append(data);
                 if (last) {
                     hear(kind + partial);
                     partial.setLength(0);
                 }
-                socket.request(1);
                 return null;
             }
 
             @Override
+            public void onOpen(WebSocket opened) {
+                opened.request(Long.MAX_VALUE);
+            }
+
+            @Override
             public CompletionStage<?> onText(WebSocket socket, CharSequence data, boolean last) {
-                return hear(socket, "text ", data, last);
+                return hear("text ", data, last);
             }
 
             @Override
             public CompletionStage<?> onBinary(WebSocket socket, ByteBuffer data, boolean last) {
-                return hear(socket, "binary ", StandardCharsets.ISO_8859_1.decode(data), last);
+                return hear("binary ", StandardCharsets.ISO_8859_1.decode(data), last);
             }
 
             @Override
             public CompletionStage<?> onPong(WebSocket socket, ByteBuffer data) {
-                return hear(socket, "pong ", StandardCharsets.ISO_8859_1.decode(data), true);
+                return hear("pong ", StandardCharsets.ISO_8859_1.decode(data), true);
             }
 
             @Override
@@ -6094,38 +5925,59 @@ class RelayTest extends Fixtures {
             }
 
             @Override
+            Object about() {
+                return socket;
+            }
+
+            @Override
             public void close() {
                 socket.abort();
                 http.shutdownNow();
             }
         }
 
-        /** A program that is told in lines what to do, and tells in lines what it hears; messages are in hex there. */
-        static final class Script extends Guest {
-            private final Program program;
+        /** One that is told in lines what to do, and tells in lines what it hears; messages are in hex there. */
+        abstract static class Scripted extends Guest {
+            abstract Scripted tell(String line) throws IOException;
 
-            Script(Map<String, String> environment, String... command) throws IOException {
-                program = new Program(Program.ROOT, environment, List.of(command), this::hearLine);
+            @Override
+            Scripted say(String kind, String message) throws IOException {
+                return tell(kind + " " + HexFormat.of().formatHex(message.getBytes(charset(kind))));
             }
 
             @Override
-            Script say(String kind, String message) throws IOException {
-                return tell(kind + " " + inHex(kind, message));
-            }
-
-            @Override
-            Script leave(int code, String reason) throws IOException {
+            Scripted leave(int code, String reason) throws IOException {
                 return tell("close " + code + " " + reason);
             }
 
-            private Script tell(String line) throws IOException {
-                program.process.outputWriter().append(line).append('\n').flush();
+            /** As in `text 68656c6c6f` or `close 1001 why`. */
+            void hearLine(String line) {
+                String[] words = (line + " ").split(" ", 2);
+                hear(words[0].equals("close") ? line.strip()
+                        : words[0] + " " + new String(hex(words[1]), charset(words[0])));
+            }
+
+            private static Charset charset(String kind) {
+                return kind.equals("text") ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1;
+            }
+        }
+
+        static final class Script extends Scripted {
+            private final Program program;
+
+            Script(String... command) throws IOException {
+                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"), List.of(command), this::hearLine);
+            }
+
+            @Override
+            Script tell(String line) throws IOException {
+                program.tell(line);
                 return this;
             }
 
             @Override
-            String about() {
-                return " of " + program.err;
+            Object about() {
+                return program.err;
             }
 
             @Override
@@ -6134,9 +5986,38 @@ class RelayTest extends Fixtures {
             }
         }
 
-        /**
-         * Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs, and `WebSocket`.
-         */
+        /** Chromium, in a page of the relay's, since no other may connect. */
+        static final class InPage extends Scripted {
+            private final Chromium.Page page;
+
+            InPage(Relay relay) {
+                page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
+                page.onBinding("tell", this::hearLine);
+                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
+            }
+
+            @Override
+            InPage tell(String line) {
+                return inPage("say(" + Json.write(line) + ")");
+            }
+
+            InPage inPage(String statements) {
+                page.evaluate(statements + "; 0");
+                return this;
+            }
+
+            @Override
+            Object about() {
+                return page.complaints;
+            }
+
+            @Override
+            public void close() {
+                page.close();
+            }
+        }
+
+        /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs. */
         static final String JAVASCRIPT = """
             let socket;
             function join(address) {
@@ -6188,181 +6069,35 @@ class RelayTest extends Fixtures {
             asyncio.run(main(sys.argv[1]))
             """;
 
-        private static final String GO = """
-            package main
-
-            import (
-                "bufio"
-                "encoding/hex"
-                "fmt"
-                "os"
-                "strconv"
-                "strings"
-
-                "github.com/gorilla/websocket"
-            )
-
-            var kinds = map[string]int{"text": websocket.TextMessage, "binary": websocket.BinaryMessage}
-
-            func main() {
-                socket, _, err := websocket.DefaultDialer.Dial(os.Args[1], nil)
-                if err != nil {
-                    panic(err)
-                }
-                go say(socket)
-                for {
-                    kind, message, err := socket.ReadMessage()
-                    if end, closed := err.(*websocket.CloseError); closed {
-                        fmt.Println("close", end.Code, end.Text)
-                        return
-                    } else if err != nil {
-                        panic(err)
-                    } else if kind == websocket.TextMessage {
-                        fmt.Println("text", hex.EncodeToString(message))
-                    } else {
-                        fmt.Println("binary", hex.EncodeToString(message))
-                    }
-                }
-            }
-
-            func say(socket *websocket.Conn) {
-                for input := bufio.NewReader(os.Stdin); ; {
-                    line, err := input.ReadString('\\n')
-                    if err != nil {
-                        return
-                    }
-                    words := strings.Fields(line)
-                    if words[0] == "close" {
-                        code, _ := strconv.Atoi(words[1])
-                        socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, words[2]))
-                    } else {
-                        message, _ := hex.DecodeString(words[1])
-                        socket.WriteMessage(kinds[words[0]], message)
-                    }
-                }
-            }
-            """;
-
-        /** The program in Go, built once; from Debian's packages alone, without modules, which would be fetched. */
-        private static Path go() throws Exception {
-            require("go", "golang-go");
-            require(Files.exists(Path.of("/usr/share/gocode/src/github.com/gorilla/websocket")),
-                    "gorilla/websocket is missing: apt install golang-github-gorilla-websocket-dev");
-            Path folder = Files.createDirectories(Program.ROOT.resolve("build/go")),
-                    source = folder.resolve("guest.go"), built = folder.resolve("guest");
-            Files.writeString(source, GO);
-            var environment = Map.of("GO111MODULE", "off", "GOPATH", "/usr/share/gocode", "GOCACHE",
-                    folder.resolve("cache").toString());
-            try (var program = new Program(folder, environment,
-                    List.of("go", "build", "-o", built.toString(), source.toString()))) {
-                // Go from 1.20 on compiles its own library, too, the first time
-                program.process.waitFor(250, TimeUnit.SECONDS);
-                program.expectExit(0);
-            }
-            return built;
+        private static String address(Relay relay) {
+            return "ws://127.0.0.1:" + relay.port() + ROOM;
         }
 
-        /** Chromium, in a page of the relay's, since no other may connect. */
-        static final class InPage extends Guest {
-            private final Chromium.Page page;
+        enum Kind { THE_JDKS, CHROMIUMS, PYTHONS_WEBSOCKETS, NODES_OWN, NODES_WS }
 
-            InPage(Relay relay) {
-                page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
-                page.onBinding("tell", this::hearLine);
-                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
-            }
-
-            @Override
-            InPage expect(String... expected) throws InterruptedException {
-                super.expect(expected);
-                return this;
-            }
-
-            @Override
-            InPage say(String kind, String message) {
-                return tell(kind + " " + inHex(kind, message));
-            }
-
-            @Override
-            InPage leave(int code, String reason) {
-                return tell("close " + code + " " + reason);
-            }
-
-            private InPage tell(String line) {
-                return inPage("say(" + Json.write(line) + ")");
-            }
-
-            InPage inPage(String statements) {
-                page.evaluate(statements + "; 0");
-                return this;
-            }
-
-            @Override
-            String about() {
-                return " of " + page.complaints;
-            }
-
-            @Override
-            public void close() {
-                page.close();
-            }
-        }
-
-        enum Kind {
-            THE_JDKS {
-                @Override
-                Guest open(Relay relay) {
-                    return new Jdk(relay);
-                }
-            },
-            CHROMIUMS {
-                @Override
-                Guest open(Relay relay) {
-                    return new InPage(relay);
-                }
-            },
-            PYTHONS_WEBSOCKETS {
-                @Override
-                Guest open(Relay relay) throws IOException {
+        private static Guest open(Kind kind, Relay relay) throws IOException {
+            if (kind.name().startsWith("NODE")) require("node", "nodejs");
+            switch (kind) {
+                case THE_JDKS -> { return new Jdk(relay); }
+                case CHROMIUMS -> { return new InPage(relay); }
+                case PYTHONS_WEBSOCKETS -> {
                     requireWebsockets();
-                    return new Script(Map.of("PYTHONUNBUFFERED", "1"), "/usr/bin/python3", "-c", PYTHON,
-                            address(relay));
+                    return new Script("/usr/bin/python3", "-c", PYTHON, address(relay));
                 }
-            },
-            NODES_OWN {
-                @Override
-                Guest open(Relay relay) throws Exception {
-                    require("node", "nodejs");
-                    try (var program = new Program(Program.ROOT, Map.of(),
-                            List.of("node", "--experimental-websocket", "-e", "0"))) {
-                        Assumptions.assumeTrue(program.exitCode() == 0,
-                                "this node has no WebSocket; those from 20.10 on have one");
-                    }
-                    return new Script(Map.of(), "node", "--experimental-websocket", "-e", NODE, address(relay));
+                case NODES_OWN -> {
+                    String flag = "--experimental-websocket";   // of those from 20.10 on, which have one
+                    assertDoesNotThrow(() -> Assumptions.assumeTrue(new ProcessBuilder("node", flag, "-e", "0").start()
+                            .waitFor() == 0, "this node has no WebSocket; those from 20.10 on have one"));
+                    return new Script("node", flag, "-e", NODE, address(relay));
                 }
-            },
-            NODES_WS {
-                @Override
-                Guest open(Relay relay) throws IOException {
-                    require("node", "nodejs");
+                case NODES_WS -> {
                     require(Files.exists(Path.of("build/ws/index.js")),
                             "ws is missing, which build.sh fetches: apt install npm");
-                    return new Script(Map.of(), "node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE,
+                    return new Script("node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE,
                             address(relay));
                 }
-            },
-            GOS_GORILLA {
-                @Override
-                Guest open(Relay relay) throws Exception {
-                    return new Script(Map.of(), go().toString(), address(relay));
-                }
-            };
-
-            abstract Guest open(Relay relay) throws Exception;
-
-            private static String address(Relay relay) {
-                return "ws://127.0.0.1:" + relay.port() + ROOM;
             }
+            throw new AssertionError(kind);
         }
 
         /** Every byte, or the character of that number. */
@@ -6370,12 +6105,11 @@ class RelayTest extends Fixtures {
                 .collect(Collectors.joining());
 
         /** It joins, speaks and listens, hears who comes and who leaves, and reads why it was closed. */
-        @Timeout(300)   // for Go
         @ParameterizedTest(name = "{0}")
         @EnumSource
         @ExtendWith(InChromium.class)
         void aLifeInARoom(Kind kind) throws Exception {
-            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self"); var guest = kind.open(relay)) {
+            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self"); var guest = open(kind, relay)) {
                 guest.expect("text 2 self", "text 1 join");
                 friend.expect("text 2 join");
                 for (String data : List.of("hello", EVERY, EVERY.repeat(500), "\uD83D\uDE80"))
@@ -6384,7 +6118,7 @@ class RelayTest extends Fixtures {
                         friend.expect(word + " 2 say " + data).say(word, "* say " + data);
                         guest.expect(word + " 1 say " + data);
                     }
-                try (var rude = kind.open(relay).expect("text 3 self", "text 1 join", "text 2 join")
+                try (var rude = open(kind, relay).expect("text 3 self", "text 1 join", "text 2 join")
                         .say("text", "nonsense")) {
                     rude.expect("close 1008 .*<msgtype>.* got 'nonsense'");
                 }
@@ -6394,7 +6128,6 @@ class RelayTest extends Fixtures {
         }
 
         /** One of each kind, as far as it is here. */
-        @Timeout(300)
         @Test
         @ExtendWith(InChromium.class)
         void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
@@ -6402,7 +6135,7 @@ class RelayTest extends Fixtures {
             try (var relay = relay(options -> options.pingInterval = 1_000)) {
                 for (Kind kind : Kind.values()) {
                     try {
-                        guests.add(kind.open(relay));
+                        guests.add(open(kind, relay));
                     } catch (TestAbortedException missing) {
                         continue;   // as the test above tells
                     }
@@ -6415,15 +6148,14 @@ class RelayTest extends Fixtures {
                 }
                 String mute = "text " + (guests.size() + 1);
                 try (var raw = Raw.open(relay, ROOM)) {
-                    // It came later than all the others, and is cut off for its silence. They must have answered a ping
-                    // by then.
+                    // it came last and is cut off for its silence; by then the others must have answered a ping
                     for (Guest guest : guests) guest.expect(mute + " join", mute + " quit");
                 }
-                for (int id = 1; id <= guests.size(); id++) guests.get(id - 1)
-                        .say("text", id + " still here").expect("text " + id + " still here");
+                for (int id = 1; id <= guests.size(); id++)
+                    guests.get(id - 1).say("text", id + " still here").expect("text " + id + " still here");
                 relay.close();
-                for (Guest guest : guests) guest.expectAfterAny("text \\d+ quit",
-                        "close 1001 the relay is shutting down");
+                for (Guest guest : guests)
+                    guest.expectAfterAny("text \\d+ quit", "close 1001 the relay is shutting down");
             } finally {
                 for (Guest guest : guests) guest.close();
             }
@@ -6431,25 +6163,22 @@ class RelayTest extends Fixtures {
 
         @Test
         @ExtendWith(InChromium.class)
-        void aPageReadsWhyItWasClosedThoughItIsStillSending() throws Exception {
-            var refusals = Map.of("socket.send(new Uint8Array(50 << 20))", "close 1009 expected at most 1048576 bytes, got \\d+",
+        void aPageReadsWhyItWasClosedThoughItIsStillSendingAndThatTheRelayIsFull() throws Exception {
+            var refusals = Map.of("socket.send(new Uint8Array(50 << 20))",
+                    "close 1009 expected at most 1048576 bytes, got \\d+",
                     "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))",
                     "close 1008 .* got 'nonsense'");
-            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self")) {
+            try (var relay = relay(options -> options.maxClients = 2);
+                    var friend = new Jdk(relay).expect("text 1 self")) {
                 for (var refusal : refusals.entrySet())
                     try (var guest = new InPage(relay)) {
-                        guest.expect("text \\d self", "text 1 join")
-                                .inPage(refusal.getKey()).expect(refusal.getValue());
+                        guest.expect("text \\d self", "text 1 join");
+                        guest.inPage(refusal.getKey()).expect(refusal.getValue());
+                        friend.expect("text \\d join", "text \\d quit");
                     }
-            }
-        }
-
-        @Test
-        @ExtendWith(InChromium.class)
-        void aPageReadsThatTheRelayIsFull() throws Exception {
-            try (var relay = relay(options -> options.maxClients = 1);
-                    var friend = new Jdk(relay).expect("text 1 self"); var guest = new InPage(relay)) {
-                guest.expect("close 1013 the relay is full \\(limit: 1 client\\)");
+                try (var second = new Jdk(relay).expect("text \\d self"); var guest = new InPage(relay)) {
+                    guest.expect("close 1013 the relay is full \\(limit: 2 clients\\)");
+                }
             }
         }
 
@@ -6458,14 +6187,15 @@ class RelayTest extends Fixtures {
         @ValueSource(booleans = {true, false})
         @ExtendWith(InChromium.class)
         void aPageThatWasBusyReadsAllThatWaitsForItAndWhyItWasClosed(boolean behind) throws Exception {
-            String busy =
-                    "socket.addEventListener('message', ({ data }) => { for (const now = Date.now(); data === '1 now' "
-                    + "&& Date.now() < now + 1000;); })";
-            String large = "x".repeat(100_000);
+            String busy = """
+                    socket.addEventListener('message', ({ data }) => {
+                      for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;);
+                    })""", large = "x".repeat(100_000);
             try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20);
                     var friend = new Jdk(relay).expect("text 1 self");
                     var guest = new InPage(relay)) {
-                guest.expect("text 2 self", "text 1 join").inPage(busy);
+                guest.expect("text 2 self", "text 1 join");
+                guest.inPage(busy);
                 friend.expect("text 2 join").say("text", "* now");
                 for (int i = 0; i < (behind ? 100 : 30); i++) friend.say("text", "* large " + large);
                 // whoever is behind may be gone by now
@@ -6478,149 +6208,29 @@ class RelayTest extends Fixtures {
             }
         }
 
-        /**
-         * It cannot speak. From 8.11 on it knows WebSockets; before, it takes all that comes for the answer to its
-         * request.
-         */
-        @Test
-        void curlListens() throws Exception {
-            require("curl", "curl");
-            String version;
-            try (var program = new Program(Program.ROOT, Map.of(), List.of("curl", "--version"))) {
-                version = String.join(" ", program.expectExit(0).out);
-            }
-            try (var relay = relay(options -> options.closeTimeout = 300);
-                    var friend = new Jdk(relay).expect("text 1 self")) {
-                String there = "://127.0.0.1:" + relay.port() + ROOM;
-                var command = version.matches(".*Protocols:.* ws .*") ? Stream.of("ws" + there)
-                        : Stream.concat(Stream.of(Raw.upgrade("").split("\r\n")).skip(2)
-                        .flatMap(header -> Stream.of("-H", header)), Stream.of("http" + there));
-                try (var curl = new Program(Program.ROOT, Map.of(),
-                        Stream.concat(Stream.of("curl", "-sN"), command).toList())) {
-                    friend.expect("text 2 join").say("text", "* hello\n");   // curl's output is read by lines
-                    curl.expectLine(".*2 self.*1 join.*1 hello");
-                    relay.close();   // curl does not say goodbye
-                    curl.exitCode();
-                }
-            }
-        }
-
         @Test
         void theJdksClientSpeaksInFragmentsAndPings() throws Exception {
             try (var relay = relay(); var one = new Jdk(relay)) {
                 one.expect("text 1 self");
-                for (String part : List.of("1 in ", "frag", "", "ments")) one.socket.sendText(part,
-                        part.equals("ments")).join();
+                for (String part : List.of("1 in ", "frag", "", "ments"))
+                    one.socket.sendText(part, part.equals("ments")).join();
                 one.expect("text 1 in fragments");
                 one.socket.sendPing(ByteBuffer.wrap(bytes("sign of life"))).join();
                 one.expect("pong sign of life");
             }
         }
 
-        /** Something written in Python, by what it says. */
-        static final class Python implements AutoCloseable {
-            private final Program program;
-            private int read;
-
-            Python(String... arguments) throws IOException {
-                requireWebsockets();
-                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"),
-                        Stream.concat(Stream.of("/usr/bin/python3"), Stream.of(arguments)).toList());
-            }
-
-            /** The interactive client. */
-            static Python client(Relay relay) throws IOException {
-                return new Python("-m", "websockets", "ws://127.0.0.1:" + relay.port()
-                        + ROOM).expect("Connected to .*");
-            }
-
-            Python type(String line) throws IOException {
-                program.process.outputWriter().append(line).append('\n').flush();
-                return this;
-            }
-
-            Python endInput() throws IOException {
-                program.process.outputWriter().close();
-                return this;
-            }
-
-            /**
-             * The next lines must match; without what moves a terminal's cursor, the prompt, and those that are empty
-             * then.
-             */
-            Python expect(String... regexes) {
-                for (String regex : regexes) {
-                    eventually(() -> next().isPresent(), regex + " of " + program.out + program.err);
-                    String line = next().get();
-                    assertTrue(line.matches(regex), () -> "not " + regex + " but " + line + " of " + program.out
-                            + program.err);
-                    read++;
-                }
-                return this;
-            }
-
-            private Optional<String> next() {
-                return program.out.stream().map(line -> line.replaceAll("\u001b(\\[[A-Z]|[78])|^.*\u001b\\[B(> )*", ""))
-                        .filter(line -> !line.matches("[> ]*"))
-                        .skip(read).findFirst();
-            }
-
-            @Override
-            public void close() {
-                program.close();
-            }
-        }
-
+        /** As the README says that one can join from a terminal. */
         @Test
-        void theTableOfTheSpecificationHoldsWithPythonsInteractiveClient() throws Exception {
-            try (var relay = relay(); var one = Python.client(relay).expect("< 1 self");
-                    var two = Python.client(relay).expect("< 2 self", "< 1 join")) {
-                one.expect("< 2 join");
-                try (var three = Python.client(relay).expect("< 3 self", "< 1 join", "< 2 join")) {
-                    one.expect("< 3 join").type("2 hello");
-                    two.expect("< 3 join", "< 1 hello");
-                    one.type("* hello");
-                    two.expect("< 1 hello");
-                    three.expect("< 1 hello").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
-                }
-                two.expect("< 3 quit").endInput().expect("Connection closed: 1000 \\(OK\\)\\.");
-                one.expect("< 3 quit", "< 2 quit").type("nonsense").expect(
-                        "Connection closed: 1008 .*<msgtype>.* got 'nonsense'\\.");
-            }
-        }
-
-        @Test
-        void pythonsClientPlays() throws Exception {
-            String script = """
-                import asyncio, sys, websockets
-
-                async def main(address):
-                    async with websockets.connect(address) as one:
-                        print(await one.recv())
-                        for message in ['1 text \\u00e9\\U0001f680', b'1 bytes \\0\\xff', '1 large ' + 'x' * (2**20 - 8)]:
-                            await one.send(message)
-                            print(await one.recv() == message)
-                        await one.send(['1 in ', 'frag', 'ments'])
-                        print(await one.recv())
-                        await (await one.ping(b'sign of life'))
-                        async with websockets.connect(address) as two:
-                            print(await two.recv(), await two.recv(), await one.recv())
-                            await two.close(4321, 'enough')
-                            print(two.close_code, two.close_reason, await one.recv())
-                        async with websockets.connect(address) as three:
-                            await three.send('* quit')
-                            await three.wait_closed()
-                            print(await one.recv(), await one.recv(), three.close_code)
-                        await one.wait_closed()
-                        print(one.close_code, one.close_reason)
-
-                asyncio.run(main(sys.argv[1]))
-                """;
-            try (var relay = relay(); var python = new Python("-c", script, "ws://127.0.0.1:" + relay.port() + ROOM)) {
-                python.expect("1 self", "True", "True", "True", "1 in fragments", "2 self 1 join 2 join",
-                        "4321 enough 2 quit", "3 join 3 quit 1008");
-                relay.close();
-                python.expect("1001 .*shutting down");
+        void pythonsInteractiveClientTalksToItself() throws Exception {
+            requireWebsockets();
+            try (var relay = relay(); var client = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"),
+                    List.of("/usr/bin/python3", "-m", "websockets", address(relay)))) {
+                client.expectLine(".*< 1 self.*");
+                client.tell("1 hello");
+                client.expectLine(".*< 1 hello.*");
+                client.process.outputWriter().close();
+                client.expectLine(".*Connection closed: 1000 \\(OK\\)\\..*");
             }
         }
     }

@@ -295,7 +295,7 @@ abstract class Fixtures {
         }
     }
 
-    /** A test for each line of a table; what is between => and => are its parameters. */
+    /** A test for each row of a table, of which | separates those on one line; its parameters stand between =>. */
     @Retention(RetentionPolicy.RUNTIME)
     @ParameterizedTest(name = "{arguments}")
     @ArgumentsSource(Rows.class)
@@ -307,8 +307,8 @@ abstract class Fixtures {
         @Override
         protected Stream<? extends Arguments> provideArguments(ParameterDeclarations parameters,
                 ExtensionContext context, Table table) {
-            return table.value().lines().map(line -> Arguments.of(Stream.of(line.split("=>", -1)).map(String::strip)
-                    .toArray()));
+            return Stream.of(table.value().split("\n| \\| ")).filter(row -> !row.isBlank())
+                    .map(row -> Arguments.of(Stream.of(row.split("=>", -1)).map(String::strip).toArray()));
         }
     }
 
@@ -424,6 +424,11 @@ abstract class Fixtures {
 
         Raw open(String path, String... headers) throws IOException {
             return new Raw(url().getPort()).open(path, headers).expect("1 self");
+        }
+
+        /** Types a line. */
+        void tell(String line) throws IOException {
+            process.outputWriter().append(line).append('\n').flush();
         }
 
         void expectLine(String regex) {
