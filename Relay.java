@@ -8,23 +8,13 @@
  * ("1 self"), who else is there ("2 join") and who leaves ("2 quit"). It sends "2 hello" to reach client 2, or
  * "* hello" to reach everyone else; they receive "1 hello". That is all.
  *
- *   1. Command line   main, the options and the limits
- *   2. The relay      accepting connections, shutdown, the log
- *   3. The sweeper    deadlines, silent clients, memory
- *   4. Connection     a socket, its thread and its input
- *   5. HTTP           requests, responses, files
- *   6. Handshake      from HTTP to WebSocket
- *   7. Frames in      bytes to messages
- *   8. Frames out     messages to bytes, and the outbox that writes them
- *   9. WebSocket      both directions together; how a client's connection ends
- *  10. Rooms          who is there, and where a message goes
- *  11. STUN           telling players their public address
+ * Contents: 1 command line, options and limits; 2 the relay: accepting, shutdown, log; 3 the sweeper: deadlines and
+ * memory; 4 connection and its input; 5 HTTP and files; 6 handshake; 7 frames in; 8 frames out and the outbox;
+ * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization".
  *
  * The path of a message: the sender's thread reads bytes into its Input -> FrameReader unmasks and checks them and
  * returns a message -> the sender's Client encodes the outgoing frame once -> that one array is put into the Outbox of
  * each receiver -> each outbox is drained into its socket by a virtual thread.
- *
- * A dozen concepts (on a first reading, skip parts 1, 5 and 11, and what is marked "Operation" or "Optimization"):
  *
  *   connection    a socket and the one virtual thread that does everything for it: requests, WebSocket, end
  *   handshake     the HTTP request that turns a connection into a WebSocket
@@ -45,7 +35,6 @@ import java.net.*;
 import java.nio.*;
 import java.nio.charset.*;
 import java.nio.file.*;
-import java.nio.file.attribute.*;
 import java.security.*;
 import java.time.*;
 import java.time.format.*;
@@ -57,33 +46,26 @@ import java.util.concurrent.locks.*;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
-import java.util.zip.CRC32;
 
 @SuppressWarnings("serial")   // its exceptions are never serialized
 public class Relay implements AutoCloseable {
     // --- 1. Command line ---------------------------------------------------------------------------------------------
 
-    /** Exits with 0 after a normal end, 1 if the relay cannot listen, 2 if the arguments are wrong. */
+    /** Runs a relay until the process is told to end. Exits with 1 if it cannot listen, 2 if an argument is wrong. */
     public static void main(String[] args) {
-        switch (Command.parse(args)) {
-            case Command.Say(var text, var exitCode) -> exit(text, exitCode);   // this needs Java 21 or newer
-            case Command.Run(var options) -> run(options);
-        }
-    }
-
-    private static void exit(String text, int exitCode) {
-        (exitCode == 0 ? System.out : System.err).println(text);
-        System.exit(exitCode);
-    }
-
-    /** Runs a relay until the process is told to end (Ctrl-C, SIGTERM). */
-    private static void run(Options options) {
-        var relay = new Relay(options);
+        List<String> words = List.of(args);
         try {
-            relay.start();
-        } catch (IOException e) {
-            exit("relay: " + e.getMessage(), 1);
+            if (words.contains("--help") || words.contains("-h")) System.out.println(HELP);
+            else if (words.contains("--version")) System.out.println("relay 1.0");
+            else run(Options.parse(words.iterator()));
+        } catch (IllegalArgumentException | IOException failure) {
+            System.err.println("relay: " + printable(failure.getMessage()));
+            System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
         }
+    }
+
+    private static void run(Options options) throws IOException {
+        var relay = new Relay(options).start();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             relay.close();
             Runtime.getRuntime().halt(0);   // Java's own exit code would be 130 or 143
@@ -91,106 +73,28 @@ public class Relay implements AutoCloseable {
         relay.welcome().forEach(System.out::println);
     }
 
-    /** What the arguments ask for: to run with these options, or to print a text. */
-    sealed interface Command {
-        record Run(Options options) implements Command {}
-        record Say(String text, int exitCode) implements Command {}
+    static final String HELP = """
+        java Relay.java [PORT] [OPTION]...
 
-        static Command parse(String... args) {
-            var options = new Options();
-            var folders = new ArrayList<Path>();
-            var ports = new ArrayList<Integer>();
-            int most = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
-            Iterator<String> words = List.of(args).iterator();
-            try {
-                while (words.hasNext()) {
-                    String word = words.next();
-                    switch (word) {
-                        case "--help", "-h" -> { return new Say(HELP, 0); }
-                        case "--version" -> { return new Say("relay 1.0", 0); }
-                        case "--host" -> options.host = InetAddress.getByName(value(word, words));
-                        case "--dir" -> folders.add(folder(value(word, words), folders));
-                        case "--origin" -> options.origins.add(origin(value(word, words)));
-                        case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
-                        case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, most);
-                        case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
-                        case "--no-stun" -> options.stunPort = -1;
-                        case "--metrics" -> options.metrics = true;
-                        case "--quiet" -> options.quiet = true;
-                        default -> {
-                            require(!word.startsWith("-"), "there is no option " + word);
-                            require(ports.isEmpty(), "expected one port, got a second port, " + word);
-                            ports.add(number("the port", word, 0, 65535));
-                        }
-                    }
-                }
-            } catch (IllegalArgumentException | UnknownHostException e) {
-                return new Say("relay: " + printable(e.getMessage()) + " (--help lists the options)", 2);
-            }
-            if (!ports.isEmpty()) options.port = ports.getFirst();
-            if (!folders.isEmpty()) options.folders = folders;
-            return new Run(options);
-        }
+        Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves the
+        files of games from folders. PORT is 8080 unless given; 0 takes any free one.
 
-        private static String value(String option, Iterator<String> words) {
-            String value = words.hasNext() ? words.next() : "";
-            require(!value.isEmpty(), option + " needs a value");
-            return value;
-        }
-
-        private static int number(String name, String digits, int least, int most) {
-            long number = digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
-            require(number >= least && number <= most,
-                    name + " must be from " + least + " to " + most + ", got '" + digits + "'");
-            return (int) number;
-        }
-
-        private static Path folder(String text, List<Path> others) {
-            Path folder = Path.of(text).toAbsolutePath().normalize(), name = folder.getFileName();
-            require(Files.isDirectory(folder), folder + " is not a folder");
-            require(Files.isReadable(folder) && Files.isExecutable(folder), folder + " cannot be read");
-            require(name != null, folder + " has no name under which it could be served");
-            boolean isReserved = Set.of("ws-relay", "health", "metrics").contains(name.toString());
-            boolean isTaken = others.stream().anyMatch(other -> other.getFileName().equals(name));
-            require(!isReserved, "a folder must not be named " + name + ", which is an address of the relay itself");
-            require(!isTaken, "two folders cannot both be served as /" + name);
-            return folder;
-        }
-
-        private static String origin(String text) {
-            String advice = text.contains("*") ? "; name each origin, or * for all" : "";
-            require(text.equals("*") || ORIGIN.test(text),
-                    "expected an origin such as https://example.com, got '" + text + "'" + advice);
-            return plainOrigin(text);
-        }
-
-        private static void require(boolean condition, String complaint) {
-            if (!condition) throw new IllegalArgumentException(complaint);
-        }
-
-        String HELP = """
-            java Relay.java [PORT] [OPTION]...
-
-            Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves the
-            files of games from folders. PORT is 8080 unless given; 0 takes any free one.
-
-              --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which means IPv6, too)
-              --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
-                                   directory, if there is one); repeatable; / leads to the first
-              --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
-              --max-clients N      refuse further clients (default: 10000), also if the heap has no 12 KiB for each
-              --max-message BYTES  refuse longer messages (default: 1048576)
-              --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy use
-                                   --host 127.0.0.1 --stun 8080, which listens on all addresses
-              --no-stun            do not answer STUN (default: do)
-              --metrics            answer /metrics in Prometheus' format (default: no)
-              --quiet              do not log joins, quits and refusals (default: log them)
-              --help, --version    print this, or the version, and exit""";
-    }
+          --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which means IPv6, too)
+          --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
+                               directory, if there is one); repeatable; / leads to the first
+          --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
+          --max-clients N      refuse further clients (default: 10000), also if the heap has no 12 KiB for each
+          --max-message BYTES  refuse longer messages (default: 1048576)
+          --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy use
+                               --host 127.0.0.1 --stun 8080, which listens on all addresses
+          --no-stun            do not answer STUN (default: do)
+          --metrics            answer /metrics in Prometheus' format (default: no)
+          --quiet              do not log joins, quits and refusals (default: log them)
+          --help, --version    print this, or the version, and exit""";
 
     /**
      * The options, and with them all limits, in bytes and milliseconds. 10,000 clients with 1 MiB of message and 4 MiB
-     * of outbox each would come to 50 GiB: hence memoryLimit. Tests shorten the times, which have no options.
+     * of outbox each would come to 50 GiB; memoryLimit is what bounds them. Tests shorten the times.
      */
     static final class Options {
         int port = 8080;                                           // 0: any free one
@@ -209,18 +113,89 @@ public class Relay implements AutoCloseable {
         long stallTimeout = 30_000;                                // for a write that makes no progress
         long closeTimeout = 10_000;                                // for the peer to close after our close frame
         long shutdownTimeout = 3_000;                              // for all of them to do so
+        long lookInterval = 1_000;                                 // of the sweeper, who checks all these times
+
+        /** Parses the arguments. @throws IllegalArgumentException with a sentence for a person */
+        static Options parse(Iterator<String> words) {
+            var options = new Options();
+            var folders = new ArrayList<Path>();
+            int most = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
+            boolean hasPort = false;
+            while (words.hasNext()) {
+                String word = words.next();
+                switch (word) {
+                    case "--metrics" -> options.metrics = true;
+                    case "--quiet" -> options.quiet = true;
+                    case "--no-stun" -> options.stunPort = -1;
+                    case "--host" -> options.host = host(value(word, words));
+                    case "--dir" -> folders.add(folder(value(word, words), folders));
+                    case "--origin" -> options.origins.add(origin(value(word, words)));
+                    case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
+                    case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, most);
+                    case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
+                    default -> {
+                        require(!word.startsWith("-"), "there is no option " + word);
+                        require(!hasPort, "expected one port, got a second port, " + word);
+                        options.port = number("the port", word, 0, 65535);
+                        hasPort = true;
+                    }
+                }
+            }
+            if (!folders.isEmpty()) options.folders = folders;
+            return options;
+        }
+
+        private static void require(boolean condition, String complaint) {
+            if (!condition) throw new IllegalArgumentException(complaint + " (--help lists the options)");
+        }
+
+        private static String value(String option, Iterator<String> words) {
+            String value = words.hasNext() ? words.next() : "";
+            require(!value.isEmpty(), option + " needs a value");
+            return value;
+        }
+
+        private static int number(String name, String digits, int least, int most) {
+            long number = digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
+            boolean isWithin = number >= least && number <= most;
+            require(isWithin, name + " must be from " + least + " to " + most + ", got '" + digits + "'");
+            return (int) number;
+        }
+
+        private static InetAddress host(String name) {
+            try { return InetAddress.getByName(name); }
+            catch (UnknownHostException e) { throw new IllegalArgumentException("there is no host " + name, e); }
+        }
+
+        private static Path folder(String text, List<Path> others) {
+            Path folder = Path.of(text).toAbsolutePath().normalize(), name = folder.getFileName();
+            require(Files.isDirectory(folder), folder + " is not a folder");
+            require(Files.isReadable(folder) && Files.isExecutable(folder), folder + " cannot be read");
+            require(name != null, folder + " has no name under which it could be served");
+            boolean isReserved = Set.of("ws-relay", "health", "metrics").contains(name.toString());
+            boolean isTaken = others.stream().anyMatch(other -> other.getFileName().equals(name));
+            require(!isReserved, "a folder must not be named " + name + ", which is an address of the relay itself");
+            require(!isTaken, "two folders cannot both be served as /" + name);
+            return folder;
+        }
+
+        private static String origin(String text) {
+            String advice = text.contains("*") ? "; name each origin, or * for all" : "";
+            boolean isOrigin = text.equals("*") || ORIGIN.test(text);
+            require(isOrigin, "expected an origin such as https://example.com, got '" + text + "'" + advice);
+            return plainOrigin(text);
+        }
     }
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
     private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
-    private static final int MAX_WRITE = 64 << 10;        // the same; small, so that progress on slow links shows
+    private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
     private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
     private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
-    private static final int LONG_QUEUE = 64;             // frames; a longer queue is replaced once it is empty
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int CLIENT_MEMORY = 12 << 10;    // all that is not counted
     private static final int SEND_BUFFER = 64 << 10;      // the system's; progress shows when a third of it is free
@@ -228,23 +203,20 @@ public class Relay implements AutoCloseable {
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
     private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
     private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
+    private static final int MANY_RECEIVERS = 100;        // of one message; then the sender lets other threads run
     private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
-    private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     // Everything blocks, and each thread does one thing:
-    //
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
     //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
-    //   late head    virtual, for a moment     answers 408 while the connection's thread waits for the rest of a head
-    //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
+    //   sweeper      platform                  checks deadlines and memory; wakes others by shutting their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //
     // There are two locks. No thread that holds one waits for a socket, a window or memory:
-    //
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken within the other one
     //
@@ -252,10 +224,10 @@ public class Relay implements AutoCloseable {
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
 
     private final Options options;
-    private final Map<String, Path> folders = new LinkedHashMap<>();               // by name
-    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();     // all, until their threads end
-    private final Queue<Connection> nonClients = new ConcurrentLinkedQueue<>();    // the first makes way first
-    private final Map<String, Room> rooms = new ConcurrentHashMap<>();             // by name
+    private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
+    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
+    private final Queue<Connection> nonClients = new ConcurrentLinkedQueue<>();      // the first makes way first
+    private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
     private final ExecutorService log = new ThreadPoolExecutor(0, 1, 1, TimeUnit.SECONDS,
@@ -264,50 +236,42 @@ public class Relay implements AutoCloseable {
     private final Metrics metrics = new Metrics();
     private final int maxClients;
     final Memory memory;
-    private ServerSocket listener;                          // null until started
-    private DatagramSocket stun;                            // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>(); // acceptor, sweeper, STUN
+    private ServerSocket listener;         // null until started
+    private DatagramSocket stun;           // null until started, or without STUN
     private volatile boolean closing;
 
     Relay(Options options) {
         this.options = options;
         maxClients = (int) Math.min(options.maxClients, Runtime.getRuntime().maxMemory() / CLIENT_MEMORY);
         memory = new Memory(options.memoryLimit);
-        for (Path folder : options.folders) {
-            Path root = folder.toAbsolutePath().normalize();
-            if (Files.isDirectory(root)) folders.put(root.getFileName().toString(), root);
-        }
+        for (Path folder : options.folders)
+            if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
         for (int i = 0; i < WRITE_BUFFERS; i++) writeBuffers.add(new byte[MAX_WRITE]);
     }
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
-        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
-        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
+        Thread.ofPlatform().name("relay-acceptor").start(this::accept);
+        Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
+        if (stun != null) Thread.startVirtualThread(this::serveStun);
         return this;
     }
 
     /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, tries another one. */
     private void listen(int tries) throws IOException {
-        String what = "port " + options.port, advice = "name another one, or 0 for any";
+        String host = options.host == null ? "" : format(options.host) + ", ", port = "port " + options.port;
         listener = new ServerSocket();
         try {
             listener.bind(new InetSocketAddress(options.host, options.port), 1024);
             if (options.stunPort < 0) return;
             int number = options.stunPort == 0 ? port() : options.stunPort;
             boolean isProxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
-            what = "UDP port " + number;
-            advice = "--stun PORT moves it, --no-stun leaves it out";
+            port = "UDP port " + number + " (see --stun and --no-stun)";
             stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
         } catch (IOException e) {
             listener.close();
-            boolean isInUse = e.toString().contains("in use");
-            String place = options.host == null || isInUse ? what : format(options.host);
-            String remedy = isInUse ? advice : "is it an address of this machine, and is IPv6 on, if it needs that?";
-            String complaint = "cannot listen on " + place + ": " + e.getMessage() + "; " + remedy;
-            if (tries == 1) throw new IOException(complaint, e);
+            if (tries == 1) throw new IOException("cannot listen on " + host + port + ": " + e.getMessage());
             listen(tries - 1);
         }
     }
@@ -317,18 +281,16 @@ public class Relay implements AutoCloseable {
 
     /** Returns the lines for the person who started the relay: first the address to open, then what else to know. */
     private List<String> welcome() {
-        String firstFolder = folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next());
-        String path = (port() == 80 ? "" : ":" + port()) + "/" + firstFolder;
+        String path = (port() == 80 ? "" : ":" + port()) + "/" + firstFolder();
         boolean isEverywhere = options.host == null || options.host.isAnyLocalAddress();
         String outward = isEverywhere ? outwardAddress() : "";
         var lines = new ArrayList<String>();
         lines.add("http://" + (isEverywhere ? "localhost" : urlHost(options.host)) + path);
         if (!outward.isEmpty()) lines.add("http://" + outward + path + "   for others");
         if (folders.isEmpty())
-            lines.add("no folder " + options.folders.getFirst().toAbsolutePath() + ", hence no pages, only /ws-relay");
-        if (folders.values().stream().anyMatch(Relay::hasUnreadableNames))
-            lines.add("file names that are not ASCII cannot be served, since Java's encoding for them is "
-                    + System.getProperty("sun.jnu.encoding") + "; set the environment variable LC_ALL to C.UTF-8");
+            lines.add("no folder " + options.folders.getFirst().toAbsolutePath() + ", so no pages, only /ws-relay");
+        if (!System.getProperty("sun.jnu.encoding").equals("UTF-8"))
+            lines.add("files whose names are not ASCII cannot be served, unless LC_ALL is set to C.UTF-8");
         return lines;
     }
 
@@ -363,8 +325,8 @@ public class Relay implements AutoCloseable {
                 admit(listener.accept());
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
-                pause(1_000);
                 log("error", "cannot accept: " + e.getMessage());
+                pause(1_000);
             }
         }
     }
@@ -377,7 +339,7 @@ public class Relay implements AutoCloseable {
             Thread.startVirtualThread(connection);
             if (closing) connection.shutDown();
         } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
-            closeQuietly(socket);
+            quietly(socket);
             connections.removeIf(connection -> connection.socket == socket);
         }
     }
@@ -393,14 +355,14 @@ public class Relay implements AutoCloseable {
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (threads.isEmpty() || closing) return;
+        if (listener == null || closing) return;
         closing = true;
-        closeQuietly(listener);
+        quietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
+        awaitUntil(connections::isEmpty, 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -412,10 +374,8 @@ public class Relay implements AutoCloseable {
 
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
 
-    private static void closeQuietly(Closeable socket) {
-        try {
-            socket.close();
-        } catch (IOException ignored) { /* it is closed all the same */ }
+    private static void quietly(Closeable action) {
+        try { action.close(); } catch (IOException e) { /* the peer is gone, or this was done before */ }
     }
 
     /** Logs one line, in which no client can forge another. */
@@ -432,7 +392,7 @@ public class Relay implements AutoCloseable {
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
     }
 
-    /** Operation: what /metrics tells. */
+    /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
     private static final class Metrics {
         final Instant started = Instant.now();
         final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open
@@ -441,15 +401,15 @@ public class Relay implements AutoCloseable {
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
         final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();   // by close code
 
-        String text(int rooms) {   // in Prometheus' format, version 0.0.4
+        String text(int rooms) {
+            var text = new StringBuilder();
             long uptime = started.until(Instant.now(), ChronoUnit.SECONDS);
             Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
                     {"uptime_seconds", "gauge", uptime}, {"deliveries_total", "counter", deliveries},
                     {"messages_received_total", "counter", messages}, {"delivered_bytes_total", "counter", bytes}};
-            var text = new StringJoiner("\n");
-            for (Object[] metric : metrics) text.add("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s".formatted(metric));
-            text.add("# TYPE relay_closes_total counter");
-            closes.forEach((code, count) -> text.add("relay_closes_total{code=\"" + code + "\"} " + count));
+            for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
+            text.append("# TYPE relay_closes_total counter");
+            closes.forEach((code, count) -> text.append("\nrelay_closes_total{code=\"" + code + "\"} " + count));
             return text.toString();
         }
     }
@@ -464,13 +424,11 @@ public class Relay implements AutoCloseable {
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
-        var timeouts = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
-        long interval = Math.clamp(Collections.min(timeouts) / 3, 10, 1_000);   // a second, except in tests
-        long tick = Math.min(TICK, interval), nextLook = interval, nextLog = 60_000;
+        long nextLook = 0, nextLog = 60_000, tick = Math.min(TICK, options.lookInterval);
         for (long now = tick; !closing || !connections.isEmpty(); now += tick) {
             pause(tick);
             if (now < nextLook && !memory.isShort()) continue;
-            nextLook = now + interval;
+            nextLook = now + options.lookInterval;
             clock = now;
             try {
                 for (Connection connection : connections) connection.look(now);
@@ -482,14 +440,29 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Operation: counts refusals of an origin. Returns whether the log need not tell this one now. */
-    private boolean isRefusedAgain(String origin) {
-        boolean isNew = !refusedOrigins.containsKey(origin);
-        if (isNew && (refusedOrigins.size() >= REFUSED_ORIGINS || origin.length() > 200)) return false;
-        return refusedOrigins.merge(origin, 1, Integer::sum) > 1;
+    /**
+     * Cuts off clients until half of the memory is free, those that hold the most first. Spares those that hold less
+     * than their share, and those that are not stuck: their peers read and write, or wait for us.
+     */
+    private void relieveMemory() {
+        long share = memory.limit / 2 / Math.max(1, connections.size());
+        var held = new HashMap<Connection, Integer>();   // bytes, by client that is stuck
+        for (Connection one : connections) if (one.isStuck()) held.put(one, one.heldBytes());
+        long excess = memory.inUse() - memory.limit / 2;   // their threads give back memory later, so count it here
+        for (Connection largest : held.keySet().stream().sorted(Comparator.comparing(one -> -held.get(one))).toList()) {
+            if (excess <= 0 || held.get(largest) < share) return;
+            largest.abort(MEMORY_FULL);
+            excess -= held.get(largest);
+        }
     }
 
-    /** Operation: logs how often pages that were refused have tried again within the last minute. */
+    /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
+    private boolean isNewRefusal(String origin) {
+        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;
+        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
+    }
+
+    /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
     private void logRefusedOrigins() {
         refusedOrigins.forEach((origin, times) -> {
             if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
@@ -498,29 +471,10 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Cuts off clients until half of the memory is free, those that hold the most first. Spares those that hold less
-     * than their share, and those that are not stuck: their peers read and write, or wait for us.
-     */
-    private void relieveMemory() {
-        long excess = memory.inUse() - memory.limit / 2;   // their threads give back memory later, so count it here
-        long share = memory.limit / 2 / Math.max(1, connections.size());
-        var stuck = connections.stream().filter(Connection::isStuck).map(one -> Map.entry(one.heldBytes(), one))
-                .filter(entry -> entry.getKey() >= share)
-                .sorted(Map.Entry.comparingByKey(Comparator.reverseOrder())).toList();
-        for (var entry : stuck) {
-            if (excess > 0) entry.getValue().abort(MEMORY_FULL);
-            excess -= entry.getKey();
-        }
-    }
-
-    /**
      * Counts the bytes that clients make the relay hold: what waits in outboxes, and long messages that are still
-     * arriving. From any thread.
-     *
-     *   from 3/4 of the limit on   long messages wait, but those that have come furthest go on up to the limit, so that
-     *                              some always get through; the sweeper cuts off clients that are stuck
-     *   from the limit on          messages wait before they are put into outboxes
-     *   from 5/4 of the limit on   short ones, as games send, wait, too
+     * arriving. From 3/4 of the limit on, long messages wait, but those that have come furthest go on up to the limit,
+     * so that some always get through, and the sweeper cuts off clients that are stuck. From the limit on, messages
+     * wait before they are put into outboxes; short ones, as games send, only from 5/4 on. From any thread.
      */
     static class Memory {
         private static final int SHORT_MESSAGE = 1 << 10;     // bytes
@@ -545,8 +499,7 @@ public class Relay implements AutoCloseable {
     // A connection speaks HTTP, request after request, until a request is the handshake of a WebSocket:
     //
     //     HTTP --> WebSocket open --> WebSocket closing (it has a close reason) --> socket closed
-    //       |                                                                         ^
-    //       +-------------------------------------------------------------------------+
+    //       +-------------------------------------------------------------------------^
     //
     // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and our last words might
     // be lost. So both kinds end alike: the output is shut down once all is written, then what still comes is discarded
@@ -556,18 +509,14 @@ public class Relay implements AutoCloseable {
     final class Connection implements Runnable {
         private static final long NEVER = Long.MAX_VALUE;
         private final Socket socket;
+        private final Input input;
         private final OutputStream output;
-        final Input input;
-        private volatile WebSocket webSocket;             // null while it speaks HTTP
-        private volatile long deadline = NEVER;           // on the relay's clock; of the request head, or of the end
-        private volatile boolean isWriting;               // a call of the system may wait for the peer
-        private volatile long bytesWritten;               // written by the thread that responds, then by drains
-        // Confined to the sweeper: what it saw at its last look, and when, on the relay's clock,
-        private long seenRead, seenWritten;
-        private boolean seenWriting;
-        private long lastHeard = clock;                   // a byte came
-        private long lastTaken = clock;                   // the peer took bytes for which a write had had to wait
-        private long lastProgress = clock;                // no write, or not the same one as at the look before, waited
+        private final Watch watch = new Watch(this);
+        private volatile WebSocket webSocket;      // null while it speaks HTTP
+        private volatile long headDue = NEVER;     // the request head, on the relay's clock
+        private volatile long endDue = NEVER;      // the end of a connection that is closing
+        private volatile boolean isWriting;        // a call of the system may wait for the peer
+        private volatile long bytesWritten;        // written by the thread that responds, then by drains
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -596,36 +545,48 @@ public class Relay implements AutoCloseable {
             while (more) {
                 Request request = Request.NONE;   // stands for one that could not be read
                 Response response;
-                deadline = clock + options.headTimeout;
+                long bytesBefore = input.bytesRead;
+                headDue = clock + options.headTimeout;
                 try {
                     request = Request.read(input);
-                    deadline = NEVER;
+                    headDue = NEVER;
                     if (request.isForRelay() || request.wantsWebSocket()) {
                         serveWebSocket(request);
                         return;
                     }
-                    request.requireNoBody();
                     response = Relay.this.respond(request, host(request));
+                } catch (EOFException end) {   // perhaps because the sweeper has ended the input
+                    if (clock < headDue || input.bytesRead == bytesBefore) return;
+                    response = refuse(request, new HttpException(408, "the request head took too long"));
                 } catch (HttpException refusal) {
-                    response = refusal.response;
-                    logRefusal(request, refusal);
+                    response = refuse(request, refusal);
                 }
-                deadline = NEVER;
+                headDue = NEVER;
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
                 moveToEnd(this);
-                input.turn.end();
             }
             shutDownOutput();
             discardInput();
         }
 
-        /** Logs what players and operators want to know, but not each file that is missing. */
-        private void logRefusal(Request request, HttpException refusal) {
-            if (request != Request.NONE && !request.isForRelay() && !request.wantsWebSocket()) return;
-            int status = refusal.response.status;
-            if (status != 403 || !isRefusedAgain(request.header("origin")))
-                log("refuse", request.target, "-", address(request), status, refusal.getMessage());
+        /** Returns the response. Logs it, unless only a file is missing or the origin was refused a moment ago. */
+        private Response refuse(Request request, HttpException refusal) {
+            Response response = refusal.response;
+            boolean isForFile = request != Request.NONE && !request.isForRelay() && !request.wantsWebSocket();
+            if (!isForFile && (response.status != 403 || isNewRefusal(request.header("origin"))))
+                log("refuse", request.target, "-", address(request), response.status, refusal.getMessage());
+            return response;
+        }
+
+        /** Answers the handshake and serves the WebSocket until it has ended. */
+        private void serveWebSocket(Request request) throws HttpException, InterruptedException {
+            byte[] response = acceptHandshake(request, host(request));
+            var socket = new WebSocket(this, response, request.target, address(request));
+            nonClients.remove(this);
+            webSocket = socket;
+            if (closing) shutDown();
+            socket.run();
         }
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
@@ -636,36 +597,21 @@ public class Relay implements AutoCloseable {
             bytesWritten += length;
         }
 
-        /** Answers the handshake and serves the WebSocket until it has ended. */
-        private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
-            byte[] response = acceptHandshake(request, host(request));
-            var socket = new WebSocket(this, response, request.target, address(request));
-            nonClients.remove(this);
-            webSocket = socket;
-            if (closing) shutDown();
-            socket.run();
-        }
-
         /** Tells the peer that this was all. From any thread. */
         void shutDownOutput() throws IOException {
             socket.shutdownOutput();
-            deadline = clock + options.closeTimeout;
+            endDue = clock + options.closeTimeout;
         }
 
         /** Discards what still comes until the peer closes, or until the sweeper closes the socket. */
         void discardInput() {
-            try {
-                while (true) input.fill();
-            } catch (IOException end) { /* as expected */ }
+            try { while (true) input.fill(); } catch (IOException end) { /* as expected */ }
         }
 
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
-            try {
-                if (webSocket != null) webSocket.outbox.abort(reason);
-            } finally {
-                closeQuietly(socket);
-            }
+            if (webSocket != null) webSocket.outbox.abort(reason);
+            quietly(socket);
         }
 
         void shutDown() {   // from any thread
@@ -673,67 +619,63 @@ public class Relay implements AutoCloseable {
             else webSocket.close(SHUTTING_DOWN);
         }
 
-        /** Checks all deadlines, about once a second. Called by the sweeper. */
+        /** Checks all deadlines. Called by the sweeper. */
         void look(long now) {
-            long read = input.bytesRead, written = bytesWritten;
-            boolean isInWrite = isWriting, hasWritten = written != seenWritten;
-            boolean isSameWrite = seenWriting && isInWrite && !hasWritten;
-            if (read != seenRead || input.isPaused) lastHeard = now;
-            if (seenWriting && hasWritten) lastTaken = now;
-            if (!isSameWrite) lastProgress = now;
-            seenRead = read;
-            seenWritten = written;
-            seenWriting = isInWrite;
-
-            boolean isHeadLate = now >= deadline && webSocket == null && input.hasBegun && !socket.isOutputShutdown();
-            if (isHeadLate) refuseLateHead();
-            else if (now >= deadline) abort(CONNECTION_LOST);
-            else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (webSocket != null && webSocket.isOpen()) webSocket.checkSilence(now - lastHeard, now - lastTaken);
-        }
-
-        /** Answers 408 on a thread of its own, since that of the connection waits for the rest of the head. */
-        private void refuseLateHead() {
-            deadline = NEVER;
-            Thread.startVirtualThread(() -> {
-                long seconds = options.headTimeout / 1000;
-                var refusal = new HttpException(408, "a request head must arrive within " + seconds + " s");
-                logRefusal(Request.NONE, refusal);
-                try {
-                    refusal.response.send(this, false, true);
-                    shutDownOutput();
-                } catch (IOException gone) { /* and so is the connection */ }
-            });
+            watch.look(now);
+            boolean isOpen = webSocket != null && webSocket.isOpen();
+            if (now >= headDue) quietly(socket::shutdownInput);   // wakes the thread, which answers
+            else if (now >= endDue) abort(CONNECTION_LOST);
+            else if (now - watch.lastProgress >= options.stallTimeout) abort(STALLED);
+            else if (isOpen) webSocket.checkSilence(now - watch.lastHeard, now - watch.lastTaken);
         }
 
         /** Returns whether we wait for the client, to write or to read a long message. Called by the sweeper. */
         boolean isStuck() {
-            boolean letsUsWrite = clock - lastProgress >= TICK;
-            boolean letsUsRead = webSocket != null && webSocket.arrivingBytes() > 0 && clock - lastHeard >= MESSAGE_GAP;
-            return webSocket != null && (letsUsWrite || letsUsRead);
+            if (webSocket == null) return false;
+            boolean isArriving = webSocket.reader.counted > 0;
+            boolean letsUsWait = isArriving && clock - watch.lastHeard >= MESSAGE_GAP;
+            return letsUsWait || clock - watch.lastProgress >= TICK;
         }
 
-        long heldBytes() { return webSocket.outbox.queuedBytes + webSocket.arrivingBytes(); }
+        int heldBytes() { return webSocket.outbox.heldBytes() + webSocket.reader.counted; }
 
-        /** Returns a header of a proxy on this machine, the only one that we believe; otherwise "". */
-        private String fromProxy(Request request, String header) {
-            return socket.getInetAddress().isLoopbackAddress() ? request.lastOf(header) : "";
+        /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
+        private String fromProxy(Request request, String header, String other) {
+            String told = request.header(header).replaceFirst("(?s).*,", "").strip();   // by the nearest one
+            boolean isBelieved = socket.getInetAddress().isLoopbackAddress() && !told.isEmpty();
+            return isBelieved ? told : other;
         }
 
-        /** Returns the address of the client, which a proxy may have told us. */
+        /** Returns the host by which the client knows us. */
+        private String host(Request request) { return fromProxy(request, "x-forwarded-host", request.header("host")); }
+
         private String address(Request request) {
-            String told = fromProxy(request, "x-forwarded-for");
-            try {
-                if (IPV4.test(told)) return told;
-                if (IPV6.test(told)) return format(InetAddress.getByName(told));
-            } catch (UnknownHostException malformed) { /* and hence not an address */ }
-            return format(socket.getInetAddress());
+            String own = format(socket.getInetAddress()), told = fromProxy(request, "x-forwarded-for", own);
+            return ADDRESS.test(told) ? told : own;
         }
+    }
 
-        /** Returns the host by which the client knows us, which a proxy may have changed. */
-        private String host(Request request) {
-            String told = fromProxy(request, "x-forwarded-host");
-            return told.isEmpty() ? request.header("host") : told;
+    /** What the sweeper has seen of a connection. Confined to the sweeper; times are on the relay's clock. */
+    private final class Watch {
+        private final Connection connection;
+        private long read, written;    // bytes at the last look
+        private boolean wasWriting;    // then
+        long lastHeard = clock;        // when a byte came
+        long lastTaken = clock;        // when the peer took bytes for which a write had had to wait
+        long lastProgress = clock;     // when no write waited, or not the same one as at the look before
+
+        Watch(Connection connection) { this.connection = connection; }
+
+        void look(long now) {
+            long readNow = connection.input.bytesRead, writtenNow = connection.bytesWritten;
+            boolean isWriting = connection.isWriting, hasWritten = writtenNow != written;
+            boolean isSameWrite = wasWriting && isWriting && !hasWritten;
+            if (readNow != read || connection.input.isPaused) lastHeard = now;
+            if (wasWriting && hasWritten) lastTaken = now;
+            if (!isSameWrite) lastProgress = now;
+            read = readNow;
+            written = writtenNow;
+            wasWriting = isWriting;
         }
     }
 
@@ -741,11 +683,10 @@ public class Relay implements AutoCloseable {
     static final class Input {
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
-        final Turn turn = new Turn();
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        volatile boolean hasBegun;      // of the current request; read by the sweeper, as the next two
-        volatile long bytesRead;
-        volatile boolean isPaused;      // we do not read, so the peer's silence means nothing
+        private int fills;              // of the buffer
+        volatile long bytesRead;        // read by the sweeper, too
+        volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
 
         Input(InputStream in) { this.in = in; }
 
@@ -767,15 +708,14 @@ public class Relay implements AutoCloseable {
 
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
-            start = end;   // even if this throws
-            turn.end();   // the later we read, the more has come
+            start = end;         // even if this throws
+            giveWay(++fills);    // the later we read, the more has come
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             int count = in.read(bytes, offset, length);
-            turn.hasWaited();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -791,47 +731,30 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets other virtual threads run, since they are not preempted. Java's scheduler prefers threads that yield to
-     * those which are woken from outside, as by a new connection or a byte that came. So a thread that has worked for
-     * MAX_TURN without waiting parks instead, which puts it behind them. Confined to one thread.
+     * Lets other virtual threads run, since they are not preempted. Java's scheduler may prefer threads that yield to
+     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all.
      */
-    private static final class Turn {
-        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
-        private long start = System.nanoTime();   // when the thread has begun to work
-        private long resumed = start;             // when it has gone on after letting others run
-
-        void end() {
-            boolean isLong = System.nanoTime() - start > MAX_TURN;
-            if (isLong) LockSupport.parkNanos(1);
-            else Thread.yield();
-            resumed = System.nanoTime();
-            if (isLong) start = resumed;
-        }
-
-        /** To be called after what may have waited. */
-        void hasWaited() {
-            long now = System.nanoTime();
-            if (now - resumed > WAIT) start = now;
-        }
+    private static void giveWay(int turns) {
+        if (turns % 32 == 0) LockSupport.parkNanos(1);
+        else Thread.yield();
     }
 
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
-    //
     // HTTP/1.1 (RFC 9112) as far as a game needs it: GET and HEAD, and no request bodies. What is not exactly right is
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
     /** Returns the response to a request that is not for a WebSocket. @param host as the client knows us */
     private Response respond(Request request, String host) throws HttpException {
-        String path = request.path(), missing = "there is no such file, and WebSockets connect to /ws-relay/any/name";
+        request.requireNoBody();
+        String path = request.path();
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
-        if (path.equals("/") && folders.isEmpty())
-            return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
-        if (path.equals("/")) return Response.redirect(urlEncode(folders.keySet().iterator().next()), request.query());
+        if (path.equals("/") && !folders.isEmpty()) return Response.redirect(firstFolder(), request.query());
+        if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
-        if (root == null) throw new HttpException(404, missing);
+        require(root != null, 404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
         if (!names.equals(List.of(names.getFirst(), "ice.json"))) return file(request, root, names);
         Response response = Files.exists(root.resolve("ice.json")) ? file(request, root, names) : iceServers(host);
         String origin = request.header("origin");
@@ -839,12 +762,13 @@ public class Relay implements AutoCloseable {
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
     }
 
+    private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
+
     /** Returns an RTCConfiguration: our STUN on the host by which the page found us. */
     private Response iceServers(String host) {
         String name = host.replaceFirst(":[0-9]*$", "");
-        int port = stunPort();
-        boolean hasStun = port > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
-        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
+        boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
         return Response.text(200, "{\"iceServers\":[" + servers + "]}").with("Content-Type", "application/json");
     }
 
@@ -852,16 +776,19 @@ public class Relay implements AutoCloseable {
     static final class HttpException extends Exception {
         final Response response;
 
-        /** @param headers names and values in turn */
-        HttpException(int status, String sentence, String... headers) {
+        HttpException(int status, String sentence, String... headers) {   // names and values in turn
             super(sentence, null, false, false);
             response = Response.text(status, sentence);
             for (int i = 0; i < headers.length; i += 2) response.with(headers[i], headers[i + 1]);
         }
+    }
 
-        static HttpException expected(String what, String got) {
-            return new HttpException(400, "expected " + what + ", got '" + printable(got) + "'");
-        }
+    private static void require(boolean isRight, int status, String sentence, String... headers) throws HttpException {
+        if (!isRight) throw new HttpException(status, sentence, headers);
+    }
+
+    private static void require(boolean isRight, String expected, String got) throws HttpException {
+        require(isRight, 400, "expected " + expected + ", got '" + printable(got) + "'");
     }
 
     /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
@@ -878,22 +805,19 @@ public class Relay implements AutoCloseable {
         /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
         static Request read(Input input) throws IOException, HttpException {
             String[] lines = readHead(input).split("\r\n"), start = lines[0].split(" ", -1);
-            if (start.length != 3 || !TOKEN.test(start[0]) || !VERSION.test(start[2]))
-                throw HttpException.expected("'GET /path HTTP/1.1'", lines[0]);
+            boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
+            require(isRequest, "'GET /path HTTP/1.1'", lines[0]);
             String target = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, §3.2.2
-            if (!TARGET.test(target)) throw HttpException.expected("a path of visible ASCII", target);
-
+            require(TARGET.test(target), "a path of visible ASCII", target);
             var headers = new LinkedHashMap<String, String>();
-            for (int i = 1; i < lines.length; i++) {
-                String[] header = lines[i].split(":", 2);
-                if (header.length < 2 || !TOKEN.test(header[0]))   // also a folded line, which begins with a space
-                    throw HttpException.expected("'Name: value'", lines[i]);
+            for (String line : Arrays.asList(lines).subList(1, lines.length)) {
+                String[] header = line.split(":", 2);
+                boolean isHeader = header.length == 2 && TOKEN.test(header[0]);   // not a folded line either
+                require(isHeader, "'Name: value'", line);
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
-            String host = headers.get("host");
-            boolean needsHost = !start[2].equals("HTTP/1.0");
-            if (host == null && needsHost) throw new HttpException(400, "the header Host is missing");
-            if (host != null && !HOST.test(host)) throw HttpException.expected("one Host", host);
+            require(headers.containsKey("host") || start[2].equals("HTTP/1.0"), 400, "the header Host is missing");
+            require(HOST.test(headers.getOrDefault("host", "")), "one Host", headers.get("host"));
             return new Request(start[0], target, start[2], headers);
         }
 
@@ -901,17 +825,12 @@ public class Relay implements AutoCloseable {
         private static String readHead(Input input) throws IOException, HttpException {
             var head = new StringBuilder();   // a character for each byte
             int previous = 0;
-            input.hasBegun = false;
             while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
-                int next = input.read(), invalid = previous == '\r' ? previous : next;
-                input.hasBegun = true;
+                int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
                 boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
-                if (head.isEmpty() && next == TLS_HANDSHAKE)
-                    throw new HttpException(400, "TLS; this port speaks http and ws");
-                if (!isValid)
-                    throw new HttpException(400, "invalid control character 0x%02x in the request head"
-                            .formatted(invalid));
+                require(next != TLS_HANDSHAKE, 400, "TLS; this port speaks http and ws");
+                if (!isValid) throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
                 previous = next;
@@ -922,31 +841,27 @@ public class Relay implements AutoCloseable {
 
         private static HttpException tooLong(String head) {
             int cookies = head.lines().filter(line -> line.matches("(?i)cookie:.*")).mapToInt(String::length).sum();
-            String sentence = "expected a request head of at most " + MAX_HEAD + " bytes, got more";
-            if (cookies > MAX_HEAD / 2) sentence += ", " + cookies + " of them cookies: delete those of this host";
-            return new HttpException(431, sentence);
+            boolean isCookies = cookies > MAX_HEAD / 2;
+            String advice = isCookies ? ", " + cookies + " of them cookies: delete those of this host" : "";
+            return new HttpException(431, "expected a head of at most " + MAX_HEAD + " bytes, got more" + advice);
         }
 
         /** Refuses methods other than GET and HEAD, and bodies. */
         void requireNoBody() throws HttpException {
-            if (!method.equals("GET") && !method.equals("HEAD"))
-                throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
-            if (hasBody()) throw HttpException.expected("a request without a body", "Content-Length: "
-                    + header("content-length") + ", Transfer-Encoding: " + header("transfer-encoding"));
+            boolean isKnown = method.equals("GET") || method.equals("HEAD");
+            require(isKnown, 405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
+            require(!hasBody(), "no body", header("content-length") + " " + header("transfer-encoding"));
         }
 
         /** Returns whether another request may follow: not if a body might be taken for one. */
         boolean keepsAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
 
-        /** Returns a header's last value, which the nearest proxy has added; "" if there is none. */
-        String lastOf(String name) { return header(name).replaceFirst("(?s).*,", "").strip(); }
+        private boolean hasBody() {
+            return headers.containsKey("transfer-encoding") || !ZERO.test(headers.getOrDefault("content-length", "0"));
+        }
 
         boolean hasToken(String name, String token) {
             return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
-        }
-
-        private boolean hasBody() {
-            return headers.containsKey("transfer-encoding") || !ZERO.test(headers.getOrDefault("content-length", "0"));
         }
 
         String header(String name) { return headers.getOrDefault(name, ""); }
@@ -969,8 +884,7 @@ public class Relay implements AutoCloseable {
 
         /** Leads to a folder: relatively, since a proxy may serve all this below a prefix, RFC 9110 §10.2.2. */
         static Response redirect(String folder, String query) {
-            String start = folder.contains(":") ? "./" : "";   // or it would begin with a scheme, RFC 3986 §4.2
-            String location = start + folder + "/" + query;
+            String location = "./" + folder + "/" + query;   // without "./" a colon would end a scheme, RFC 3986 §4.2
             return text(302, "see " + location).with("Location", location);
         }
 
@@ -1026,18 +940,17 @@ public class Relay implements AutoCloseable {
         String path = request.path();
         boolean isIndex = path.endsWith("/");
         try {
-            Path file = resolve(root, names.subList(1, names.size()));
-            boolean isFolder = Files.isDirectory(file) && !isIndex;
-            if (isFolder) return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
-            var attributes = Files.readAttributes(file, BasicFileAttributes.class);
-            if (attributes.isRegularFile() && Files.isReadable(file)) return open(request, file, attributes);
+            Path file = resolve(root.toRealPath(), names.subList(1, names.size()));
+            if (Files.isRegularFile(file) && Files.isReadable(file)) return open(request, file);
+            if (Files.isDirectory(file) && !isIndex)
+                return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
         } catch (IOException | InvalidPathException doubt) { /* is a 404, too */ }
         throw new HttpException(404, isIndex ? "this folder has no index.html" : "there is no such file");
     }
 
     /** Returns the real path of a file or folder. @throws IOException, InvalidPathException if there is none */
     private static Path resolve(Path root, List<String> names) throws IOException {
-        Path real = root.toRealPath(), file = real;
+        Path file = root;
         for (String name : names) {
             boolean isHidden = name.startsWith(".") || name.chars().anyMatch(Character::isISOControl);
             boolean isOneName = !name.isEmpty() && name.equals(String.valueOf(Path.of(name).getFileName()));
@@ -1045,13 +958,13 @@ public class Relay implements AutoCloseable {
             file = file.resolve(name);
         }
         file = file.toRealPath();   // follows links
-        if (!file.startsWith(real)) throw new NoSuchFileException(file.toString());
+        if (!file.startsWith(root)) throw new NoSuchFileException(file.toString());
         return file;
     }
 
-    private Response open(Request request, Path file, BasicFileAttributes attributes) throws HttpException {
-        long size = attributes.size();
-        Instant modified = attributes.lastModifiedTime().toInstant();
+    private Response open(Request request, Path file) throws IOException, HttpException {
+        long size = Files.size(file);
+        Instant modified = Files.getLastModifiedTime(file).toInstant();
         String date = Response.DATE.format(modified), etag = "\"%x-%x\"".formatted(modified.toEpochMilli(), size);
         Map<String, String> headers = new LinkedHashMap<>(Map.of("Content-Type", contentType(file),
                 "Accept-Ranges", "bytes", "Last-Modified", date, "ETag", etag));
@@ -1095,21 +1008,19 @@ public class Relay implements AutoCloseable {
             long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
             long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
             if (last < first) return all;
-            if (first < size) return new Range(206, first, Math.min(last, size - 1));
-            throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
+            require(first < size, 416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
+            return new Range(206, first, Math.min(last, size - 1));
         }
     }
 
     private static final Map<String, String> TYPES = Stream.of("""
-            html=text/html htm=text/html css=text/css js=text/javascript mjs=text/javascript
-            txt=text/plain md=text/plain csv=text/csv xml=text/xml
-            json=application/json map=application/json webmanifest=application/manifest+json
-            wasm=application/wasm pdf=application/pdf zip=application/zip
-            png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif webp=image/webp avif=image/avif
-            svg=image/svg+xml ico=image/x-icon bmp=image/bmp
-            ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4
-            aac=audio/aac flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg
-            woff=font/woff woff2=font/woff2 ttf=font/ttf otf=font/otf glb=model/gltf-binary gltf=model/gltf+json
+            html=text/html htm=text/html css=text/css js=text/javascript mjs=text/javascript txt=text/plain
+            md=text/plain csv=text/csv xml=text/xml json=application/json map=application/json
+            webmanifest=application/manifest+json wasm=application/wasm pdf=application/pdf zip=application/zip
+            ico=image/x-icon svg=image/svg+xml png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif webp=image/webp avif=image/avif
+            bmp=image/bmp ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4 aac=audio/aac
+            flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg glb=model/gltf-binary
+            gltf=model/gltf+json woff=font/woff woff2=font/woff2 ttf=font/ttf otf=font/otf
             """.split("\\s+")).map(pair -> pair.split("=")).collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
 
     private static String contentType(Path file) {
@@ -1118,24 +1029,11 @@ public class Relay implements AutoCloseable {
         return type.startsWith("text/") ? type + "; charset=utf-8" : type;
     }
 
-    /** Returns whether Java cannot open some files of a folder, since their names are not ASCII and the locale is. */
-    private static boolean hasUnreadableNames(Path root) {
-        if (System.getProperty("sun.jnu.encoding", "").equalsIgnoreCase("UTF-8")) return false;
-        try (Stream<Path> files = Files.walk(root)) {
-            return files.anyMatch(file -> !file.getFileName().toString().matches("\\p{ASCII}*"));
-        } catch (IOException | UncheckedIOException e) {
-            return false;
-        }
-    }
-
     // --- 6. Handshake ------------------------------------------------------------------------------------------------
-    //
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
-    private static final String OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
-            IPV4 = form("(" + OCTET + "\\.){3}" + OCTET), IPV6 = form("[0-9a-fA-F:]*:[0-9a-fA-F:.]*"),
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9A-Fa-f:.]{2,45}"),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
                     + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
@@ -1144,37 +1042,23 @@ public class Relay implements AutoCloseable {
 
     /** Returns the response that turns a connection into a WebSocket. @throws HttpException to refuse the request */
     private byte[] acceptHandshake(Request request, String host) throws HttpException {
-        String version = request.header("sec-websocket-version"), key = request.header("sec-websocket-key");
+        int length = request.target.length();
+        require(request.isForRelay(), 404, "expected a WebSocket at ws://" + printable(host)
+                + "/ws-relay/any/name, got one at " + printable(request.path()));
+        require(length <= MAX_ROOM_NAME, 414, "a room name has at most " + MAX_ROOM_NAME + " bytes, got " + length);
+        requireOrigin(request, host);
+        request.requireNoBody();
         boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
                 && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
-        int length = request.target.length();
-        if (!request.isForRelay())
-            throw new HttpException(404, "expected a WebSocket at ws://%s/ws-relay/any/name, got one at %s"
-                    .formatted(printable(host), printable(request.path())));
-        if (length > MAX_ROOM_NAME)
-            throw new HttpException(414, "expected a room name of at most " + MAX_ROOM_NAME + " bytes, got " + length);
-        if (request.headers.containsKey("origin") && !isAllowedOrigin(request.header("origin"), host))
-            throw forbidden(request.header("origin"), host);
-        request.requireNoBody();
-        if (!isUpgrade)
-            throw new HttpException(426, ("expected a GET in HTTP/1.1 with Upgrade: websocket and Connection: Upgrade,"
-                    + " got a %s in %s with '%s' and '%s'").formatted(request.method, request.version,
-                    printable(request.header("upgrade")), printable(request.header("connection"))), UPGRADE);
-        if (!version.equals("13"))
-            throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '%s'".formatted(printable(version)),
-                    UPGRADE);
-        if (!KEY.test(key)) throw HttpException.expected("16 bytes in base64 as Sec-WebSocket-Key", key);
+        String version = request.header("sec-websocket-version"), key = request.header("sec-websocket-key");
+        require(isUpgrade, 426, "expected GET, HTTP/1.1, Upgrade: websocket and Connection: Upgrade", UPGRADE);
+        require(version.equals("13"), 426, "expected WebSocket version 13, got '" + printable(version) + "'", UPGRADE);
+        require(KEY.test(key), "16 bytes in base64 as Sec-WebSocket-Key", key);
 
         String preferred = request.header("sec-websocket-protocol").split(",", 2)[0].strip();
         String subprotocol = Request.TOKEN.test(preferred) ? "Sec-WebSocket-Protocol: " + preferred + "\r\n" : "";
         return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + subprotocol
                 + "Sec-WebSocket-Accept: " + sha1(key + KEY_SUFFIX) + "\r\n\r\n");
-    }
-
-    private static HttpException forbidden(String origin, String host) {
-        String advice = ORIGIN.test(origin) ? "; the option --origin " + printable(origin) + " would allow it" : "";
-        String sentence = "origin " + printable(origin) + " is not allowed for host " + printable(host) + advice;
-        return new HttpException(403, sentence, "Access-Control-Allow-Origin", "*");   // so that the page can read why
     }
 
     private static String sha1(String text) {
@@ -1185,7 +1069,15 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Returns whether pages of this origin may connect, RFC 6455 §10.2. A browser tells where its page came from. */
+    /** Refuses pages of other origins, RFC 6455 §10.2. Browsers tell where a page came from, other clients do not. */
+    private void requireOrigin(Request request, String host) throws HttpException {
+        String origin = request.header("origin"), shown = printable(origin);
+        String advice = ORIGIN.test(origin) ? "; the option --origin " + shown + " would allow it" : "";
+        boolean isAllowed = !request.headers.containsKey("origin") || isAllowedOrigin(origin, host);
+        require(isAllowed, 403, "origin " + shown + " is not allowed for host " + printable(host) + advice,
+                "Access-Control-Allow-Origin", "*");   // so that the page can read why
+    }
+
     private boolean isAllowedOrigin(String origin, String host) {
         String plain = plainOrigin(origin), ownOrigin = "[a-z][a-z0-9+.-]*://" + Pattern.quote(plainOrigin(host));
         return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
@@ -1198,7 +1090,6 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 7. Frames in ------------------------------------------------------------------------------------------------
-    //
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
     // has a header and a payload, which the client has masked:
     //
@@ -1216,8 +1107,7 @@ public class Relay implements AutoCloseable {
 
     private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
-            OUT_OF_MEMORY = new CloseException(INTERNAL_ERROR, "out of memory"),
-            FAILED = new CloseException(INTERNAL_ERROR, "internal error"),
+            FAILED = new CloseException(INTERNAL_ERROR, "out of memory, or an internal error"),
             CONNECTION_LOST = new CloseException(ABNORMAL, "connection lost"),
             STALLED = new CloseException(ABNORMAL, "did not read"),
             SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
@@ -1268,7 +1158,11 @@ public class Relay implements AutoCloseable {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
                 readPayload();
-                if (fin) return endMessage();
+                if (!fin) continue;
+                if (messageOpcode == TEXT) checkUtf8(message, checked, length, true);
+                var frame = new Frame(messageOpcode, message, length);
+                release();
+                return frame;
             }
         }
 
@@ -1289,8 +1183,7 @@ public class Relay implements AutoCloseable {
             require((second & 0x80) != 0, "a client's frames must be masked");
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
-                throw new CloseException(TOO_BIG,
-                        "expected at most " + maxMessage + " bytes, got " + (length + payload));
+                throw new CloseException(TOO_BIG, "expected up to " + maxMessage + " bytes, got " + (length + payload));
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
             remaining = (int) payload;
             if (!isControl && !continues) messageOpcode = opcode;
@@ -1353,13 +1246,6 @@ public class Relay implements AutoCloseable {
             message = Arrays.copyOf(message, capacity);
         }
 
-        private Frame endMessage() throws CloseException {
-            if (checked < length && messageOpcode == TEXT) checkUtf8(message, checked, length, true);
-            var frame = new Frame(messageOpcode, message, length);
-            release();
-            return frame;
-        }
-
         /** Forgets the message that is arriving. Whoever has been given it keeps its bytes. */
         void release() {
             count(0);
@@ -1410,7 +1296,6 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 8. Frames out -----------------------------------------------------------------------------------------------
-    //
     // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
@@ -1443,19 +1328,15 @@ public class Relay implements AutoCloseable {
         void returnPermits() { if (window != null) window.release(permits); }
     }
 
-    /**
-     * The frames that wait to be written to one client. Control frames go ahead of messages, RFC 6455 §5.5. Guarded by
-     * its monitor. It holds queuedBytes, of which batchCost are being written; `memory` knows of countedBytes.
-     */
+    /** The frames that wait to be written to one client. Guarded by its monitor. */
     final class Outbox implements Runnable {
-        private static final int ANY_LENGTH = Integer.MAX_VALUE;
         private final Connection connection;
-        private final Queue<Outgoing> controlFrames = new ArrayDeque<>(1);
-        private Queue<Outgoing> messages = new ArrayDeque<>(3);
-        volatile int queuedBytes;              // any thread may read it, and closeReason
-        private int batchCost, countedBytes;
-        private boolean isDraining;            // a drain has been started and has not ended
-        volatile CloseException closeReason;   // null while frames are accepted
+        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go ahead of messages, RFC 6455 §5.5
+        private final Queue<Outgoing> messages = new LinkedList<>();        // linked, so that it shrinks again
+        private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
+        private int countedBytes;                 // of both that `memory` knows of
+        private boolean isDraining;               // a drain has been started and has not ended
+        volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
         /** Begins with the response to the handshake, which is written together with the first frame. */
@@ -1464,14 +1345,16 @@ public class Relay implements AutoCloseable {
             add(response, messages);
         }
 
-        /** Adds a frame unless there is a close reason. Never waits. */
-        synchronized void put(Outgoing frame) {
-            if (closeReason != null) {
+        /** Adds a frame unless there is a close reason. Never waits. Returns false if the client is too far behind. */
+        synchronized boolean put(Outgoing frame) {
+            boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
+            if (closeReason == null && !isBehind) {
+                add(frame, frame.isControl() ? controlFrames : messages);
+                startDrain();
+            } else {
                 frame.returnPermits();
-                return;
             }
-            add(frame, frame.isControl() ? controlFrames : messages);
-            startDrain();
+            return closeReason != null || !isBehind;
         }
 
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
@@ -1480,7 +1363,7 @@ public class Relay implements AutoCloseable {
             if (dropsFrames) drop();
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.deadline = clock + options.stallTimeout;   // sooner once all is written: shutDownOutput()
+            connection.endDue = clock + options.stallTimeout;   // sooner once all is written: shutDownOutput()
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
@@ -1488,108 +1371,106 @@ public class Relay implements AutoCloseable {
         /** Accepts no more frames and drops those that wait, before the socket is closed. Needs no memory. */
         synchronized void abort(CloseException reason) {
             if (closeReason == null) closeReason = reason;
+            writingBytes = 0;
             drop();
-            count(-queuedBytes);   // what is being written, too
-            batchCost = 0;
             finished.countDown();
         }
 
-        private void add(Outgoing frame, Queue<Outgoing> queue) {
-            count(frame.cost());
-            queue.add(frame);   // has added it even if it throws an OutOfMemoryError, but then isEmpty() fails
-        }
+        synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         synchronized void startDrain() {
             if (!isDraining) Thread.startVirtualThread(this);
             isDraining = true;
         }
 
+        private void add(Outgoing frame, Queue<Outgoing> queue) {
+            queue.add(frame);
+            waitingBytes += frame.cost();
+            count();
+        }
+
         private void drop() {
-            for (var frame = poll(ANY_LENGTH); frame != null; frame = poll(ANY_LENGTH)) count(-frame.cost());
+            while (waitingBytes > 0) poll();
+            count();
         }
 
-        /** Takes out the next frame; returns null if there is none, or none that short. */
-        private Outgoing poll(int maxLength) {
-            var queue = controlFrames.peek() == null ? messages : controlFrames;
-            Outgoing frame = queue.peek();
-            if (frame == null || frame.bytes.length > maxLength) return null;
+        private Queue<Outgoing> nextQueue() { return controlFrames.isEmpty() ? messages : controlFrames; }
+
+        private void poll() {
+            Outgoing frame = nextQueue().poll();
+            waitingBytes -= frame.cost();
             frame.returnPermits();
-            return queue.poll();
         }
 
-        /** Counts bytes in or, if negative, out. Tells `memory` in steps, since each time costs. */
-        private void count(int bytes) {
-            queuedBytes += bytes;
-            int change = queuedBytes - countedBytes;
-            boolean isSmall = Math.abs(change) < COUNTING_STEP && queuedBytes > 0;
-            if (change == 0 || (isSmall && closeReason == null)) return;
-            countedBytes += change;
+        /** Tells `memory` what this holds: in steps, since each time costs. */
+        private void count() {
+            int held = waitingBytes + writingBytes, change = held - countedBytes;
+            boolean isFinal = held == 0 || closeReason != null;
+            if (change == 0 || (Math.abs(change) < COUNTING_STEP && !isFinal)) return;
+            countedBytes = held;
             memory.add(change);
         }
 
         /** The drain: writes until nothing waits. */
         @Override public void run() {
-            var turn = new Turn();
+            var batch = new ArrayList<Outgoing>();
+            int turns = 0;
             try {
-                for (Batch batch = nextBatch(); batch != null; batch = nextBatch()) {
+                while (take(batch)) {
                     write(batch);
-                    turn.end();   // meanwhile more may gather for the next write
+                    giveWay(++turns);   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
-                connection.abort(failure instanceof IOException ? CONNECTION_LOST : OUT_OF_MEMORY);
+                connection.abort(failure instanceof IOException ? CONNECTION_LOST : FAILED);
             }
         }
 
-        /** Bytes for one write. The array may belong to writeBuffers. */
-        private record Batch(byte[] bytes, int length, boolean isBorrowed) {}
-
-        private void write(Batch batch) throws IOException {
-            try {
-                for (int at = 0; at < batch.length; at += MAX_WRITE)   // in pieces, so that progress shows
-                    connection.write(batch.bytes, at, Math.min(MAX_WRITE, batch.length - at));
-            } finally {
-                if (batch.isBorrowed) writeBuffers.add(batch.bytes);
+        /** Takes out what goes into one write. Returns false if nothing waits: the drain ends. */
+        private synchronized boolean take(List<Outgoing> batch) throws IOException {
+            batch.clear();
+            writingBytes = 0;
+            int length = 0;
+            Outgoing next = nextQueue().peek();
+            while (next != null && (batch.isEmpty() || length + next.bytes.length <= MAX_WRITE)) {
+                batch.add(next);
+                length += next.bytes.length;
+                writingBytes += next.cost();
+                poll();
+                next = nextQueue().peek();
             }
+            count();
+            isDraining = !batch.isEmpty();
+            if (isDraining || closeReason == null) return isDraining;
+            connection.shutDownOutput();
+            finished.countDown();
+            return false;
         }
 
-        /** Counts out what has been written and takes the next batch; returns null if nothing waits: the drain ends. */
-        private synchronized Batch nextBatch() throws IOException {
-            count(-batchCost);
-            batchCost = 0;
-            Outgoing first = poll(ANY_LENGTH);
-            if (first == null) {
-                isDraining = false;
-                if (closeReason != null) connection.shutDownOutput();
-                if (closeReason != null) finished.countDown();
-                return null;
+        /** Writes frames. Copies several into one array first, so that they take one call of the system. */
+        private void write(List<Outgoing> batch) throws IOException {
+            if (batch.size() == 1) {
+                byte[] bytes = batch.getFirst().bytes;
+                for (int at = 0; at < bytes.length; at += MAX_WRITE)   // in pieces, so that progress shows
+                    connection.write(bytes, at, Math.min(MAX_WRITE, bytes.length - at));
+                return;
             }
-            batchCost = first.cost();
-            Outgoing second = poll(MAX_WRITE - first.bytes.length);
-            return second == null ? new Batch(first.bytes, first.bytes.length, false) : gather(first, second);
-        }
-
-        /**
-         * Optimization: copies frames into one array, so that many small ones take one call of the system. The array is
-         * one of writeBuffers; while clients that do not read use all of these, a new one, no larger than what waits.
-         */
-        private Batch gather(Outgoing first, Outgoing second) {
-            boolean wasLong = messages.size() > LONG_QUEUE;
-            byte[] borrowed = writeBuffers.poll();
-            byte[] bytes = borrowed != null ? borrowed : new byte[Math.min(MAX_WRITE, queuedBytes)];
-            System.arraycopy(first.bytes, 0, bytes, 0, first.bytes.length);
-            int length = first.bytes.length;
-            for (Outgoing frame = second; frame != null; frame = poll(bytes.length - length)) {
+            byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
+            byte[] bytes = borrowed != null ? borrowed : new byte[Math.min(MAX_WRITE, heldBytes())];
+            int length = 0;
+            for (Outgoing frame : batch) {
                 System.arraycopy(frame.bytes, 0, bytes, length, frame.bytes.length);
                 length += frame.bytes.length;
-                batchCost += frame.cost();
             }
-            if (wasLong && messages.peek() == null) messages = new ArrayDeque<>(3);   // or it would stay as large
-            return new Batch(bytes, length, borrowed != null);
+            batch.clear();   // their copies are what is held now
+            try {
+                connection.write(bytes, 0, length);
+            } finally {
+                if (borrowed != null) writeBuffers.add(borrowed);
+            }
         }
     }
 
     // --- 9. WebSocket ------------------------------------------------------------------------------------------------
-    //
     // Both directions of one client. It ends once, for the first close reason: the client closes; it breaks a rule; the
     // relay has a reason; the connection is lost. Then it leaves its room, the outbox is written to its end, and what
     // still comes is discarded. It knows a room only as a Handler, as rooms know nothing of HTTP.
@@ -1608,13 +1489,12 @@ public class Relay implements AutoCloseable {
     final class WebSocket {
         final String target, address;      // what the client asked for; where it is
         final Outbox outbox;
+        volatile Handler handler = message -> {};   // set by enter()
         private final Connection connection;
         private final FrameReader reader;
         private final Thread thread = Thread.currentThread();
         private final int windowSize = Math.max(options.maxOutbox / WINDOWS_PER_OUTBOX, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
-        private volatile Handler handler = message -> {};
-        private final AtomicBoolean hasLeft = new AtomicBoolean();
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         WebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1631,7 +1511,7 @@ public class Relay implements AutoCloseable {
                 String limit = maxClients + (maxClients == 1 ? " client" : " clients");
                 if (metrics.clients.incrementAndGet() > maxClients)
                     throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + limit + ")");
-                handler = enter(this);
+                enter(this);
                 outbox.startDrain();   // if nothing has been put into it
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
@@ -1640,11 +1520,13 @@ public class Relay implements AutoCloseable {
             } catch (IOException gone) {
                 close(CONNECTION_LOST);   // perhaps the peer still reads
             } catch (RuntimeException | Error failure) {
-                connection.abort(failure instanceof OutOfMemoryError ? OUT_OF_MEMORY : FAILED);
+                connection.abort(FAILED);
                 log("error", "internal error: " + failure);
             } finally {
                 reader.release();
-                leave();
+                handler.leave();
+                metrics.clients.decrementAndGet();
+                metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
             connection.discardInput();
             outbox.finished.await();
@@ -1661,21 +1543,20 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Puts a frame into the outbox. Closes a client that is too far behind for messages. From any thread. */
+        /** Puts a frame into the outbox. Closes a client that is too far behind. From any thread. */
         void send(Outgoing frame) {
             try {
-                int most = options.maxOutbox;
-                if (isOpen() && outbox.queuedBytes > most && !frame.isControl())
-                    close(new CloseException(POLICY_VIOLATION, "too slow: over " + most + " bytes behind"), true);
-                outbox.put(frame);
+                if (outbox.put(frame)) return;
+                String reason = "too slow: over " + options.maxOutbox + " bytes behind";
+                close(new CloseException(POLICY_VIOLATION, reason), true);
             } catch (OutOfMemoryError e) {
-                connection.abort(OUT_OF_MEMORY);   // this client misses a frame, so it ends, not the one who sent it
+                connection.abort(FAILED);   // this client misses a frame, so it ends, not the one who sent it
             }
         }
 
         /**
          * Waits until a frame fits into this client's window, and takes up as much of it. A drain gives that back when
-         * it takes the frame out of the outbox to write it; so does whatever drops the frame. Hence a sender is slowed
+         * it takes the frame out of the outbox to write it; so does whatever drops the frame. So a sender is slowed
          * down by its own bytes alone, not by those of others. A multicast takes nothing; a pong is sent to oneself.
          */
         Outgoing withinWindow(byte[] frame) {
@@ -1698,18 +1579,11 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.close(reason, dropsFrames)) return;
                 moveToEnd(connection);
-                if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
+                // On a thread of its own, since a room may be telling its clients something just now.
+                if (Thread.currentThread() != thread) Thread.startVirtualThread(handler::leave);
             } catch (OutOfMemoryError e) {
-                connection.abort(OUT_OF_MEMORY);
+                connection.abort(FAILED);
             }
-        }
-
-        /** Takes the client out of its room. Not within close(), which may be called while a room tells its clients. */
-        private void leave() {
-            boolean isFirst = !hasLeft.getAndSet(true);
-            if (isFirst) metrics.clients.decrementAndGet();
-            handler.leave();   // also the second time, since there may have been no handler at the first
-            if (isFirst) metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
         }
 
         /** Pings a client that is silent, and gives up one that also takes nothing. Called by the sweeper; in ms. */
@@ -1719,13 +1593,9 @@ public class Relay implements AutoCloseable {
             else if (isSilent && !isPinged) send(Outgoing.PING_FRAME);
             isPinged = isSilent;
         }
-
-        /** Returns the bytes of the message that is arriving, 0 unless it is a long one. From any thread. */
-        int arrivingBytes() { return reader.counted; }
     }
 
     // --- 10. Rooms ---------------------------------------------------------------------------------------------------
-    //
     // A message is "<target> <msgtype>[ <data>]", with single spaces. The target is an id, or "*" for everyone else.
     // The types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
     //
@@ -1737,11 +1607,10 @@ public class Relay implements AutoCloseable {
     private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // targets that are not ids
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
-    Handler enter(WebSocket socket) {
+    void enter(WebSocket socket) {
         socket.awaitMemory(MAX_WRITE);   // as for a long message, since the list of those present may be long
-        Handler client = null;
-        while (client == null) client = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
-        return client;
+        boolean isIn = false;
+        while (!isIn) isIn = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
     }
 
     /** Guarded by its lock. */
@@ -1754,11 +1623,11 @@ public class Relay implements AutoCloseable {
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer and those present of one another. Returns null if the room is gone. */
-        Client join(WebSocket socket) {
+        /** Tells the newcomer and those present of one another. Returns false if the room is gone. */
+        boolean join(WebSocket socket) {
             lock.lock();
             try {
-                if (isGone) return null;
+                if (isGone) return false;
                 var newcomer = new Client(socket, ++lastId);
                 var join = new Outgoing(encodeText(newcomer.id + " join"));
                 var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
@@ -1769,7 +1638,7 @@ public class Relay implements AutoCloseable {
                 clients.put(newcomer.id, newcomer);
                 tellOthers(newcomer, join);
                 log("join", name, newcomer.id, socket.address);
-                return newcomer;
+                return true;
             } finally {
                 unlock();
             }
@@ -1813,13 +1682,12 @@ public class Relay implements AutoCloseable {
             return clients.size() - 1;
         }
 
-        /** A WebSocket in this room. Confined to the thread of its connection, except what is final. */
+        /** A WebSocket in this room. */
         private final class Client implements Handler {
             final WebSocket socket;
             final Integer id;
-            final byte[] prefix;      // begins each message from it
-            final Outgoing quit;      // made in advance, since there may be no memory left when it is needed
-            private int deliveries;   // since it has let other threads run
+            final byte[] prefix;   // begins each message from it
+            final Outgoing quit;   // made in advance, since there may be no memory left when it is needed
 
             Client(WebSocket socket, int id) {
                 this.socket = socket;
@@ -1847,9 +1715,7 @@ public class Relay implements AutoCloseable {
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);
-                deliveries += receivers;
-                if (deliveries >= DELIVERIES_PER_TURN) Thread.yield();
-                deliveries %= DELIVERIES_PER_TURN;
+                if (receivers >= MANY_RECEIVERS) Thread.yield();   // since the thread is not preempted
             }
 
             @Override public void leave() { Room.this.leave(this); }
@@ -1881,19 +1747,16 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 11. STUN ----------------------------------------------------------------------------------------------------
-    //
     // A browser behind a home router asks for its public address, RFC 8489 §12, and tells it to the other player
     // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
     // A message has a header of 20 bytes: type, length of what follows, a cookie by which STUN is known, and an ID that
-    // the response repeats. Attributes follow, each a type, a length and a value padded to four bytes; of those of a
-    // request, only FINGERPRINT matters. The address in the response is XORed with cookie and ID, since some routers
-    // rewrite addresses that they see.
+    // the response repeats. Attributes follow; those of a request change nothing here. The address in the response is
+    // XORed with cookie and ID, since some routers rewrite addresses that they see.
     //
-    // Forging a sender's address gains little: at most 52 bytes for 20. Servers never answer one another.
+    // Forging a sender's address gains little: at most 44 bytes for 20. Servers never answer one another.
 
-    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101;   // RFC 8489 §5
-    private static final int XOR_MAPPED_ADDRESS = 0x0020, FINGERPRINT = 0x8028;    // §14.2, §14.7
+    private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;
     private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
 
     private void serveStun() {
@@ -1910,38 +1773,21 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Returns the response to a datagram; null if that is not a correct Binding request, RFC 8489 §6.3, §14. */
+    /** Returns the response to a datagram; null if that is not a correct Binding request, RFC 8489 §6.3, §14.2. */
     static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
-        if (length < 20 || length > MAX_STUN || length % 4 != 0 || from.getPort() == 0) return null;
+        if (length < 20 || length > MAX_STUN || from.getPort() == 0) return null;
         var request = ByteBuffer.wrap(bytes);
         boolean isBinding = request.getShort(0) == BINDING_REQUEST && request.getInt(4) == COOKIE;
-        if (!isBinding || request.getShort(2) != length - 20) return null;
-        boolean hasFingerprint = false;
         int at = 20;
-        while (at < length) {
-            int type = request.getChar(at), size = request.getChar(at + 2);   // unsigned
-            if (hasFingerprint || size > length - at - 4) return null;        // it is the last one; nothing is cut off
-            hasFingerprint = type == FINGERPRINT;
-            if (hasFingerprint && (size != 4 || request.getInt(at + 4) != fingerprint(bytes, at))) return null;
-            at += 4 + (size + 3) / 4 * 4;
-        }
+        while (at <= length - 4) at += 4 + (request.getChar(at + 2) + 3) / 4 * 4;   // an attribute: type, length, value
+        if (!isBinding || request.getChar(2) != length - 20 || at != length) return null;
 
         byte[] address = from.getAddress().getAddress();   // 4 bytes also for an IPv4 client of an IPv6 socket
-        int family = address.length == 4 ? 1 : 2, end = 28 + address.length, total = hasFingerprint ? end + 8 : end;
-        var response = ByteBuffer.allocate(total);
-        response.putShort((short) BINDING_SUCCESS).putShort((short) (total - 20)).put(bytes, 4, 16);
+        var response = ByteBuffer.allocate(28 + address.length);
+        response.putShort((short) BINDING_SUCCESS).putShort((short) (8 + address.length)).put(bytes, 4, 16);
         response.putShort((short) XOR_MAPPED_ADDRESS).putShort((short) (4 + address.length));
-        response.putShort((short) family).putShort((short) (from.getPort() ^ (COOKIE >>> 16)));
+        response.putShort((short) (address.length == 4 ? 1 : 2)).putShort((short) (from.getPort() ^ (COOKIE >>> 16)));
         for (int i = 0; i < address.length; i++) response.put((byte) (address[i] ^ bytes[4 + i]));
-        if (!hasFingerprint) return response.array();
-        response.putShort((short) FINGERPRINT).putShort((short) 4).putInt(fingerprint(response.array(), end));
         return response.array();
-    }
-
-    /** Returns a checksum of the bytes before it, by which STUN is told from other protocols, RFC 8489 §14.7. */
-    private static int fingerprint(byte[] bytes, int length) {
-        var crc = new CRC32();
-        crc.update(bytes, 0, length);
-        return (int) crc.getValue() ^ 0x5354554e;
     }
 }

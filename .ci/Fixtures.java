@@ -43,6 +43,8 @@ abstract class Fixtures {
         options.folders = List.of();
         options.quiet = true;
         settings.accept(options);
+        var times = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
+        options.lookInterval = Math.clamp(Collections.min(times) / 3, 10, 1_000);
         return options;
     }
 

@@ -880,9 +880,8 @@ class SpacewarTest {
         }
 
         @Override
-        Handler enter(WebSocket socket) {
+        void enter(WebSocket socket) {
             clients.add(socket);
-            return message -> {};
         }
 
         /** To the first client there is. */
