@@ -506,6 +506,32 @@ abstract class Fixtures {
         else Assumptions.assumeTrue(there, complaint);
     }
 
+    /** A JDK that runs source files but is too old. */
+    static Optional<Path> oldJdk() throws IOException {
+        Path jdks = Path.of("/usr/lib/jvm");
+        if (!Files.isDirectory(jdks)) return Optional.empty();
+        try (var homes = Files.list(jdks)) {
+            return homes.filter(home -> Files.exists(home.resolve("bin/javac"))
+                    && Files.exists(home.resolve("release")))
+                    .filter(home -> assertDoesNotThrow(() -> Files.readString(home.resolve("release")))
+                            .matches("(?s).*JAVA_VERSION=\"(1[1-9]|20)\\b.*")).findFirst();
+        }
+    }
+
+    /** Of TCP, at this moment. */
+    static int freePort() throws IOException {
+        try (var socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        }
+    }
+
+    /** Of UDP. */
+    static int freeUdpPort() throws IOException {
+        try (var socket = new DatagramSocket()) {
+            return socket.getLocalPort();
+        }
+    }
+
     /** Clients 1 to n of one room, who all know of each other. What one does not read is soon the relay's to keep. */
     static final class Clients implements AutoCloseable {
         private final Raw[] all;
@@ -534,6 +560,14 @@ abstract class Fixtures {
         public void close() throws IOException {
             for (Raw client : all) client.close();
         }
+    }
+
+    /** The relay says that it is shutting down, perhaps after that others have left. @return why */
+    static String expectShutdown(Raw raw) throws IOException {
+        Received next = raw.receive();
+        while (next.opcode() == 1 && next.text().endsWith(" quit")) next = raw.receive();
+        assertEquals(1001, next.code());
+        return next.reason();
     }
 
     /** Closes in good order. */
