@@ -297,7 +297,7 @@ abstract class Fixtures {
         }
     }
 
-    /** A test for each line of a table; what is between => and => are its parameters. */
+    /** A test for each row of a table, of which | separates those on one line; its parameters stand between =>. */
     @Retention(RetentionPolicy.RUNTIME)
     @ParameterizedTest(name = "{arguments}")
     @ArgumentsSource(Rows.class)
@@ -309,8 +309,8 @@ abstract class Fixtures {
         @Override
         protected Stream<? extends Arguments> provideArguments(ParameterDeclarations parameters,
                 ExtensionContext context, Table table) {
-            return table.value().lines().map(line -> Arguments.of(Stream.of(line.split("=>", -1)).map(String::strip)
-                    .toArray()));
+            return Stream.of(table.value().split("\n| \\| ")).filter(row -> !row.isBlank())
+                    .map(row -> Arguments.of(Stream.of(row.split("=>", -1)).map(String::strip).toArray()));
         }
     }
 
@@ -409,6 +409,13 @@ abstract class Fixtures {
                     Stream.of(args)).flatMap(words -> words).toList());
         }
 
+        /** What a program prints that ends well. */
+        static String run(String... command) throws Exception {
+            try (var program = new Program(ROOT, Map.of(), List.of(command))) {
+                return String.join("\n", program.expectExit(0).out);
+            }
+        }
+
         /** The address in its first line, once that is there. */
         URI url() {
             // of a busy machine
@@ -419,6 +426,11 @@ abstract class Fixtures {
 
         Raw open(String path, String... headers) throws IOException {
             return new Raw(url().getPort()).open(path, headers).expect("1 self");
+        }
+
+        /** Types a line. */
+        void tell(String line) throws IOException {
+            process.outputWriter().append(line).append('\n').flush();
         }
 
         void expectLine(String regex) {
@@ -494,6 +506,32 @@ abstract class Fixtures {
         else Assumptions.assumeTrue(there, complaint);
     }
 
+    /** A JDK that runs source files but is too old. */
+    static Optional<Path> oldJdk() throws IOException {
+        Path jdks = Path.of("/usr/lib/jvm");
+        if (!Files.isDirectory(jdks)) return Optional.empty();
+        try (var homes = Files.list(jdks)) {
+            return homes.filter(home -> Files.exists(home.resolve("bin/javac"))
+                    && Files.exists(home.resolve("release")))
+                    .filter(home -> assertDoesNotThrow(() -> Files.readString(home.resolve("release")))
+                            .matches("(?s).*JAVA_VERSION=\"(1[1-9]|20)\\b.*")).findFirst();
+        }
+    }
+
+    /** Of TCP, at this moment. */
+    static int freePort() throws IOException {
+        try (var socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        }
+    }
+
+    /** Of UDP. */
+    static int freeUdpPort() throws IOException {
+        try (var socket = new DatagramSocket()) {
+            return socket.getLocalPort();
+        }
+    }
+
     /** Clients 1 to n of one room, who all know of each other. What one does not read is soon the relay's to keep. */
     static final class Clients implements AutoCloseable {
         private final Raw[] all;
@@ -522,6 +560,14 @@ abstract class Fixtures {
         public void close() throws IOException {
             for (Raw client : all) client.close();
         }
+    }
+
+    /** The relay says that it is shutting down, perhaps after that others have left. @return why */
+    static String expectShutdown(Raw raw) throws IOException {
+        Received next = raw.receive();
+        while (next.opcode() == 1 && next.text().endsWith(" quit")) next = raw.receive();
+        assertEquals(1001, next.code());
+        return next.reason();
     }
 
     /** Closes in good order. */
