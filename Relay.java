@@ -238,6 +238,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
+    private final List<Thread> threads = new ArrayList<>();   // that keep a port in use until they have ended
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -252,9 +253,9 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        Thread.ofPlatform().name("relay-acceptor").start(this::accept);
-        Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
-        if (stun != null) Thread.startVirtualThread(this::serveStun);
+        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
+        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
+        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
         return this;
     }
 
@@ -357,14 +358,14 @@ public class Relay implements AutoCloseable {
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (listener == null || closing) return;
+        if (threads.isEmpty() || closing) return;
         closing = true;
         quietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(connections::isEmpty, 1_000);
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -1040,7 +1041,8 @@ public class Relay implements AutoCloseable {
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
+            ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
                     + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
