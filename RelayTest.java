@@ -3875,7 +3875,7 @@ class RelayTest extends Fixtures {
 
         @Over(toClient = 64)
         static void whoTakes8KilobytesASecondIsAlive(Place place) throws Exception {
-            receiveWhileTheOutboxIsFull(place, 64, 1 << 10, 18);
+            receiveWhileTheOutboxIsFull(place, 64, 1 << 10, 25);   // for 64 KiB being written, 128 in the system
         }
 
         /**
