@@ -189,11 +189,11 @@ public class Relay implements AutoCloseable {
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
-    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; see Memory
+    private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
-    private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
+    private static final int COUNTING_STEP = 2 << 10;     // what an outbox or a message may hold without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
     private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
     private static final int MAX_ROOM_NAME = 1 << 10;
@@ -1249,7 +1249,7 @@ public class Relay implements AutoCloseable {
         private void grow() {
             int most = (int) Math.min(Math.max(FIRST_PIECE, 4L * length), maxMessage);
             int capacity = fin ? Math.min(length + remaining, most) : most;
-            if (capacity > FIRST_PIECE) {
+            if (capacity > COUNTING_STEP) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 count(capacity);
             }
