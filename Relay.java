@@ -193,7 +193,7 @@ public class Relay implements AutoCloseable {
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
-    private static final int COUNTING_STEP = 2 << 10;     // what an outbox or a message may hold without Memory being told
+    private static final int COUNTING_STEP = 2 << 10;     // what an outbox or a message holds without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
     private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
     private static final int MAX_ROOM_NAME = 1 << 10;
@@ -203,7 +203,6 @@ public class Relay implements AutoCloseable {
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
     private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
     private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
-    private static final int MANY_RECEIVERS = 100;        // of one message; then the sender lets other threads run
     private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -336,6 +335,7 @@ public class Relay implements AutoCloseable {
 
     private void admit(Socket socket) {
         try {
+            if (nonClients.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
             var connection = new Connection(socket);
             connections.add(connection);
             moveToEnd(connection);
@@ -565,7 +565,7 @@ public class Relay implements AutoCloseable {
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
                 moveToEnd(this);
-                giveWay(++input.turns);
+                input.turn.end();
             }
             input.due = Input.NEVER;
             shutDownOutput();
@@ -688,7 +688,7 @@ public class Relay implements AutoCloseable {
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        private int turns;              // after which it has let others run
+        final Turn turn = new Turn();
         private long due = NEVER;       // of what is being read, by System.nanoTime()
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
@@ -713,8 +713,8 @@ public class Relay implements AutoCloseable {
 
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
-            start = end;         // even if this throws
-            giveWay(++turns);    // the later we read, the more has come
+            start = end;   // even if this throws
+            turn.end();   // the later we read, the more has come
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
@@ -738,11 +738,23 @@ public class Relay implements AutoCloseable {
 
     /**
      * Lets other virtual threads run, since they are not preempted. Java's scheduler may prefer threads that yield to
-     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all.
+     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all; so
+     * a thread does that after much work. Confined to one thread.
      */
-    private static void giveWay(int turns) {
-        if (turns % 32 == 0) LockSupport.parkNanos(1);
-        else Thread.yield();
+    private static final class Turn {
+        private int work;   // deliveries since it has parked; what reads or writes counts as 20 of them
+
+        void end() {
+            work += 20;
+            if (work < 1_000) Thread.yield();
+            else LockSupport.parkNanos(1);
+            work %= 1_000;
+        }
+
+        void add(int deliveries) {
+            work += deliveries;
+            if (work >= 1_000) end();
+        }
     }
 
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
@@ -1424,11 +1436,11 @@ public class Relay implements AutoCloseable {
         /** The drain: writes until nothing waits. */
         @Override public void run() {
             var batch = new ArrayList<Outgoing>();
-            int turns = 0;
+            var turn = new Turn();
             try {
                 while (take(batch)) {
                     write(batch);
-                    giveWay(++turns);   // meanwhile more may gather for the next write
+                    turn.end();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : FAILED);
@@ -1725,7 +1737,7 @@ public class Relay implements AutoCloseable {
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);
-                if (receivers >= MANY_RECEIVERS) Thread.yield();   // since the thread is not preempted
+                socket.connection.input.turn.add(receivers);
             }
 
             @Override public void leave() { Room.this.leave(this); }
