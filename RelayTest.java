@@ -2958,7 +2958,7 @@ class RelayTest extends Fixtures {
             void run() throws IOException;
         }
 
-        /** Client 1 multicasts and client 2 keeps up, until they hear that the one of that id has quit; client 2 misses nothing. */
+        /** Client 1 multicasts, client 2 keeps up and misses nothing, until they hear that the one of that id has quit. */
         static void fillUntilQuit(Clients room, int id, Step meanwhile) throws IOException {
             boolean gone = false;
             for (int sent = 0, heard = 0; !gone || heard < sent; ) {
@@ -2973,7 +2973,8 @@ class RelayTest extends Fixtures {
 
         @ParameterizedTest
         @ValueSource(strings = {"82fe03e9", "02fe03e9", "0181000000007880fe03e8", "82ff7fffffffffffffff"})
-        void aMessageMayBeAsLargeAsTheLimitAndItsSenderIsTold1009FromTheHeaderOfOneThatIsLarger(String header) throws IOException {
+        void aMessageMayBeAsLargeAsTheLimitAndItsSenderIsTold1009FromTheHeaderOfOneThatIsLarger(String header)
+                throws IOException {
             try (var relay = relay(options -> options.maxMessage = 1000); var room = new Clients(relay, 2)) {
                 room.get(1).send(text("* " + "x".repeat(998)));
                 room.get(2).expect("1 " + "x".repeat(998));
@@ -3004,21 +3005,16 @@ class RelayTest extends Fixtures {
             }
         }
 
-        static Stream<Named<byte[][]>> signsOfLife() {
-            byte[] pong = frame(true, 10, new byte[0]), over = text("1 over");
-            return Stream.of(Named.of("a pong", new byte[][] {pong, pong, pong, over}),
-                    Named.of("a byte of a message still to come", new byte[][] {{over[0]}, {over[1]}, {over[2]}, Arrays.copyOfRange(over, 3, over.length)}));
-        }
-
+        /** A pong, or a byte of a message that is still to come. */
         @ParameterizedTest
-        @MethodSource("signsOfLife")
+        @ValueSource(strings = {"8a: 8a: 8a: 81:1_over", "81 86 12f30577 23d36a017781"})
         @Waits
-        void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(byte[][] signs) throws IOException {
+        void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(String signs) throws IOException {
             try (var relay = relay(options -> options.pingInterval = 500);
                     var one = Raw.open(relay, ROOM).expect("1 self")) {
-                for (byte[] sign : signs) {
+                for (String sign : signs.split(" ")) {
                     assertEquals(9, one.receive().opcode());
-                    one.send(sign);
+                    one.send(stream(sign));
                 }
                 assertEquals("1 over", answeringPings(one).text());
             }
@@ -3037,7 +3033,7 @@ class RelayTest extends Fixtures {
         void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
             try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
                 Raw stuck = room.get(3);
-                fillUntilQuit(room, 3, () -> stuck.send(frame(true, 10, new byte[0])));   // once closed, it has left with the next frame
+                fillUntilQuit(room, 3, () -> stuck.send(frame(true, 10, new byte[0])));   // which shows that it is closed
                 Received next = stuck.receive();
                 for (int number = 0; next.opcode() == 1; next = stuck.receive())
                     assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
@@ -3051,14 +3047,10 @@ class RelayTest extends Fixtures {
         /** On one processor, where all are written to by one thread. */
         @Test
         void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
-            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
             var room = new ArrayDeque<Raw>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
-                for (int id = 1; id <= 10; id++) {
-                    room.add(lazy(new Raw(relay.url().getPort())).send(Raw.upgrade(ROOM)));
-                    assertTrue(room.getLast().head().startsWith("HTTP/1.1 101 "));
-                    room.getLast().expect(id + " self");
-                }
+            try (var relay = Program.local("-XX:ActiveProcessorCount=1")) {
+                for (int id = 1; id <= 10; id++)
+                    room.add(lazy(new Raw(relay.url().getPort())).open(ROOM).expect(id + " self"));
                 for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
                 assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, or 8 if the sweeper has to help at each of them
                     for (int number = 0; number < 30; number++) {
@@ -3074,10 +3066,8 @@ class RelayTest extends Fixtures {
         @Test
         @Waits
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
-            try (var relay = Program.relay(Program.ROOT, "0", "--host", "127.0.0.1"); var one = relay.open(ROOM);
-                    var two = lazy(new Raw(relay.url().getPort())).send(Raw.upgrade(ROOM))) {
-                assertTrue(two.head().startsWith("HTTP/1.1 101 "));
-                two.expect("2 self").expect("1 join");
+            try (var relay = Program.local("-XX:TieredStopAtLevel=1"); var one = relay.open(ROOM);
+                    var two = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
                 try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
                     pump.awaitBlocked();
                     expectIdle(relay);
@@ -3109,14 +3099,14 @@ class RelayTest extends Fixtures {
         void whatHadToWaitForItsReceiverArrivesAlthoughItsSenderHasLeft() throws IOException {
             try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 2)) {
                 var sent = new ArrayList<String>();
-                for (int number = 0; number < 60; number++) sent.add(number + " " + FILL);   // 4 MB, more than the system's buffers hold
+                for (int number = 0; number < 60; number++) sent.add(number + " " + FILL);   // 4 MB, too much for the system
                 var sender = Thread.startVirtualThread(() -> {
                     for (String text : sent) sendAnyway(room.get(1), text("2 " + text));
                     sendAnyway(room.get(1), concat(text("2 a"), text("2 b"), close(1000, "")));
                 });
                 LockSupport.parkNanos(300_000_000);
                 for (String text : sent) expectLong(room.get(2), "1 " + text);
-                room.get(2).expect("1 a").expect("1 b").expect("1 quit");
+                room.get(2).expect("1 a", "1 b", "1 quit");
                 eventually(() -> !sender.isAlive(), "all sent");
             }
         }
@@ -3124,7 +3114,7 @@ class RelayTest extends Fixtures {
         @Test
         void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
             int count = 4_000, size = 400;
-            byte[] burst = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));   // comes in one or two reads
+            byte[] burst = times(count, text("* x"));   // comes in one or two reads
             try (var relay = relay(options -> options.memoryLimit = 4 << 20);
                     var one = Raw.open(relay, ROOM).expect("1 self")) {
                 var others = new ArrayList<Raw>();
@@ -3145,7 +3135,7 @@ class RelayTest extends Fixtures {
                     other.close();
                 }
                 watch.interrupt();
-                assertTrue(most.get() < (5 << 20) + size * 2_100L, () -> most + " bytes were counted");   // short: up to 5/4
+                assertTrue(most.get() < (5 << 20) + size * 2_100L, () -> most + " bytes were counted");   // up to 5/4
             }
         }
 
@@ -3153,7 +3143,7 @@ class RelayTest extends Fixtures {
         @Test
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
             int size = 60, count = 8_000;
-            byte[] flood = concat(Collections.nCopies(count, text("* x")).toArray(byte[][]::new));
+            byte[] flood = times(count, text("* x"));
             try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size);
                     var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
@@ -3173,15 +3163,21 @@ class RelayTest extends Fixtures {
             }
         }
 
-        @Test
-        void aFileIsNotReadOnForWhoIsGone(@TempDir Path folder) throws Exception {
+        /** A file of holes in a folder of its own. */
+        private static Path site(Path folder, long size) throws IOException {
             Path site = Files.createDirectory(folder.resolve("site"));
             try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
-                huge.setLength(1L << 40);   // of holes
+                huge.setLength(size);
             }
+            return site;
+        }
+
+        @Test
+        void aFileIsNotReadOnForWhoIsGone(@TempDir Path folder) throws Exception {
+            Path site = site(folder, 1L << 40);
             try (var relay = relay(options -> options.folders = List.of(site))) {
                 for (int i = 0; i < 5; i++)
-                    try (var raw = lazy(new Raw(relay.port())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
+                    try (var raw = lazy(new Raw(relay.port())).send(Answer.request("GET", "/site/huge"))) {
                         raw.in.readNBytes(100_000);
                         raw.socket.setSoLinger(true, 0);   // a reset
                     }
@@ -3191,15 +3187,11 @@ class RelayTest extends Fixtures {
 
         @Test
         void manyWhoAskForAFileAndDoNotTakeItDoNotOverwhelmAHeapOf64(@TempDir Path folder) throws Exception {
-            Path site = Files.createDirectory(folder.resolve("site"));
-            try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
-                huge.setLength(100 << 20);
-            }
-            var command = List.of(Program.JAVA, "-Xmx64m", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1", "--dir", site.toString());
             var askers = new ArrayList<Raw>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command); var good = relay.open(ROOM)) {
+            try (var relay = Program.local("-Xmx64m", "--dir", site(folder, 100 << 20).toString());
+                    var good = relay.open(ROOM)) {
                 for (int i = 0; i < 900; i++)
-                    askers.add(lazy(new Raw(relay.url().getPort())).send("GET /site/huge HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+                    askers.add(lazy(new Raw(relay.url().getPort())).send(Answer.request("GET", "/site/huge")));
                 for (int i = 0; i < 100; i++) {
                     good.send(text("1 " + i)).expect("1 " + i);
                     Thread.sleep(10);
@@ -3213,14 +3205,28 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        void whatComesTogetherWithAHandshakeIsBookedOnce() throws IOException {
+        void whatComesTogetherWithAHandshakeIsCountedOnce() throws IOException {
             try (var relay = relay(); var raw = new Raw(relay.port())) {
-                String health = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
-                raw.send(concat(bytes(health + health + Raw.upgrade(ROOM)), text("1 hello"), text("1 hel")));
-                for (int i = 0; i < 2; i++) assertEquals(200, Answer.read(raw, "GET").status());
-                assertTrue(raw.head().startsWith("HTTP/1.1 101 "));
-                raw.expect("1 self").expect("1 hello").expect("1 hel");
+                raw.send(concat(bytes(Answer.request("GET", "/health").repeat(2) + Raw.upgrade(ROOM)), text("1 hello")));
+                for (int status : new int[] {200, 200, 101}) assertEquals(status, Answer.read(raw, "GET").status());
+                raw.expect("1 self", "1 hello");
                 eventually(() -> relay.memory.inUse() == 0, "nothing is held");
+            }
+        }
+
+        /** RFC 6455 §5.5: a ping is answered at once, whatever else waits. */
+        @Test
+        void aPongGoesAheadOfMessagesThatWait() throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 50; i++) room.get(1).send(text("* " + FILL));   // 3 MB, more than the system takes
+                eventually(() -> relay.memory.inUse() > 2 << 20, "they wait");
+                room.get(2).send(frame(true, 9, bytes("p")));
+                eventually(() -> relay.memory.inUse() > 2 << 20, "they still do");
+                LockSupport.parkNanos(100_000_000);
+                int before = 0;
+                for (Received next = room.get(2).receive(); next.opcode() == 1; next = room.get(2).receive()) before++;
+                assertTrue(before < 45, before + " messages came before it");
+                for (; before < 50; before++) expectLong(room.get(2), "1 " + FILL);
             }
         }
 
@@ -3251,18 +3257,17 @@ class RelayTest extends Fixtures {
         /** Rooms are spread over the processors, and connections go where their room is. */
         @Test
         void allIsTheSameOnManyProcessors() throws Exception {
-            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=7", "-cp", Program.CLASSES, "Relay", "0", "--host", "127.0.0.1");
             var rooms = new ArrayList<List<Raw>>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
+            try (var relay = Program.local("-XX:ActiveProcessorCount=7")) {
                 for (int i = 0; i < 40; i++) {
                     Raw one = relay.open(ROOM + i), two = new Raw(relay.url().getPort());
-                    two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake at once
-                    rooms.add(List.of(one.expect("2 join").expect("2 early"), two.expect("2 self").expect("1 join")));
+                    two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake
+                    rooms.add(List.of(one.expect("2 join", "2 early"), two.expect("2 self", "1 join")));
                 }
                 for (var room : rooms) room.get(0).send(concat(text("* hello"), text("2 you"), text("1 me")));
                 for (var room : rooms) {
                     room.get(0).expect("1 me");
-                    room.get(1).expect("1 hello").expect("1 you").send(text("* back"));
+                    room.get(1).expect("1 hello", "1 you").send(text("* back"));
                     room.get(0).expect("2 back");
                 }
                 relay.signal("TERM");
@@ -3279,18 +3284,17 @@ class RelayTest extends Fixtures {
         @Test
         @Waits
         void fiftyMegabytesReachASlowReaderWholeThroughAHeapOf64() throws Exception {
-            LongFunction<String> part = number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
-            var command = List.of(Program.JAVA, "-Xmx64m", "-cp", System.getProperty("java.class.path"), "Relay", "0", "--host", "127.0.0.1");
-            try (var relay = new Program(Program.ROOT, Map.of(), command); var sender = relay.open(ROOM); var reader = lazy(new Raw(relay.url().getPort()))) {
-                assertTrue(reader.send(Raw.upgrade(ROOM)).head().startsWith("HTTP/1.1 101 "));
-                reader.expect("2 self").expect("1 join");
+            LongFunction<String> part =
+                    number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
+            try (var relay = Program.local("-Xmx64m"); var sender = relay.open(ROOM);
+                    var reader = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
                 sender.expect("2 join");
                 long ahead = 0, start = System.nanoTime();
                 try (var pump = new Pump(sender, 50, number -> text("2" + part.apply(number)))) {
                     for (int number = 0; number < 50; number++) {
                         expectLong(reader, "1" + part.apply(number));
                         ahead = Math.max(ahead, pump.sent.get() - number);
-                        Thread.sleep(Math.max(0, 200 * number - (System.nanoTime() - start) / 1_000_000));   // 5 MB/s
+                        Thread.sleep(Math.max(0, 100 * number - (System.nanoTime() - start) / 1_000_000));   // 10 MB/s
                     }
                     assertTrue(ahead < 40, "the sender was " + ahead + " MB ahead");
                     sender.send(text("1 over")).expect("1 over");
@@ -3347,42 +3351,20 @@ class RelayTest extends Fixtures {
             }
         }
 
-        @Test
+        /** Twenty who send messages to nobody, or three hundred who ask whether the relay is well, all in one go. */
+        @ParameterizedTest(name = "talking: {0}")
+        @ValueSource(booleans = {true, false})
         @Waits
-        void newcomersGetInWhileOthersNeverStopTalking() throws Exception {
-            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
-                    "Relay", "0", "--host", "127.0.0.1", "--quiet");
-            byte[] toNobody = concat(Collections.nCopies(20_000, text("99 m x")).toArray(byte[][]::new));
+        void newcomersGetInWhileOthersNeverStop(boolean talking) throws Exception {
+            byte[] all = talking ? times(20_000, text("99 m x")) : times(2_000, bytes(Answer.request("GET", "/health")));
             var floods = new ArrayList<Pump>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
-                for (int i = 0; i < 20; i++) floods.add(new Pump(relay.open("/ws-relay/flood" + i), Long.MAX_VALUE, number -> toNobody));
-                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them talk");
-                for (int i = 0; i < 5; i++) relay.open("/ws-relay/newcomer" + i).close();
-            } finally {
-                for (Pump flood : floods) flood.close();
-            }
-        }
-
-        @Test
-        @Waits
-        void newcomersGetInWhileOthersNeverStopAsking() throws Exception {
-            var command = List.of(Program.JAVA, "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
-                    "Relay", "0", "--host", "127.0.0.1", "--quiet");
-            byte[] requests = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000).getBytes(StandardCharsets.US_ASCII);
-            var floods = new ArrayList<Pump>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command)) {
-                for (int i = 0; i < 300; i++) {
-                    var raw = new Raw(relay.url().getPort());
-                    Thread.startVirtualThread(() -> {
-                        try {
-                            raw.in.transferTo(OutputStream.nullOutputStream());
-                        } catch (IOException over) {
-                            // the test is
-                        }
-                    });
-                    floods.add(new Pump(raw, Long.MAX_VALUE, number -> requests));
+            try (var relay = Program.local("-XX:ActiveProcessorCount=1", "--quiet")) {
+                for (int i = 0; i < (talking ? 20 : 300); i++) {
+                    var raw = talking ? relay.open("/ws-relay/flood" + i) : new Raw(relay.url().getPort());
+                    if (!talking) Thread.startVirtualThread(() -> skipAll(raw));
+                    floods.add(new Pump(raw, Long.MAX_VALUE, number -> all));
                 }
-                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them ask");
+                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them are at it");
                 for (int i = 0; i < 5; i++) relay.open("/ws-relay/newcomer" + i).close();
             } finally {
                 for (Pump flood : floods) flood.close();
@@ -3393,7 +3375,8 @@ class RelayTest extends Fixtures {
         @Waits
         void whoConnectsWhenThereAreNoDescriptorsLeftWaitsAndGetsInOnceThereAre() throws Exception {
             var clients = new ArrayList<Raw>();
-            try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host", "127.0.0.1")) {
+            try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
+                    "127.0.0.1")) {
                 relay.open(ROOM).close();   // all classes are loaded
                 for (int i = 0; i < 100; i++) clients.add(new Raw(relay.url().getPort()));
                 relay.expectLine(".* error cannot accept: .*");
@@ -3409,12 +3392,11 @@ class RelayTest extends Fixtures {
 
         @Test
         void threeHundredLongMessagesAtOnceDoNotOverwhelmAHeapOf64() throws Exception {
-            var command = List.of(Program.JAVA, "-Xmx64m", "-XX:ActiveProcessorCount=1", "-cp", System.getProperty("java.class.path"),
-                    "Relay", "0", "--host", "127.0.0.1");
             byte[] unfinished = Arrays.copyOf(frame(true, 2, new byte[1 << 20]), 1 << 20);
             var hogs = new ArrayList<Pump>();
-            try (var relay = new Program(Program.ROOT, Map.of(), command); var good = relay.open(ROOM)) {
-                for (int i = 0; i < 300; i++) hogs.add(new Pump(relay.open("/ws-relay/hog" + i), 1, number -> unfinished));
+            try (var relay = Program.local("-Xmx64m -XX:ActiveProcessorCount=1"); var good = relay.open(ROOM)) {
+                for (int i = 0; i < 300; i++)
+                    hogs.add(new Pump(relay.open("/ws-relay/hog" + i), 1, number -> unfinished));
                 for (int i = 0; i < 100; i++) good.send(text("1 " + i)).expect("1 " + i);
                 for (Pump hog : hogs) hog.close();
                 good.send(text("1 over")).expect("1 over");
@@ -3433,10 +3415,12 @@ class RelayTest extends Fixtures {
             try (var relay = relay(options -> {
                 options.memoryLimit = 3 << 20;
                 options.maxOutbox = 1 << 20;
-            }); var one = lazy(Raw.open(relay, ROOM).expect("1 self")); var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
+            }); var one = lazy(Raw.open(relay, ROOM).expect("1 self"));
+                    var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
                 pump.awaitBlocked();
                 assertTrue(pump.sent.get() < count, "it could send all");
-                for (int number = 0; number < count; number++) assertArrayEquals(payload.apply(number), one.receive().payload());
+                for (int number = 0; number < count; number++)
+                    assertArrayEquals(payload.apply(number), one.receive().payload());
             }
         }
 
@@ -3483,7 +3467,7 @@ class RelayTest extends Fixtures {
                     told.add(raw);
                     if (told.size() > 3)
                         try (var oldest = told.remove()) {
-                            oldest.expectEnd();   // at once, or a busy relay would have twice as many as it may, and refuse the next
+                            oldest.expectEnd();   // at once, or a busy relay would have too many, and refuse the next
                         }
                 }
                 for (Raw raw : told) raw.close();
@@ -3499,7 +3483,7 @@ class RelayTest extends Fixtures {
 
         static int health(Raw raw) throws IOException {
             awaitTick();
-            return Answer.read(raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"), "GET").status();
+            return Answer.get(raw, "/health").status();
         }
 
         @Test

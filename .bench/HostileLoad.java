@@ -137,10 +137,6 @@ class HostileLoad extends Fixtures {
             }
         }
 
-        private static byte[] times(int count, byte[] frame) {
-            return concat(Collections.nCopies(count, frame).toArray(byte[][]::new));
-        }
-
         private Raw open(String room) throws IOException {
             Raw raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/" + room));
             raw.head();
@@ -642,8 +638,8 @@ class HostileLoad extends Fixtures {
 
             private static final int AT_ONCE = 200;   // connections being opened, which leaves some backlog for others
             private static final byte[] PING = frame(true, 9, new byte[0]), PONG = frame(true, 10, new byte[0]);
-            private static final byte[] PINGS = Storm.times(4_096, PING);
-            private static final byte[] TALK = Storm.times(256, text("* m x"));
+            private static final byte[] PINGS = times(4_096, PING);
+            private static final byte[] TALK = times(256, text("* m x"));
 
             private final int port;
             private final Selector selector = Selector.open();

@@ -90,6 +90,10 @@ abstract class Fixtures {
         return all.toByteArray();
     }
 
+    static byte[] times(int count, byte[] bytes) {
+        return concat(Collections.nCopies(count, bytes).toArray(byte[][]::new));
+    }
+
     /** A client's frame: header, mask and masked payload. */
     static byte[] frame(boolean last, int opcode, byte[] payload) {
         byte[] mask = {0x12, (byte) 0xf3, 0x05, 0x77};
@@ -600,6 +604,15 @@ abstract class Fixtures {
                 return true;
             }
         }, "an end of the connection");
+    }
+
+    /** Reads, until there is an end. */
+    static void skipAll(Raw raw) {
+        try {
+            raw.in.transferTo(OutputStream.nullOutputStream());
+        } catch (IOException cutOff) {
+            // that is an end, too
+        }
     }
 
     /** The next frame must be this long text, of which a failure shows only the beginning. */
