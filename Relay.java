@@ -260,18 +260,20 @@ public class Relay implements AutoCloseable {
 
     /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, tries another one. */
     private void listen(int tries) throws IOException {
-        String host = options.host == null ? "" : format(options.host) + ", ", port = "port " + options.port;
+        String what = "port " + options.port;
         listener = new ServerSocket();
         try {
             listener.bind(new InetSocketAddress(options.host, options.port), 1024);
             if (options.stunPort < 0) return;
             int number = options.stunPort == 0 ? port() : options.stunPort;
             boolean isProxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
-            port = "UDP port " + number + " (see --stun and --no-stun)";
+            what = "UDP port " + number + " (see --stun and --no-stun)";
             stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
         } catch (IOException e) {
             listener.close();
-            if (tries == 1) throw new IOException("cannot listen on " + host + port + ": " + e.getMessage());
+            boolean isForeign = options.host != null && !e.toString().contains("in use");
+            String place = isForeign ? format(options.host) + " (is it of this machine, and IPv6 on?)" : what;
+            if (tries == 1) throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
             listen(tries - 1);
         }
     }
@@ -507,14 +509,12 @@ public class Relay implements AutoCloseable {
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
     final class Connection implements Runnable {
-        private static final long NEVER = Long.MAX_VALUE;
         private final Socket socket;
         private final Input input;
         private final OutputStream output;
         private final Watch watch = new Watch(this);
         private volatile WebSocket webSocket;      // null while it speaks HTTP
-        private volatile long headDue = NEVER;     // the request head, on the relay's clock
-        private volatile long endDue = NEVER;      // the end of a connection that is closing
+        private volatile long endDue = Long.MAX_VALUE;   // on the relay's clock: one that is closing must end then
         private volatile boolean isWriting;        // a call of the system may wait for the peer
         private volatile long bytesWritten;        // written by the thread that responds, then by drains
 
@@ -522,6 +522,7 @@ public class Relay implements AutoCloseable {
             this.socket = socket;
             socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
             socket.setSendBufferSize(SEND_BUFFER);
+            socket.setSoTimeout((int) options.headTimeout);
             input = new Input(socket.getInputStream());
             output = socket.getOutputStream();
         }
@@ -546,26 +547,26 @@ public class Relay implements AutoCloseable {
                 Request request = Request.NONE;   // stands for one that could not be read
                 Response response;
                 long bytesBefore = input.bytesRead;
-                headDue = clock + options.headTimeout;
                 try {
+                    input.due = System.nanoTime() + options.headTimeout * 1_000_000;
                     request = Request.read(input);
-                    headDue = NEVER;
                     if (request.isForRelay() || request.wantsWebSocket()) {
                         serveWebSocket(request);
                         return;
                     }
                     response = Relay.this.respond(request, host(request));
-                } catch (EOFException end) {   // perhaps because the sweeper has ended the input
-                    if (clock < headDue || input.bytesRead == bytesBefore) return;
+                } catch (SocketTimeoutException late) {
+                    if (input.bytesRead == bytesBefore) return;   // nothing was asked
                     response = refuse(request, new HttpException(408, "the request head took too long"));
                 } catch (HttpException refusal) {
                     response = refuse(request, refusal);
                 }
-                headDue = NEVER;
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
                 moveToEnd(this);
+                giveWay(++input.turns);
             }
+            input.due = Input.NEVER;
             shutDownOutput();
             discardInput();
         }
@@ -580,8 +581,10 @@ public class Relay implements AutoCloseable {
         }
 
         /** Answers the handshake and serves the WebSocket until it has ended. */
-        private void serveWebSocket(Request request) throws HttpException, InterruptedException {
+        private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
             byte[] response = acceptHandshake(request, host(request));
+            this.socket.setSoTimeout(0);
+            input.due = Input.NEVER;
             var socket = new WebSocket(this, response, request.target, address(request));
             nonClients.remove(this);
             webSocket = socket;
@@ -623,8 +626,7 @@ public class Relay implements AutoCloseable {
         void look(long now) {
             watch.look(now);
             boolean isOpen = webSocket != null && webSocket.isOpen();
-            if (now >= headDue) quietly(socket::shutdownInput);   // wakes the thread, which answers
-            else if (now >= endDue) abort(CONNECTION_LOST);
+            if (now >= endDue) abort(CONNECTION_LOST);
             else if (now - watch.lastProgress >= options.stallTimeout) abort(STALLED);
             else if (isOpen) webSocket.checkSilence(now - watch.lastHeard, now - watch.lastTaken);
         }
@@ -681,10 +683,12 @@ public class Relay implements AutoCloseable {
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input {
+        private static final long NEVER = 0;
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        private int fills;              // of the buffer
+        private int turns;              // after which it has let others run
+        private long due = NEVER;       // of what is being read, by System.nanoTime()
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
 
@@ -709,7 +713,8 @@ public class Relay implements AutoCloseable {
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
             start = end;         // even if this throws
-            giveWay(++fills);    // the later we read, the more has come
+            giveWay(++turns);    // the later we read, the more has come
+            if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
@@ -816,8 +821,9 @@ public class Relay implements AutoCloseable {
                 require(isHeader, "'Name: value'", line);
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
+            String host = headers.getOrDefault("host", "");
             require(headers.containsKey("host") || start[2].equals("HTTP/1.0"), 400, "the header Host is missing");
-            require(HOST.test(headers.getOrDefault("host", "")), "one Host", headers.get("host"));
+            require(HOST.test(host), "one Host", host);
             return new Request(start[0], target, start[2], headers);
         }
 
@@ -1017,7 +1023,8 @@ public class Relay implements AutoCloseable {
             html=text/html htm=text/html css=text/css js=text/javascript mjs=text/javascript txt=text/plain
             md=text/plain csv=text/csv xml=text/xml json=application/json map=application/json
             webmanifest=application/manifest+json wasm=application/wasm pdf=application/pdf zip=application/zip
-            ico=image/x-icon svg=image/svg+xml png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif webp=image/webp avif=image/avif
+            ico=image/x-icon svg=image/svg+xml png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif
+            webp=image/webp avif=image/avif
             bmp=image/bmp ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4 aac=audio/aac
             flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg glb=model/gltf-binary
             gltf=model/gltf+json woff=font/woff woff2=font/woff2 ttf=font/ttf otf=font/otf
@@ -1033,7 +1040,7 @@ public class Relay implements AutoCloseable {
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9A-Fa-f:.]{2,45}"),
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
                     + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
@@ -1051,8 +1058,9 @@ public class Relay implements AutoCloseable {
         boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
                 && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
         String version = request.header("sec-websocket-version"), key = request.header("sec-websocket-key");
-        require(isUpgrade, 426, "expected GET, HTTP/1.1, Upgrade: websocket and Connection: Upgrade", UPGRADE);
-        require(version.equals("13"), 426, "expected WebSocket version 13, got '" + printable(version) + "'", UPGRADE);
+        require(isUpgrade, 426, "expected GET, HTTP/1.1, Upgrade: websocket and Connection: Upgrade, got "
+                + printable(request.method + ", " + request.version + ", " + request.headers), UPGRADE);
+        require(version.equals("13"), 426, "expected Sec-WebSocket-Version 13, got '" + version + "'", UPGRADE);
         require(KEY.test(key), "16 bytes in base64 as Sec-WebSocket-Key", key);
 
         String preferred = request.header("sec-websocket-protocol").split(",", 2)[0].strip();
