@@ -25,7 +25,8 @@ import org.junit.jupiter.api.*;
 @Timeout(60)
 class HostileLoad extends Fixtures {
     /** The well-behaved: 36,000 deliveries a second. */
-    static final Benchmark.Scenario GAMES = new Benchmark.Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
+    static final Benchmark.Scenario GAMES =
+            new Benchmark.Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
 
     /** Of the storm's rates. Two processors have to do for it, the relay and us: with 1, they are all busy. */
     static final double STRENGTH = 1;
@@ -36,11 +37,12 @@ class HostileLoad extends Fixtures {
                 .toArray(String[]::new));
     }
 
-    /** What such a process holds. Memory in kB; objects: how many there are of each of Relay's classes, and of virtual threads. */
+    /** What such a process holds. Memory in kB; how many objects of each of Relay's classes, and virtual threads. */
     record Holding(long resident, long descriptors, long threads, long heap, Map<String, Long> objects) {
         static Holding of(Program relay) {
             long pid = relay.process.pid();
-            return new Holding(status(relay, "VmRSS"), Path.of("/proc", pid + "", "fd").toFile().list().length, status(relay, "Threads"), 0, Map.of());
+            int descriptors = Path.of("/proc", pid + "", "fd").toFile().list().length;
+            return new Holding(status(relay, "VmRSS"), descriptors, status(relay, "Threads"), 0, Map.of());
         }
 
         /** With all garbage collected first. */
@@ -51,7 +53,8 @@ class HostileLoad extends Fixtures {
             for (String line : jcmd(relay, "GC.class_histogram")) {
                 String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
                 if (words[0].equals("Total")) heap = Long.parseLong(words[2]) / 1024;
-                else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread")) objects.put(words[3], Long.parseLong(words[1]));
+                else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread"))
+                    objects.put(words[3], Long.parseLong(words[1]));
             }
             Holding now = of(relay);
             return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
@@ -64,7 +67,8 @@ class HostileLoad extends Fixtures {
         }
 
         private static long status(Program relay, String name) {
-            return Long.parseLong(Benchmark.Load.proc(relay.process.pid() + "/status", name).orElseThrow().replace(" kB", ""));
+            return Long.parseLong(Benchmark.Load.proc(relay.process.pid() + "/status", name).orElseThrow()
+                    .replace(" kB", ""));
         }
     }
 
@@ -95,7 +99,8 @@ class HostileLoad extends Fixtures {
         private static final byte[] CLAIM = hex("82 ff 4000000000000000 00000000");   // 2^62 bytes
         private static final byte[] PINGS = times(100, frame(true, 9, new byte[125]));
         private static final byte[] FRAGMENTS = times(4096, frame(false, 0, new byte[1]));
-        private static final String LONGEST = Raw.upgrade("/health", "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
+        private static final String LONGEST = Raw.upgrade("/health",
+                "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
 
         private final int port;
         private final double strength;
@@ -167,7 +172,7 @@ class HostileLoad extends Fixtures {
         private void claim(int stranger, Pace pace) throws IOException, InterruptedException {
             pace.await();
             try (var raw = open("claim" + stranger % 100).send(CLAIM)) {
-                for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay is tired of waiting for an answer to its close
+                for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay waits no longer
             }
         }
 
@@ -176,7 +181,8 @@ class HostileLoad extends Fixtures {
             try (var raw = open("fragments" + stranger)) {
                 for (int left = 0; ; left--) {
                     if (left == 0) {
-                        raw.send(concat(frame(false, 1, bytes("1 m ")), frame(true, 0, new byte[0]), frame(false, 1, bytes("1 m "))));
+                        byte[] begin = frame(false, 1, bytes("1 m "));
+                        raw.send(concat(begin, frame(true, 0, new byte[0]), begin));
                         left = 255;
                     }
                     if (left % (1 + 100 / (stranger + 1)) == 0) pace.await();
@@ -225,7 +231,8 @@ class HostileLoad extends Fixtures {
             pace.await();
             var random = ThreadLocalRandom.current();
             try (var raw = open("mutants" + stranger % 5)) {
-                raw.send(RelayTest.Fuzz.spoil(RelayTest.Fuzz.Script.random(random, "* m ").stream(), random)).socket.shutdownOutput();
+                raw.send(RelayTest.Fuzz.spoil(RelayTest.Fuzz.Script.random(random, "* m ").stream(), random));
+                raw.socket.shutdownOutput();
                 raw.in.readAllBytes();
             }
         }
@@ -249,11 +256,12 @@ class HostileLoad extends Fixtures {
 
         @Override
         public String toString() {
-            return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey()).collect(Collectors.joining(", "));
+            return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey())
+                    .collect(Collectors.joining(", "));
         }
     }
 
-    /** Well-behaved clients who come one after the other and leave as soon as they are in: how long each took, in ms. */
+    /** Well-behaved clients who come one after the other and leave once they are in: how long each took, in ms. */
     static final class Newcomers implements AutoCloseable {
         final List<Long> waits = new ArrayList<>();
         final List<String> turnedAway = new ArrayList<>();
@@ -261,7 +269,8 @@ class HostileLoad extends Fixtures {
 
         Newcomers(int port) {
             thread = Thread.ofPlatform().start(() -> {
-                for (int number = 0; !Thread.currentThread().isInterrupted(); LockSupport.parkNanos(20_000_000), number++) {
+                for (int number = 0; !Thread.currentThread().isInterrupted(); number++) {
+                    LockSupport.parkNanos(20_000_000);
                     long start = System.nanoTime();
                     try (var raw = new Raw(port)) {
                         raw.send(Raw.upgrade("/ws-relay/newcomer" + number)).head();
@@ -289,12 +298,13 @@ class HostileLoad extends Fixtures {
 
     /** Strangers in a process of their own, which gets the time that neither the relay nor those who play need. */
     static Program storm(Program relay, double strength) throws IOException {
-        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp", System.getProperty("java.class.path"),
-                Storm.class.getName(), relay.url().getPort() + "", strength + "");
+        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp",
+                System.getProperty("java.class.path"), Storm.class.getName(), relay.url().getPort() + "",
+                strength + "");
         return new Program(Program.ROOT, Map.of(), command);
     }
 
-    /** How long a thread that could go on had to wait for a processor at worst, in ms: of that the relay is innocent. */
+    /** How long a thread that could go on had to wait for a processor at worst, in ms, without the relay's doing. */
     static final class Noise implements AutoCloseable {
         private volatile long worst;
         private final Thread thread = Thread.ofPlatform().start(() -> {
@@ -323,7 +333,8 @@ class HostileLoad extends Fixtures {
                 long worst = 0;
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
-                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {   // a busy machine has but little of a storm
+                    // a busy machine has but little of a storm
+                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {
                         sendOrSay(games, relay);
                         worst = Math.max(worst, games.worst());
                     }
@@ -332,13 +343,14 @@ class HostileLoad extends Fixtures {
                 }
                 games.settle();
                 assertEquals("ok", games.check());
-                long innocent = 4 * noise.worst;   // from the sender's thread to the receiver's, a message waits four times
+                long innocent = 4 * noise.worst;   // from sender to receiver, a message waits four times
                 assertTrue(worst < 1_000 + innocent, worst + " ms late");
                 assertTrue(newcomers.waits.getLast() < 2_000 + innocent, newcomers::toString);
                 assertTrue(newcomers.turnedAway.size() <= newcomers.waits.size() / 20, newcomers::toString);
 
                 assertEquals(List.of(), relay.err);
-                assertEquals(List.of(), relay.out.stream().filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
+                assertEquals(List.of(), relay.out.stream()
+                        .filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
                 assertTrue(hasNeededTheBudget(relay), "the budget was not needed");
                 eventually(() -> Holding.of(relay).descriptors <= before.descriptors, "all connections are closed");
                 var after = Holding.afterCollection(relay);

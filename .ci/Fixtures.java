@@ -136,9 +136,10 @@ abstract class Fixtures {
         }
     }
 
-    /** A socket that says what it is told to and knows nothing but how to tell frames apart. Reads wait 10 s at most. */
+    /** A socket that says what it is told to and knows only how to tell frames apart. Reads wait 10 s at most. */
     static final class Raw implements AutoCloseable {
-        static final String KEY = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";   // RFC 6455 §1.3
+        static final String KEY = "dGhlIHNhbXBsZSBub25jZQ==";          // RFC 6455 §1.3
+        static final String ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";   // the answer to it
 
         final Socket socket;
         final DataInputStream in;
@@ -667,6 +668,10 @@ abstract class Fixtures {
 
         int port() {
             return server.getAddress().getPort();
+        }
+
+        String url(String path) {
+            return "http://localhost:" + port() + path;
         }
 
         @Override
