@@ -189,11 +189,11 @@ public class Relay implements AutoCloseable {
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
-    private static final int FIRST_PIECE = 2 << 10;       // of a long message, which grows as it arrives; see Memory
+    private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
     private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
-    private static final int COUNTING_STEP = 2 << 10;     // what an outbox may hold without Memory being told
+    private static final int COUNTING_STEP = 2 << 10;     // what an outbox or a message holds without Memory being told
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
     private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
     private static final int MAX_ROOM_NAME = 1 << 10;
@@ -203,7 +203,6 @@ public class Relay implements AutoCloseable {
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
     private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
     private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
-    private static final int MANY_RECEIVERS = 100;        // of one message; then the sender lets other threads run
     private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -238,6 +237,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
+    private final List<Thread> threads = new ArrayList<>();   // that keep a port in use until they have ended
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -252,9 +252,9 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen(options.port == 0 ? 100 : 1);
-        Thread.ofPlatform().name("relay-acceptor").start(this::accept);
-        Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
-        if (stun != null) Thread.startVirtualThread(this::serveStun);
+        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
+        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
+        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
         return this;
     }
 
@@ -335,6 +335,7 @@ public class Relay implements AutoCloseable {
 
     private void admit(Socket socket) {
         try {
+            if (nonClients.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
             var connection = new Connection(socket);
             connections.add(connection);
             moveToEnd(connection);
@@ -357,14 +358,14 @@ public class Relay implements AutoCloseable {
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (listener == null || closing) return;
+        if (threads.isEmpty() || closing) return;
         closing = true;
         quietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::shutDown);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(connections::isEmpty, 1_000);
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -564,7 +565,7 @@ public class Relay implements AutoCloseable {
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
                 moveToEnd(this);
-                giveWay(++input.turns);
+                input.turn.end();
             }
             input.due = Input.NEVER;
             shutDownOutput();
@@ -687,7 +688,7 @@ public class Relay implements AutoCloseable {
         private final InputStream in;
         private final byte[] buffer = new byte[INPUT_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        private int turns;              // after which it has let others run
+        final Turn turn = new Turn();
         private long due = NEVER;       // of what is being read, by System.nanoTime()
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
@@ -712,8 +713,8 @@ public class Relay implements AutoCloseable {
 
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
-            start = end;         // even if this throws
-            giveWay(++turns);    // the later we read, the more has come
+            start = end;   // even if this throws
+            turn.end();   // the later we read, the more has come
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
@@ -737,11 +738,23 @@ public class Relay implements AutoCloseable {
 
     /**
      * Lets other virtual threads run, since they are not preempted. Java's scheduler may prefer threads that yield to
-     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all.
+     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all; so
+     * a thread does that after much work. Confined to one thread.
      */
-    private static void giveWay(int turns) {
-        if (turns % 32 == 0) LockSupport.parkNanos(1);
-        else Thread.yield();
+    private static final class Turn {
+        private int work;   // deliveries since it has parked; what reads or writes counts as 20 of them
+
+        void end() {
+            work += 20;
+            if (work < 1_000) Thread.yield();
+            else LockSupport.parkNanos(1);
+            work %= 1_000;
+        }
+
+        void add(int deliveries) {
+            work += deliveries;
+            if (work >= 1_000) end();
+        }
     }
 
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
@@ -1040,7 +1053,8 @@ public class Relay implements AutoCloseable {
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
-    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="), ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
+    private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
+            ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
                     + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
@@ -1247,7 +1261,7 @@ public class Relay implements AutoCloseable {
         private void grow() {
             int most = (int) Math.min(Math.max(FIRST_PIECE, 4L * length), maxMessage);
             int capacity = fin ? Math.min(length + remaining, most) : most;
-            if (capacity > FIRST_PIECE) {
+            if (capacity > COUNTING_STEP) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 count(capacity);
             }
@@ -1422,11 +1436,11 @@ public class Relay implements AutoCloseable {
         /** The drain: writes until nothing waits. */
         @Override public void run() {
             var batch = new ArrayList<Outgoing>();
-            int turns = 0;
+            var turn = new Turn();
             try {
                 while (take(batch)) {
                     write(batch);
-                    giveWay(++turns);   // meanwhile more may gather for the next write
+                    turn.end();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : FAILED);
@@ -1723,7 +1737,7 @@ public class Relay implements AutoCloseable {
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);
-                if (receivers >= MANY_RECEIVERS) Thread.yield();   // since the thread is not preempted
+                socket.connection.input.turn.add(receivers);
             }
 
             @Override public void leave() { Room.this.leave(this); }

@@ -960,11 +960,8 @@ class RelayTest extends Fixtures {
             try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 room.get(1).send(Arrays.copyOf(slow, 60_000));
                 var hogs = new ArrayList<Raw>();
-                for (int i = 0; i < 4; i++) {
-                    hogs.add(Raw.open(relay, "/ws-relay/hog"));
-                    Raw hog = hogs.getLast();
-                    Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
-                }
+                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would have to wait
+                for (Raw hog : hogs) Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
                 eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
                 eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
                 room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
@@ -2489,7 +2486,7 @@ class RelayTest extends Fixtures {
                 var held = new Held();
                 var reader = held.reader(Arrays.copyOf(stream("82:2a*1048576"), length), 1 << 20);
                 assertThrows(EOFException.class, reader::next);
-                assertTrue(held.peak <= 4 * length, held.peak + " bytes for " + length);
+                assertTrue(held.peak <= Math.max(8 << 10, 4 * length), held.peak + " bytes for " + length);
                 assertTrue(held.peak > 0 || length < 5_000);
             }
         }

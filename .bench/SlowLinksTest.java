@@ -345,7 +345,7 @@ class SlowLinksTest extends Fixtures {
 
         @Over(toClient = 64)
         static void whoTakes8KilobytesASecondIsAlive(Place place) throws Exception {
-            receiveWhileTheOutboxIsFull(place, 64, 1 << 10, 18);
+            receiveWhileTheOutboxIsFull(place, 64, 1 << 10, 25);   // for 64 KiB being written, 128 in the system
         }
 
         /**
