@@ -937,7 +937,7 @@ class RelayTest extends Fixtures {
                     try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
                         for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
                         fillUntilQuit(room, hog, () -> {});
-                        stuck.expect("1 join").expect("2 join");
+                        stuck.expect("1 join", "2 join");
                     }
                 }
                 expectRoomFor2MB(room);
@@ -1154,7 +1154,7 @@ class RelayTest extends Fixtures {
                 room.get(1).send(text("2 b"));
                 LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
                 relay.memory.add(-(2 << 20));
-                room.get(2).expect("1 a").expect("1 b");
+                room.get(2).expect("1 a", "1 b");
                 room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
                 for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
             }
@@ -2030,7 +2030,7 @@ class RelayTest extends Fixtures {
             try (var raw = new Raw(relay.port())) {
                 raw.send(concat(bytes(Raw.upgrade("/ws-relay/packet")), text("1 a"), text("1 b"), close(1000, "")));
                 assertUpgraded(raw, Raw.ACCEPT);
-                raw.expect("1 a").expect("1 b").expectClose(1000);
+                raw.expect("1 a", "1 b").expectClose(1000);
             }
         }
 
@@ -3275,7 +3275,7 @@ class RelayTest extends Fixtures {
             try (var relay = relay(); var one = Raw.open(relay, ROOM).expect("1 self");
                     var talk = new Pump(one, Long.MAX_VALUE, n -> turn)) {
                 for (int id = 2; id < 1_500; id++) {
-                    Raw.open(relay, ROOM).expect(id + " self").expect("1 join").close();
+                    Raw.open(relay, ROOM).expect(id + " self", "1 join").close();
                     for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
                 }
                 for (int i = 0; i < 100; i++) one.expect("1 turn");

@@ -7,6 +7,7 @@
 import static org.junit.jupiter.api.Assertions.*;
 
 import java.io.*;
+import java.lang.annotation.*;
 import java.net.*;
 import java.nio.ByteBuffer;
 import java.nio.channels.*;
@@ -382,14 +383,12 @@ class HostileLoad extends Fixtures {
      * 50 well-behaved clients in other rooms of it. These must lose nothing and never be more than a second late,
      * /health must answer within two, and once the attackers have left, the relay holds no more than before. Each
      * attack prints a line. `./build.sh test Attacks` runs small ones, `./build.sh bench Attacks` those of full size.
-     * With CLASSES=folder, the relay is the one compiled there, to compare two.
      */
     @Nested
     @Measures
     @Timeout(120)
     @SuppressWarnings("try")   // some sockets are closed within
     class Attacks {
-        private static final String CLASSES = System.getenv().getOrDefault("CLASSES", Program.CLASSES);
         private static final long MS = 1_000_000;   // in ns
 
         /** Ten rooms of five clients. Each sends 20 messages a second to its room and checks what it hears. */
@@ -930,6 +929,12 @@ class HostileLoad extends Fixtures {
             }
         }
 
+        @Retention(RetentionPolicy.RUNTIME)
+        @Test
+        @Tag("bench")
+        @Timeout(600)
+        @interface FullSizeTest {}
+
         interface Action {
             void run() throws Exception;
         }
@@ -951,9 +956,9 @@ class HostileLoad extends Fixtures {
 
             Trial(String name) throws Exception {
                 this.name = name;
-                relay = new Program(Program.ROOT, Map.of("LOG", log.toString()), List.of("bash", "-c",
-                        "exec \"$@\" > $LOG", "-", Program.JAVA, "-Xmx64m", "-XX:+UseSerialGC", "-cp", CLASSES,
-                        "Relay", "0", "--host", "127.0.0.1", "--no-stun"));
+                relay = Program.relay(List.of("bash", "-c", "exec \"$@\" > $LOG", "-"), Program.ROOT,
+                        Map.of("LOG", log.toString()), "-Xmx64m -XX:+UseSerialGC", "0", "--host", "127.0.0.1",
+                        "--no-stun");
                 eventually(() -> !lines().isEmpty() || !relay.process.isAlive(), "a first line");
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
@@ -1094,23 +1099,17 @@ class HostileLoad extends Fixtures {
             crowd(60, 700, 300);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aCrowdOfAllClientsInOneRoom() throws Exception {
             crowd(300, 4_900, 0);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aCrowdThatGrowsAllAtOnce() throws Exception {
             crowd(300, 3_700, 900);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(600)
+        @FullSizeTest
         void aCrowdOfMoreThanTheRelayTakes() throws Exception {
             crowd(400, 10_000, 0);
         }
@@ -1131,21 +1130,12 @@ class HostileLoad extends Fixtures {
             husks(10);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyClientsThatWereFarBehindOnce() throws Exception {
             husks(145);
         }
 
-        @Test
-        void longNamesOfRooms() throws Exception {
-            trial("3 2,000 names of 7.9 KB", 60, 0, "names", "2000", "0");
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyLongNamesOfRooms() throws Exception {
             trial("3 6,557 names of 7.9 KB", 300, 5, "names", "6557", "0");
         }
@@ -1155,23 +1145,17 @@ class HostileLoad extends Fixtures {
             trial("4 600 talkers in rooms of twenty", 60, 3, "talkers", "600", "20");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyTalkersInRoomsOfTwenty() throws Exception {
             trial("4 1,000 talkers in rooms of twenty", 300, 20, "talkers", "1000", "20");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void talkersInOneRoom() throws Exception {
             trial("4 3,000 talkers in one room", 300, 20, "talkers", "3000", "3000");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void headsWithAHundredHeaders() throws Exception {
             trial("4 950 visitors send a hundred headers", 60, 20, "heads", "950", "0");
         }
@@ -1251,15 +1235,8 @@ class HostileLoad extends Fixtures {
             });
         }
 
-        @Test
+        @FullSizeTest
         void aPeerThatIsStuckMakesNobodyElseLate() throws Exception {
-            stuckPeer(4);
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
-        void aPeerThatIsStuckMakesNobodyElseLateForLong() throws Exception {
             stuckPeer(30);
         }
 
@@ -1299,21 +1276,12 @@ class HostileLoad extends Fixtures {
             }
         }
 
-        @Test
-        void fourSendToOneWhoIsSlow() throws Exception {
-            transfer("5 four send 3 MB each to one at 5 MB/s", 4, 60);
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void fiftyMegabytesFromOneToOneArriveWhole() throws Exception {
             transfer("5 fifty MB to one at 5 MB/s", 1, 1_000);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manySendToOneWhoIsSlow() throws Exception {
             transfer("5 twenty send 5 MB each to one at 5 MB/s", 20, 100);
         }
@@ -1394,16 +1362,12 @@ class HostileLoad extends Fixtures {
             honest("6 1,100 send a byte of a message", 3, "beginnings", "1100", "1");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void theHonestAreNotBlamedForTheBeginningsOfOthersForLong() throws Exception {
             honest("6 1,100 send a byte of a message, 30 s", 30, "beginnings", "1100", "1");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void theHonestAreNotBlamedForWhatOthersHold() throws Exception {
             honest("6 1,100 send 15 KB of a message, 30 s", 30, "beginnings", "1100", "15000");
         }
@@ -1423,9 +1387,7 @@ class HostileLoad extends Fixtures {
             messages(1_000);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aMessageFromEachOfThousands() throws Exception {
             messages(4_900);
         }
@@ -1465,9 +1427,7 @@ class HostileLoad extends Fixtures {
             newcomers(1_050, 3);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void newcomersWhoTakeTheirTimeToAskForLong() throws Exception {
             newcomers(950, 30);
         }

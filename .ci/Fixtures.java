@@ -367,8 +367,9 @@ abstract class Fixtures {
     static final class Program implements AutoCloseable {
         static final Path ROOT = Path.of("").toAbsolutePath();
         static final String JAVA = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-        static final String CLASSES = Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource()
-                .getLocation().toString())).toString();
+        /** The folder of the compiled relay; with CLASSES=FOLDER another one, to compare two. */
+        static final String CLASSES = System.getenv().getOrDefault("CLASSES",
+                Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation() + "")).toString());
 
         final Process process;
         final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();

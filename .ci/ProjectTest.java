@@ -320,7 +320,7 @@ class ProjectTest extends Fixtures {
             try (var relay = relay(options -> options.folders = List.of(board, Path.of("spacewar")));
                     var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
                     var one = InChromium.open(relay, "/board"); var two = InChromium.open(relay, "/board")) {
-                raw.expect("2 join").expect("3 join");
+                raw.expect("2 join", "3 join");
                 drag(one, 20, 40, 120, 90);
                 two.until(drawn(70, 65));
                 drag(two, 200, 40, 220, 90);
@@ -480,8 +480,8 @@ class ProjectTest extends Fixtures {
                 assertEquals("<title>there</title>", Program.page(program.url()));
                 assertEquals(200, Answer.get(two, "/health").status());
                 two.send(Raw.upgrade("/ws-relay/a")).head();
-                two.expect("2 self").expect("1 join").send(text("1 hello"));
-                one.expect("2 join").expect("2 hello");
+                two.expect("2 self", "1 join").send(text("1 hello"));
+                one.expect("2 join", "2 hello");
                 program.signal("TERM");
                 expectShutdown(one);
                 assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
