@@ -7,6 +7,7 @@
 import static org.junit.jupiter.api.Assertions.*;
 
 import java.io.*;
+import java.lang.annotation.*;
 import java.net.*;
 import java.nio.ByteBuffer;
 import java.nio.channels.*;
@@ -25,7 +26,8 @@ import org.junit.jupiter.api.*;
 @Timeout(60)
 class HostileLoad extends Fixtures {
     /** The well-behaved: 36,000 deliveries a second. */
-    static final Benchmark.Scenario GAMES = new Benchmark.Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
+    static final Benchmark.Scenario GAMES =
+            new Benchmark.Scenario("20 rooms of 10, each 20 a second", 20, 10, 10, false, 20);
 
     /** Of the storm's rates. Two processors have to do for it, the relay and us: with 1, they are all busy. */
     static final double STRENGTH = 1;
@@ -36,11 +38,12 @@ class HostileLoad extends Fixtures {
                 .toArray(String[]::new));
     }
 
-    /** What such a process holds. Memory in kB; objects: how many there are of each of Relay's classes, and of virtual threads. */
+    /** What such a process holds. Memory in kB; how many objects of each of Relay's classes, and virtual threads. */
     record Holding(long resident, long descriptors, long threads, long heap, Map<String, Long> objects) {
         static Holding of(Program relay) {
             long pid = relay.process.pid();
-            return new Holding(status(relay, "VmRSS"), Path.of("/proc", pid + "", "fd").toFile().list().length, status(relay, "Threads"), 0, Map.of());
+            int descriptors = Path.of("/proc", pid + "", "fd").toFile().list().length;
+            return new Holding(status(relay, "VmRSS"), descriptors, status(relay, "Threads"), 0, Map.of());
         }
 
         /** With all garbage collected first. */
@@ -51,7 +54,8 @@ class HostileLoad extends Fixtures {
             for (String line : jcmd(relay, "GC.class_histogram")) {
                 String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
                 if (words[0].equals("Total")) heap = Long.parseLong(words[2]) / 1024;
-                else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread")) objects.put(words[3], Long.parseLong(words[1]));
+                else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread"))
+                    objects.put(words[3], Long.parseLong(words[1]));
             }
             Holding now = of(relay);
             return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
@@ -64,7 +68,8 @@ class HostileLoad extends Fixtures {
         }
 
         private static long status(Program relay, String name) {
-            return Long.parseLong(Benchmark.Load.proc(relay.process.pid() + "/status", name).orElseThrow().replace(" kB", ""));
+            return Long.parseLong(Benchmark.Load.proc(relay.process.pid() + "/status", name).orElseThrow()
+                    .replace(" kB", ""));
         }
     }
 
@@ -95,7 +100,8 @@ class HostileLoad extends Fixtures {
         private static final byte[] CLAIM = hex("82 ff 4000000000000000 00000000");   // 2^62 bytes
         private static final byte[] PINGS = times(100, frame(true, 9, new byte[125]));
         private static final byte[] FRAGMENTS = times(4096, frame(false, 0, new byte[1]));
-        private static final String LONGEST = Raw.upgrade("/health", "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
+        private static final String LONGEST = Raw.upgrade("/health",
+                "X: " + "x".repeat((8 << 10) - Raw.upgrade("/health").length() - 5) + "\r\n");
 
         private final int port;
         private final double strength;
@@ -137,10 +143,6 @@ class HostileLoad extends Fixtures {
             }
         }
 
-        private static byte[] times(int count, byte[] frame) {
-            return concat(Collections.nCopies(count, frame).toArray(byte[][]::new));
-        }
-
         private Raw open(String room) throws IOException {
             Raw raw = lazy(new Raw(port)).send(Raw.upgrade("/ws-relay/" + room));
             raw.head();
@@ -171,7 +173,7 @@ class HostileLoad extends Fixtures {
         private void claim(int stranger, Pace pace) throws IOException, InterruptedException {
             pace.await();
             try (var raw = open("claim" + stranger % 100).send(CLAIM)) {
-                for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay is tired of waiting for an answer to its close
+                for (; ; raw.send(PONG)) Thread.sleep(1_000);   // until the relay waits no longer
             }
         }
 
@@ -180,7 +182,8 @@ class HostileLoad extends Fixtures {
             try (var raw = open("fragments" + stranger)) {
                 for (int left = 0; ; left--) {
                     if (left == 0) {
-                        raw.send(concat(frame(false, 1, bytes("1 m ")), frame(true, 0, new byte[0]), frame(false, 1, bytes("1 m "))));
+                        byte[] begin = frame(false, 1, bytes("1 m "));
+                        raw.send(concat(begin, frame(true, 0, new byte[0]), begin));
                         left = 255;
                     }
                     if (left % (1 + 100 / (stranger + 1)) == 0) pace.await();
@@ -229,7 +232,8 @@ class HostileLoad extends Fixtures {
             pace.await();
             var random = ThreadLocalRandom.current();
             try (var raw = open("mutants" + stranger % 5)) {
-                raw.send(RelayTest.Fuzz.spoil(RelayTest.Fuzz.Script.random(random, "* m ").stream(), random)).socket.shutdownOutput();
+                raw.send(RelayTest.Fuzz.spoil(RelayTest.Fuzz.Script.random(random, "* m ").stream(), random));
+                raw.socket.shutdownOutput();
                 raw.in.readAllBytes();
             }
         }
@@ -253,11 +257,12 @@ class HostileLoad extends Fixtures {
 
         @Override
         public String toString() {
-            return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey()).collect(Collectors.joining(", "));
+            return paces.entrySet().stream().map(pace -> pace.getValue().passed + " " + pace.getKey())
+                    .collect(Collectors.joining(", "));
         }
     }
 
-    /** Well-behaved clients who come one after the other and leave as soon as they are in: how long each took, in ms. */
+    /** Well-behaved clients who come one after the other and leave once they are in: how long each took, in ms. */
     static final class Newcomers implements AutoCloseable {
         final List<Long> waits = new ArrayList<>();
         final List<String> turnedAway = new ArrayList<>();
@@ -265,7 +270,8 @@ class HostileLoad extends Fixtures {
 
         Newcomers(int port) {
             thread = Thread.ofPlatform().start(() -> {
-                for (int number = 0; !Thread.currentThread().isInterrupted(); LockSupport.parkNanos(20_000_000), number++) {
+                for (int number = 0; !Thread.currentThread().isInterrupted(); number++) {
+                    LockSupport.parkNanos(20_000_000);
                     long start = System.nanoTime();
                     try (var raw = new Raw(port)) {
                         raw.send(Raw.upgrade("/ws-relay/newcomer" + number)).head();
@@ -293,12 +299,13 @@ class HostileLoad extends Fixtures {
 
     /** Strangers in a process of their own, which gets the time that neither the relay nor those who play need. */
     static Program storm(Program relay, double strength) throws IOException {
-        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp", System.getProperty("java.class.path"),
-                Storm.class.getName(), relay.url().getPort() + "", strength + "");
+        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp",
+                System.getProperty("java.class.path"), Storm.class.getName(), relay.url().getPort() + "",
+                strength + "");
         return new Program(Program.ROOT, Map.of(), command);
     }
 
-    /** How long a thread that could go on had to wait for a processor at worst, in ms: of that the relay is innocent. */
+    /** How long a thread that could go on had to wait for a processor at worst, in ms, without the relay's doing. */
     static final class Noise implements AutoCloseable {
         private volatile long worst;
         private final Thread thread = Thread.ofPlatform().start(() -> {
@@ -327,7 +334,8 @@ class HostileLoad extends Fixtures {
                 long worst = 0;
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
-                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {   // a busy machine has but little of a storm
+                    // a busy machine has but little of a storm
+                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {
                         sendOrSay(games, relay);
                         worst = Math.max(worst, games.worst());
                     }
@@ -336,13 +344,14 @@ class HostileLoad extends Fixtures {
                 }
                 games.settle();
                 assertEquals("ok", games.check());
-                long innocent = 4 * noise.worst;   // from the sender's thread to the receiver's, a message waits four times
+                long innocent = 4 * noise.worst;   // from sender to receiver, a message waits four times
                 assertTrue(worst < 1_000 + innocent, worst + " ms late");
                 assertTrue(newcomers.waits.getLast() < 2_000 + innocent, newcomers::toString);
                 assertTrue(newcomers.turnedAway.size() <= newcomers.waits.size() / 20, newcomers::toString);
 
                 assertEquals(List.of(), relay.err);
-                assertEquals(List.of(), relay.out.stream().filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
+                assertEquals(List.of(), relay.out.stream()
+                        .filter(line -> line.matches("\\S+ error .*|.* 1011( .*)?")).toList());
                 assertTrue(hasNeededTheBudget(relay), "the budget was not needed");
                 eventually(() -> Holding.of(relay).descriptors <= before.descriptors, "all connections are closed");
                 var after = Holding.afterCollection(relay);
@@ -374,14 +383,12 @@ class HostileLoad extends Fixtures {
      * 50 well-behaved clients in other rooms of it. These must lose nothing and never be more than a second late,
      * /health must answer within two, and once the attackers have left, the relay holds no more than before. Each
      * attack prints a line. `./build.sh test Attacks` runs small ones, `./build.sh bench Attacks` those of full size.
-     * With CLASSES=folder, the relay is the one compiled there, to compare two.
      */
     @Nested
     @Measures
     @Timeout(120)
     @SuppressWarnings("try")   // some sockets are closed within
     class Attacks {
-        private static final String CLASSES = System.getenv().getOrDefault("CLASSES", Program.CLASSES);
         private static final long MS = 1_000_000;   // in ns
 
         /** Ten rooms of five clients. Each sends 20 messages a second to its room and checks what it hears. */
@@ -642,8 +649,8 @@ class HostileLoad extends Fixtures {
 
             private static final int AT_ONCE = 200;   // connections being opened, which leaves some backlog for others
             private static final byte[] PING = frame(true, 9, new byte[0]), PONG = frame(true, 10, new byte[0]);
-            private static final byte[] PINGS = Storm.times(4_096, PING);
-            private static final byte[] TALK = Storm.times(256, text("* m x"));
+            private static final byte[] PINGS = times(4_096, PING);
+            private static final byte[] TALK = times(256, text("* m x"));
 
             private final int port;
             private final Selector selector = Selector.open();
@@ -922,6 +929,12 @@ class HostileLoad extends Fixtures {
             }
         }
 
+        @Retention(RetentionPolicy.RUNTIME)
+        @Test
+        @Tag("bench")
+        @Timeout(600)
+        @interface FullSizeTest {}
+
         interface Action {
             void run() throws Exception;
         }
@@ -943,9 +956,9 @@ class HostileLoad extends Fixtures {
 
             Trial(String name) throws Exception {
                 this.name = name;
-                relay = new Program(Program.ROOT, Map.of("LOG", log.toString()), List.of("bash", "-c",
-                        "exec \"$@\" > $LOG", "-", Program.JAVA, "-Xmx64m", "-XX:+UseSerialGC", "-cp", CLASSES,
-                        "Relay", "0", "--host", "127.0.0.1", "--no-stun"));
+                relay = Program.relay(List.of("bash", "-c", "exec \"$@\" > $LOG", "-"), Program.ROOT,
+                        Map.of("LOG", log.toString()), "-Xmx64m -XX:+UseSerialGC", "0", "--host", "127.0.0.1",
+                        "--no-stun");
                 eventually(() -> !lines().isEmpty() || !relay.process.isAlive(), "a first line");
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
@@ -1086,23 +1099,17 @@ class HostileLoad extends Fixtures {
             crowd(60, 700, 300);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aCrowdOfAllClientsInOneRoom() throws Exception {
             crowd(300, 4_900, 0);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aCrowdThatGrowsAllAtOnce() throws Exception {
             crowd(300, 3_700, 900);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(600)
+        @FullSizeTest
         void aCrowdOfMoreThanTheRelayTakes() throws Exception {
             crowd(400, 10_000, 0);
         }
@@ -1123,21 +1130,12 @@ class HostileLoad extends Fixtures {
             husks(10);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyClientsThatWereFarBehindOnce() throws Exception {
             husks(145);
         }
 
-        @Test
-        void longNamesOfRooms() throws Exception {
-            trial("3 2,000 names of 7.9 KB", 60, 0, "names", "2000", "0");
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyLongNamesOfRooms() throws Exception {
             trial("3 6,557 names of 7.9 KB", 300, 5, "names", "6557", "0");
         }
@@ -1147,23 +1145,17 @@ class HostileLoad extends Fixtures {
             trial("4 600 talkers in rooms of twenty", 60, 3, "talkers", "600", "20");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manyTalkersInRoomsOfTwenty() throws Exception {
             trial("4 1,000 talkers in rooms of twenty", 300, 20, "talkers", "1000", "20");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void talkersInOneRoom() throws Exception {
             trial("4 3,000 talkers in one room", 300, 20, "talkers", "3000", "3000");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void headsWithAHundredHeaders() throws Exception {
             trial("4 950 visitors send a hundred headers", 60, 20, "heads", "950", "0");
         }
@@ -1243,15 +1235,8 @@ class HostileLoad extends Fixtures {
             });
         }
 
-        @Test
+        @FullSizeTest
         void aPeerThatIsStuckMakesNobodyElseLate() throws Exception {
-            stuckPeer(4);
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
-        void aPeerThatIsStuckMakesNobodyElseLateForLong() throws Exception {
             stuckPeer(30);
         }
 
@@ -1291,21 +1276,12 @@ class HostileLoad extends Fixtures {
             }
         }
 
-        @Test
-        void fourSendToOneWhoIsSlow() throws Exception {
-            transfer("5 four send 3 MB each to one at 5 MB/s", 4, 60);
-        }
-
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void fiftyMegabytesFromOneToOneArriveWhole() throws Exception {
             transfer("5 fifty MB to one at 5 MB/s", 1, 1_000);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void manySendToOneWhoIsSlow() throws Exception {
             transfer("5 twenty send 5 MB each to one at 5 MB/s", 20, 100);
         }
@@ -1386,16 +1362,12 @@ class HostileLoad extends Fixtures {
             honest("6 1,100 send a byte of a message", 3, "beginnings", "1100", "1");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void theHonestAreNotBlamedForTheBeginningsOfOthersForLong() throws Exception {
             honest("6 1,100 send a byte of a message, 30 s", 30, "beginnings", "1100", "1");
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void theHonestAreNotBlamedForWhatOthersHold() throws Exception {
             honest("6 1,100 send 15 KB of a message, 30 s", 30, "beginnings", "1100", "15000");
         }
@@ -1415,9 +1387,7 @@ class HostileLoad extends Fixtures {
             messages(1_000);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void aMessageFromEachOfThousands() throws Exception {
             messages(4_900);
         }
@@ -1457,9 +1427,7 @@ class HostileLoad extends Fixtures {
             newcomers(1_050, 3);
         }
 
-        @Test
-        @Tag("bench")
-        @Timeout(500)
+        @FullSizeTest
         void newcomersWhoTakeTheirTimeToAskForLong() throws Exception {
             newcomers(950, 30);
         }

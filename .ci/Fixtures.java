@@ -90,6 +90,10 @@ abstract class Fixtures {
         return all.toByteArray();
     }
 
+    static byte[] times(int count, byte[] bytes) {
+        return concat(Collections.nCopies(count, bytes).toArray(byte[][]::new));
+    }
+
     /** A client's frame: header, mask and masked payload. */
     static byte[] frame(boolean last, int opcode, byte[] payload) {
         byte[] mask = {0x12, (byte) 0xf3, 0x05, 0x77};
@@ -132,9 +136,10 @@ abstract class Fixtures {
         }
     }
 
-    /** A socket that says what it is told to and knows nothing but how to tell frames apart. Reads wait 10 s at most. */
+    /** A socket that says what it is told to and knows only how to tell frames apart. Reads wait 10 s at most. */
     static final class Raw implements AutoCloseable {
-        static final String KEY = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";   // RFC 6455 §1.3
+        static final String KEY = "dGhlIHNhbXBsZSBub25jZQ==";          // RFC 6455 §1.3
+        static final String ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";   // the answer to it
 
         final Socket socket;
         final DataInputStream in;
@@ -362,8 +367,9 @@ abstract class Fixtures {
     static final class Program implements AutoCloseable {
         static final Path ROOT = Path.of("").toAbsolutePath();
         static final String JAVA = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-        static final String CLASSES = Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource()
-                .getLocation().toString())).toString();
+        /** The folder of the compiled relay; with CLASSES=FOLDER another one, to compare two. */
+        static final String CLASSES = System.getenv().getOrDefault("CLASSES",
+                Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation() + "")).toString());
 
         final Process process;
         final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();
@@ -602,6 +608,15 @@ abstract class Fixtures {
         }, "an end of the connection");
     }
 
+    /** Reads, until there is an end. */
+    static void skipAll(Raw raw) {
+        try {
+            raw.in.transferTo(OutputStream.nullOutputStream());
+        } catch (IOException cutOff) {
+            // that is an end, too
+        }
+    }
+
     /** The next frame must be this long text, of which a failure shows only the beginning. */
     static void expectLong(Raw raw, String text) throws IOException {
         Received next = raw.receive();
@@ -654,6 +669,10 @@ abstract class Fixtures {
 
         int port() {
             return server.getAddress().getPort();
+        }
+
+        String url(String path) {
+            return "http://localhost:" + port() + path;
         }
 
         @Override

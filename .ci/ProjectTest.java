@@ -269,7 +269,8 @@ class ProjectTest extends Fixtures {
             String code = Files.readString(Path.of("Relay.java"));
             Function<String, Long> constant = name -> find("int " + name + " = ([0-9_]+)(?: << ([0-9]+))?;", code)
                     .map(value -> Long.parseLong(value.group(1).replace("_", ""))
-                            << (value.group(2) == null ? 0 : Integer.parseInt(value.group(2)))).findFirst().orElseThrow();
+                            << (value.group(2) == null ? 0 : Integer.parseInt(value.group(2))))
+                    .findFirst().orElseThrow();
             long window = options.maxOutbox / constant.apply("WINDOWS_PER_OUTBOX");
             var limits = Map.ofEntries(
                     Map.entry("request head", List.of(constant.apply("MAX_HEAD"), options.headTimeout / 1_000)),
@@ -285,7 +286,8 @@ class ProjectTest extends Fixtures {
                     Map.entry("STUN request", List.of(constant.apply("MAX_STUN"))),
                     Map.entry("shutdown", List.of(options.shutdownTimeout / 1_000)));
             limits.forEach((limit, values) -> {
-                var rows = find("^\\| " + limit + "[^|]*\\|[^|]*[0-9][^|]*\\|.*", readme).map(row -> row.group()).toList();
+                var rows = find("^\\| " + limit + "[^|]*\\|[^|]*[0-9][^|]*\\|.*", readme)
+                        .map(MatchResult::group).toList();
                 assertEquals(1, rows.size(), limit);
                 assertTrue(numbers(rows.getFirst()).containsAll(values), rows.getFirst() + " lacks one of " + values);
             });
@@ -318,7 +320,7 @@ class ProjectTest extends Fixtures {
             try (var relay = relay(options -> options.folders = List.of(board, Path.of("spacewar")));
                     var raw = Raw.open(relay, "/ws-relay/board").expect("1 self");
                     var one = InChromium.open(relay, "/board"); var two = InChromium.open(relay, "/board")) {
-                raw.expect("2 join").expect("3 join");
+                raw.expect("2 join", "3 join");
                 drag(one, 20, 40, 120, 90);
                 two.until(drawn(70, 65));
                 drag(two, 200, 40, 220, 90);
@@ -478,8 +480,8 @@ class ProjectTest extends Fixtures {
                 assertEquals("<title>there</title>", Program.page(program.url()));
                 assertEquals(200, Answer.get(two, "/health").status());
                 two.send(Raw.upgrade("/ws-relay/a")).head();
-                two.expect("2 self").expect("1 join").send(text("1 hello"));
-                one.expect("2 join").expect("2 hello");
+                two.expect("2 self", "1 join").send(text("1 hello"));
+                one.expect("2 join", "2 hello");
                 program.signal("TERM");
                 expectShutdown(one);
                 assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
@@ -936,8 +938,8 @@ class ProjectTest extends Fixtures {
         private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);
 
         /**
-         * HAProxy needs no reload: it knows who stands in for whom, and closes the connections of the stand-ins when the
-         * relay is back. A room, that is path and query, has a home, and two stand-ins in order.
+         * HAProxy needs no reload: it knows who stands in for whom, and closes the connections of the stand-ins when
+         * the relay is back. A room, that is path and query, has a home, and two stand-ins in order.
          */
         private static final String HOMES = """
                 defaults
@@ -1036,7 +1038,8 @@ class ProjectTest extends Fixtures {
                     began, entered = time.monotonic(), False
                     try:
                         async with gate:
-                            socket = await websockets.connect(f'ws://10.0.0.9/ws-relay/spacewar?game={room}', ping_interval=None)
+                            address = f'ws://10.0.0.9/ws-relay/spacewar?game={room}'
+                            socket = await websockets.connect(address, ping_interval=None)
                         async for message in socket:
                             entered = True
                     except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
