@@ -189,7 +189,7 @@ public class Relay implements AutoCloseable {
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
-    private static final int IDLE_BUFFER = 512;           // the same, if little comes at a time
+    private static final int IDLE_BUFFER = 512;           // the same, until more than that comes at once
     private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
@@ -213,7 +213,7 @@ public class Relay implements AutoCloseable {
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
     //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
-    //   sweeper      platform                  checks deadlines and memory; wakes others by shutting their sockets
+    //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //
@@ -590,6 +590,7 @@ public class Relay implements AutoCloseable {
             byte[] response = acceptHandshake(request, host(request));
             socket.setSoTimeout(0);
             input.due = Input.NEVER;
+            input.shrink();
             nonClients.remove(this);
             return new WebSocket(this, response, request.target, address(request));
         }
@@ -712,10 +713,17 @@ public class Relay implements AutoCloseable {
             return count;
         }
 
+        /** Makes the buffer small again, since a client may be idle for long after its handshake. */
+        void shrink() {
+            if (end - start > IDLE_BUFFER) return;
+            buffer = Arrays.copyOfRange(buffer, start, start + IDLE_BUFFER);
+            end -= start;
+            start = 0;
+        }
+
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
-            if (end == buffer.length) buffer = new byte[INPUT_BUFFER];
-            else if (end < IDLE_BUFFER / 4 && buffer.length > IDLE_BUFFER) buffer = new byte[IDLE_BUFFER];
+            if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
             start = end;   // even if this throws
             turn.end();   // the later we read, the more has come
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
