@@ -20,14 +20,14 @@
  *   handshake     the HTTP request that turns a connection into a WebSocket
  *   frame         what WebSocket sends: a header and a payload; a message is one frame or several
  *   client        a WebSocket in a room, known to the others by its id
- *   room          the clients that asked for the same path; under its lock, all are told things in the same order
+ *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        the bytes that a client may have waiting in the outboxes of those whom it addresses by id
+ *   window        limits the bytes from one client that wait in the outboxes of those it addresses by id
  *   close reason  why a WebSocket ends; only the first one counts, and its close frame is the last one sent
  *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
  *   clock         the time that the sweeper has slept, in ms; it stands still while the process is suspended
- *   memory        counts the bytes that clients make the relay hold, and has a limit
+ *   memory        counts the bytes that clients make the relay hold (a frame once for each outbox), and has a limit
  */
 
 import java.io.*;
@@ -106,9 +106,9 @@ public class Relay implements AutoCloseable {
         int maxClients = 10_000;                                   // at most one for each CLIENT_MEMORY of heap
         int maxHttpConnections = 1_000;                            // all connections that are not open WebSockets
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                   // how far a client may fall behind
+        int maxOutbox = 4 << 20;                                   // that wait before one more message is too much
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
-        long headTimeout = 10_000;                                 // for a request head to arrive, in all
+        long headTimeout = 10_000;                                 // for a request head; twice that if it trickles
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
         long stallTimeout = 30_000;                                // for a write that makes no progress
         long closeTimeout = 10_000;                                // for the peer to close after our close frame
@@ -119,7 +119,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int most = (int) Math.min(options.memoryLimit / 2, 1 << 30);   // an eighth of the heap
+            int most = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // an eighth of the heap
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -187,7 +187,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
+    // What bounds each buffer, besides maxMessage and maxOutbox above: bytes for each client unless noted otherwise.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
     private static final int IDLE_BUFFER = 512;           // the same, until more than that comes at once
     private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
@@ -210,24 +210,25 @@ public class Relay implements AutoCloseable {
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     // Everything blocks, and each thread does one thing:
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
-    //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
+    //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
     //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
+    //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
     // There are two locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken within the other one
     //
-    // That the peer is gone shows as an IOException. This is not an error anywhere; it ends the connection. If memory
+    // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
 
     private final Options options;
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final Queue<Connection> nonClients = new ConcurrentLinkedQueue<>();      // the first makes way first
+    private final Queue<Connection> evictable = new ConcurrentLinkedQueue<>();       // all but open WebSockets
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -239,7 +240,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // that keep a port in use until they have ended
+    private final List<Thread> threads = new ArrayList<>();   // those that close() waits for
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -339,24 +340,25 @@ public class Relay implements AutoCloseable {
 
     private void admit(Socket socket) {
         try {
-            if (nonClients.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
+            if (evictable.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
             var connection = new Connection(socket);
             connections.add(connection);
-            moveToEnd(connection);
+            makeEvictable(connection);
             Thread.startVirtualThread(connection);
-            if (closing) connection.shutDown();
+            if (closing) connection.closeOrAbort();
         } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
             quietly(socket);
             connections.removeIf(connection -> connection.socket == socket);
         }
     }
 
-    /** Makes a connection the last to make way. If there are too many, the first one goes, so that newcomers get in. */
-    private void moveToEnd(Connection connection) {
-        nonClients.remove(connection);
-        nonClients.add(connection);
-        if (!connections.contains(connection)) nonClients.remove(connection);   // its thread has ended meanwhile
-        Connection first = nonClients.size() > options.maxHttpConnections ? nonClients.poll() : null;
+    /** Puts a connection last among those that may be evicted. Evicts the first if there are too many. */
+    private void makeEvictable(Connection connection) {
+        if (closing) return;   // close() ends them all
+        evictable.remove(connection);
+        evictable.add(connection);
+        if (!connections.contains(connection)) evictable.remove(connection);   // its thread has ended meanwhile
+        Connection first = evictable.size() > options.maxHttpConnections ? evictable.poll() : null;
         if (first != null) first.abort(CONNECTION_LOST);
     }
 
@@ -366,7 +368,7 @@ public class Relay implements AutoCloseable {
         closing = true;
         quietly(listener);
         if (stun != null) stun.close();
-        connections.forEach(Connection::shutDown);
+        connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
         awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
@@ -388,9 +390,11 @@ public class Relay implements AutoCloseable {
     /** Logs one line, in which no client can forge another. */
     private void log(String event, Object... details) {
         if (options.quiet) return;
-        var line = new StringJoiner(" ").add(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event);
-        for (Object detail : details) line.add(printable(detail.toString()));
-        log.execute(() -> System.out.println(line));
+        try {
+            var line = new StringJoiner(" ").add(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event);
+            for (Object detail : details) line.add(printable(detail.toString()));
+            log.execute(() -> System.out.println(line));
+        } catch (OutOfMemoryError e) { /* this line is lost */ }
     }
 
     /** Returns what a stranger wrote as visible ASCII, at most 200 characters of it. */
@@ -424,7 +428,7 @@ public class Relay implements AutoCloseable {
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
     // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, a
     // second ago, and so finds out who is silent and who is stuck; a timer for each read or write would cost more. The
-    // clock counts looks: while the process is suspended (a closed laptop) it stands still, and nobody is blamed.
+    // clock advances by what the sweeper has slept: while the process is suspended (a closed laptop) it stands still.
 
     private static final long TICK = 50;             // ms between two looks when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
@@ -508,9 +512,9 @@ public class Relay implements AutoCloseable {
     //     HTTP --> WebSocket open --> WebSocket closing (it has a close reason) --> socket closed
     //       +-------------------------------------------------------------------------^
     //
-    // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and our last words might
-    // be lost. So both kinds end alike: the output is shut down once all is written, then what still comes is discarded
-    // until the peer closes, or until a deadline. abort() closes the socket without all that.
+    // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and the peer might lose
+    // what we sent last. So both kinds end alike: the output is shut down once all is written, then what still comes is
+    // discarded until the peer closes, or until a deadline. abort() closes the socket without all that.
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
     final class Connection implements Runnable {
@@ -535,7 +539,7 @@ public class Relay implements AutoCloseable {
         @Override public void run() {
             try {
                 webSocket = serveHttp();
-                if (closing) shutDown();
+                if (closing) closeOrAbort();
                 if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -543,7 +547,7 @@ public class Relay implements AutoCloseable {
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
-                nonClients.remove(this);
+                evictable.remove(this);
             }
         }
 
@@ -568,7 +572,7 @@ public class Relay implements AutoCloseable {
                 }
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
-                moveToEnd(this);
+                makeEvictable(this);
                 input.turn.end();
             }
             input.due = Input.NEVER;
@@ -591,16 +595,17 @@ public class Relay implements AutoCloseable {
             socket.setSoTimeout(0);
             input.due = Input.NEVER;
             input.shrink();
-            nonClients.remove(this);
-            return new WebSocket(this, response, request.target, address(request));
+            evictable.remove(this);
+            write(response, 0, response.length);
+            return new WebSocket(this, request.target, address(request));
         }
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
         void write(byte[] bytes, int offset, int length) throws IOException {
             isWriting = true;
             output.write(bytes, offset, length);
-            isWriting = false;
             bytesWritten += length;
+            isWriting = false;
         }
 
         /** Tells the peer that this was all. From any thread. */
@@ -616,11 +621,13 @@ public class Relay implements AutoCloseable {
 
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
+            input.isClosed = true;
             if (webSocket != null) webSocket.outbox.abort(reason);
             quietly(socket);
         }
 
-        void shutDown() {   // from any thread
+        /** Ends the connection because the relay ends: a WebSocket with 1001, HTTP at once. From any thread. */
+        void closeOrAbort() {
             if (webSocket == null) abort(SHUTTING_DOWN);
             else webSocket.close(SHUTTING_DOWN);
         }
@@ -634,12 +641,12 @@ public class Relay implements AutoCloseable {
             else if (isOpen) webSocket.checkSilence(now - watch.lastHeard, now - watch.lastTaken);
         }
 
-        /** Returns whether we wait for the client, to write or to read a long message. Called by the sweeper. */
+        /** Returns whether the client does not read what we write, or not send the rest of a long message. */
         boolean isStuck() {
             if (webSocket == null) return false;
             boolean isArriving = webSocket.reader.counted > 0;
-            boolean letsUsWait = isArriving && clock - watch.lastHeard >= MESSAGE_GAP;
-            return letsUsWait || clock - watch.lastProgress >= TICK;
+            boolean sendsNothing = isArriving && clock - watch.lastHeard >= MESSAGE_GAP;
+            return sendsNothing || clock - watch.lastProgress >= TICK;
         }
 
         int heldBytes() { return webSocket.outbox.heldBytes() + webSocket.reader.counted; }
@@ -665,9 +672,9 @@ public class Relay implements AutoCloseable {
         private final Connection connection;
         private long read, written;    // bytes at the last look
         private boolean wasWriting;    // then
-        long lastHeard = clock;        // when a byte came
-        long lastTaken = clock;        // when the peer took bytes for which a write had had to wait
-        long lastProgress = clock;     // when no write waited, or not the same one as at the look before
+        long lastHeard = clock;        // when a byte last came, or when we last were not reading
+        long lastTaken = clock;        // when a write that had had to wait last went on
+        long lastProgress = clock;     // when no write was blocked since the look before
 
         Watch(Connection connection) { this.connection = connection; }
 
@@ -694,6 +701,7 @@ public class Relay implements AutoCloseable {
         private long due = NEVER;       // of what is being read, by System.nanoTime()
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
+        volatile boolean isClosed;      // by any thread
 
         Input(InputStream in) { this.in = in; }
 
@@ -725,13 +733,13 @@ public class Relay implements AutoCloseable {
         void fill() throws IOException {
             if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
             start = end;   // even if this throws
-            turn.end();   // the later we read, the more has come
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
+            turn.end();   // the later we read, the more has come
             int count = in.read(bytes, offset, length);
             turn.mayHaveWaited();
             if (count < 0) throw new EOFException("the peer has closed its half");
@@ -739,32 +747,32 @@ public class Relay implements AutoCloseable {
             return count;
         }
 
-        /** Waits until the condition holds. Few ever wait, so this need not be fast. */
+        /** Waits until the condition holds or the connection is closed. Polls, as memory is seldom short for long. */
         void pauseUntil(BooleanSupplier condition) {
             if (condition.getAsBoolean()) return;
             isPaused = true;
-            while (!condition.getAsBoolean()) pause(20);
+            while (!isClosed && !condition.getAsBoolean()) pause(20);
             isPaused = false;
         }
     }
 
     /**
-     * Lets other virtual threads run, since they are not preempted. Java's scheduler may prefer threads that yield to
-     * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all; so
-     * a thread that has not waited for MAX_TURN does that. Confined to one thread.
+     * Virtual threads are not preempted, so each lets others run now and then: it yields, or parks for a moment if it
+     * has worked for MAX_TURN without waiting. A thread that parks goes behind all that are ready; one that yields may
+     * go on before those woken by a new connection or by a byte that came. Confined to one thread.
      */
     private static final class Turn {
-        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
-        private long start = System.nanoTime();   // when the thread has begun to work
-        private long resumed = start;             // when it has gone on after letting others run
-        private int deliveries;                   // since then
+        private static final long MAX_TURN = 10_000_000, MIN_WAIT = 200_000;   // ns; a read that took longer has waited
+        private long workingSince = System.nanoTime();   // when it last waited
+        private long lastEnd = workingSince;             // when end() last returned
+        private int deliveries;                          // since then
 
         void end() {
-            boolean isLong = System.nanoTime() - start > MAX_TURN;
+            boolean isLong = System.nanoTime() - workingSince > MAX_TURN;
             if (isLong) LockSupport.parkNanos(1);
             else Thread.yield();
-            resumed = System.nanoTime();
-            if (isLong) start = resumed;
+            lastEnd = System.nanoTime();
+            if (isLong) workingSince = lastEnd;
             deliveries = 0;
         }
 
@@ -773,10 +781,10 @@ public class Relay implements AutoCloseable {
             if (deliveries >= DELIVERIES_PER_TURN) end();
         }
 
-        /** To be called after what may have waited. */
+        /** To be called after a read. */
         void mayHaveWaited() {
             long now = System.nanoTime();
-            if (now - resumed > WAIT) start = now;
+            if (now - lastEnd > MIN_WAIT) workingSince = now;
         }
     }
 
@@ -796,7 +804,8 @@ public class Relay implements AutoCloseable {
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
         require(root != null, 404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
-        if (!names.equals(List.of(names.getFirst(), "ice.json"))) return file(request, root, names);
+        boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");
+        if (!isIce) return file(request, root, names);
         boolean isOwn = Files.exists(root.resolve("ice.json"));
         Response response = isOwn ? file(request, root, names) : connectivity(host, isLocal);
         String origin = request.header("origin");
@@ -875,7 +884,7 @@ public class Relay implements AutoCloseable {
                 int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
                 boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
-                require(next != TLS_HANDSHAKE, 400, "TLS; this port speaks http and ws");
+                require(next != TLS_HANDSHAKE, 400, "expected http or ws, got TLS");
                 if (!isValid) throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
@@ -960,7 +969,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // Files. Each folder is served under its own name, without what begins with a dot. Those who can write are trusted.
+    // Files. Each folder is served under its own name, without what begins with a dot. Who can write in it is trusted.
 
     /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
@@ -1246,10 +1255,10 @@ public class Relay implements AutoCloseable {
             require(opcode < CLOSE || shortLength <= MAX_CONTROL, "a control frame must not be longer than 125 bytes");
             if (shortLength < 126) return shortLength;
             int bytes = shortLength == 126 ? 2 : 8;
-            long least = shortLength == 126 ? 126 : 65_536, length = 0;
-            for (int i = 0; i < bytes; i++) length = (length << 8) | input.read();
-            require(length >= least, "the length " + length + " is negative, or must not take " + bytes + " bytes");
-            return length;
+            long least = shortLength == 126 ? 126 : 65_536, value = 0;
+            for (int i = 0; i < bytes; i++) value = (value << 8) | input.read();
+            require(value >= least, "the length " + value + " is negative, or must not take " + bytes + " bytes");
+            return value;
         }
 
         private Frame readControlFrame() throws IOException, CloseException {
@@ -1284,7 +1293,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then four times of what has come. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then four times what has come. */
         private void grow() {
             int most = (int) Math.min(Math.max(FIRST_PIECE, 4L * length), maxMessage);
             int capacity = fin ? Math.min(length + remaining, most) : most;
@@ -1318,7 +1327,7 @@ public class Relay implements AutoCloseable {
             return at;
         }
 
-        /** Checks part of a text. Returns where a character begins that is not whole yet. */
+        /** Checks part of a text. Returns where an incomplete last character begins, or `end`. */
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             int first = skipAscii(bytes, start, end);
             if (first == end) return end;
@@ -1377,10 +1386,10 @@ public class Relay implements AutoCloseable {
         void returnPermits() { if (window != null) window.release(permits); }
     }
 
-    /** The frames that wait to be written to one client. Guarded by its monitor. */
+    /** What waits to be written to one client: first control frames, RFC 6455 §5.5. Guarded by its monitor. */
     final class Outbox implements Runnable {
         private final Connection connection;
-        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go ahead of messages, RFC 6455 §5.5
+        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go first; a window of pongs, and pings
         private final Queue<Outgoing> messages = new LinkedList<>();        // linked, so that it shrinks again
         private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
         private int countedBytes;                 // of both that `memory` knows of
@@ -1388,22 +1397,23 @@ public class Relay implements AutoCloseable {
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
-        /** Begins with the response to the handshake, which is written together with the first frame. */
-        Outbox(Connection connection, Outgoing response) {
-            this.connection = connection;
-            add(response, messages);
-        }
+        Outbox(Connection connection) { this.connection = connection; }
 
         /** Adds a frame unless there is a close reason. Never waits. Returns false if the client is too far behind. */
         synchronized boolean put(Outgoing frame) {
-            boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
-            if (closeReason == null && !isBehind) {
-                add(frame, frame.isControl() ? controlFrames : messages);
-                startDrain();
-            } else {
+            boolean isBehind = closeReason == null && waitingBytes > options.maxOutbox && !frame.isControl();
+            if (closeReason != null || isBehind) {
                 frame.returnPermits();
+                return !isBehind;
             }
-            return closeReason != null || !isBehind;
+            try {
+                add(frame, frame.isControl() ? controlFrames : messages);
+            } catch (OutOfMemoryError e) {
+                frame.returnPermits();
+                throw e;
+            }
+            startDrain();
+            return true;
         }
 
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
@@ -1427,7 +1437,7 @@ public class Relay implements AutoCloseable {
 
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
-        synchronized void startDrain() {
+        private void startDrain() {
             if (!isDraining) Thread.startVirtualThread(this);
             isDraining = true;
         }
@@ -1504,8 +1514,8 @@ public class Relay implements AutoCloseable {
                 return;
             }
             byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
-            byte[] bytes = borrowed != null ? borrowed : new byte[Math.min(MAX_WRITE, heldBytes())];
-            int length = 0;
+            int total = batch.stream().mapToInt(frame -> frame.bytes.length).sum(), length = 0;
+            byte[] bytes = borrowed != null ? borrowed : new byte[total];
             for (Outgoing frame : batch) {
                 System.arraycopy(frame.bytes, 0, bytes, length, frame.bytes.length);
                 length += frame.bytes.length;
@@ -1546,22 +1556,20 @@ public class Relay implements AutoCloseable {
         private final Semaphore window = new Semaphore(windowSize);
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
-        WebSocket(Connection connection, byte[] response, String target, String address) {
+        WebSocket(Connection connection, String target, String address) {
             this.connection = connection;
             this.target = target;
             this.address = address;
-            outbox = new Outbox(connection, new Outgoing(response));
+            outbox = new Outbox(connection);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
         }
 
         /** Serves the client until it has ended and everything is written to it. */
         void run() throws InterruptedException {
             try {
-                String limit = maxClients + (maxClients == 1 ? " client" : " clients");
                 if (metrics.clients.incrementAndGet() > maxClients)
-                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + limit + ")");
+                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")");
                 enter(this);
-                outbox.startDrain();   // if nothing has been put into it
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
                 if (e.code == TRY_AGAIN_LATER) log("refuse", target, "-", address, e);
@@ -1627,7 +1635,7 @@ public class Relay implements AutoCloseable {
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.close(reason, dropsFrames)) return;
-                moveToEnd(connection);
+                makeEvictable(connection);
                 // On a thread of its own, since a room may be telling its clients something just now.
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(handler::leave);
             } catch (OutOfMemoryError e) {
@@ -1718,9 +1726,12 @@ public class Relay implements AutoCloseable {
                 boolean isPresent = clients.containsKey(sender.id);   // another thread may have closed it
                 if (isPresent && target == EVERYONE) return tellOthers(sender, frame);
                 Client receiver = isPresent ? clients.get(target) : null;   // it may have quit, too
-                if (receiver == null) frame.returnPermits();
-                else receiver.socket.send(frame);
-                return receiver == null ? 0 : 1;
+                if (receiver == null) {
+                    frame.returnPermits();
+                    return 0;
+                }
+                receiver.socket.send(frame);
+                return 1;
             } finally {
                 lock.unlock();
             }
@@ -1785,7 +1796,7 @@ public class Relay implements AutoCloseable {
             if (bytes[at] < '0' || bytes[at] > '9') return MALFORMED;
             id = Math.min(id * 10 + bytes[at] - '0', Integer.MAX_VALUE);   // which nobody has
         }
-        return bytes[0] == '0' ? NOBODY : (int) id;
+        return bytes[0] == '0' ? NOBODY : (int) id;   // ids have no leading zero
     }
 
     /** Returns where the next space is; `end` if there is none. */

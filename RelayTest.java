@@ -424,7 +424,7 @@ class RelayTest extends Fixtures {
                     assertEquals(400, Answer.read(raw, "GET").status());
                 }
             eventually(() -> program.out.stream().filter(line -> line.matches(TIME
-                    + "refuse - - 127\\.0\\.0\\.1 400 .*TLS.*http.*ws.*")).count() == 2, "TLS is called that");
+                    + "refuse - - 127\\.0\\.0\\.1 400 .*http.*ws.*TLS.*")).count() == 2, "TLS is called that");
             try (var raw = new Raw(program.url().getPort())) {
                 Answer.get(raw, "/nothing").expect(404);
                 for (String path : List.of("/", "/ws", "/spacewar/?a=b"))
@@ -500,6 +500,20 @@ class RelayTest extends Fixtures {
     @Nested
     @SuppressWarnings("try")   // the relay is closed within
     class Shutdown {
+        @Test
+        void allAreToldHoweverFewConnectionsThatAreNotOpenThereMayBe() throws IOException {
+            try (var relay = relay(options -> options.maxHttpConnections = 2); var room = new Clients(relay, 8)) {
+                var closing = CompletableFuture.runAsync(relay::close);
+                for (int id = 1; id <= 8; id++) {
+                    Received received = room.get(id).receive();
+                    while (received.opcode() != 8) received = room.get(id).receive();   // others may quit before
+                    assertEquals(1001, received.code());
+                }
+                for (int id = 1; id <= 8; id++) room.get(id).send(close(1001, ""));
+                closing.join();
+            }
+        }
+
         @Test
         void everyClientIsTold1001() throws Exception {
             try (var relay = relay(); var room = new Clients(relay, 2);
@@ -1891,6 +1905,21 @@ class RelayTest extends Fixtures {
     // The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
     @Nested
     class Handshake {
+        /** Control frames go ahead of messages, but not of the response. */
+        @Test
+        void aPingRightBehindTheRequestIsAnsweredAfterIt() throws IOException {
+            try (var relay = relay()) {
+                for (int i = 0; i < 100; i++) {
+                    try (var raw = new Raw(relay.port())) {
+                        byte[] request = Raw.upgrade("/ws-relay/ping" + i).getBytes(StandardCharsets.US_ASCII);
+                        assertTrue(raw.send(concat(request, frame(true, 9, bytes("p")))).head().startsWith("HTTP/1.1 101 "));
+                        var opcodes = Set.of(raw.receive().opcode(), raw.receive().opcode());
+                        assertEquals(Set.of(1, 10), opcodes);
+                    }
+                }
+            }
+        }
+
         @AutoClose
         private static Relay relay;
 
@@ -3961,7 +3990,7 @@ class RelayTest extends Fixtures {
                         friend.expect("text \\d join", "text \\d quit");
                     }
                 try (var second = new Jdk(relay).expect("text \\d self"); var guest = new InPage(relay)) {
-                    guest.expect("close 1013 the relay is full \\(limit: 2 clients\\)");
+                    guest.expect("close 1013 the relay is full \\(limit: 2\\)");
                 }
             }
         }
