@@ -203,6 +203,7 @@ public class Relay implements AutoCloseable {
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
     private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
     private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
+    private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
     private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -722,6 +723,7 @@ public class Relay implements AutoCloseable {
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             int count = in.read(bytes, offset, length);
+            turn.mayHaveWaited();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -739,21 +741,32 @@ public class Relay implements AutoCloseable {
     /**
      * Lets other virtual threads run, since they are not preempted. Java's scheduler may prefer threads that yield to
      * those woken by a new connection or by a byte that came. One that parks, even for 1 ns, goes behind them all; so
-     * a thread does that after much work. Confined to one thread.
+     * a thread that has not waited for MAX_TURN does that. Confined to one thread.
      */
     private static final class Turn {
-        private int work;   // deliveries since it has parked; what reads or writes counts as 20 of them
+        private static final long MAX_TURN = 10_000_000, WAIT = 200_000;   // ns
+        private long start = System.nanoTime();   // when the thread has begun to work
+        private long resumed = start;             // when it has gone on after letting others run
+        private int deliveries;                   // since then
 
         void end() {
-            work += 20;
-            if (work < 1_000) Thread.yield();
-            else LockSupport.parkNanos(1);
-            work %= 1_000;
+            boolean isLong = System.nanoTime() - start > MAX_TURN;
+            if (isLong) LockSupport.parkNanos(1);
+            else Thread.yield();
+            resumed = System.nanoTime();
+            if (isLong) start = resumed;
+            deliveries = 0;
         }
 
-        void add(int deliveries) {
-            work += deliveries;
-            if (work >= 1_000) end();
+        void add(int count) {
+            deliveries += count;
+            if (deliveries >= DELIVERIES_PER_TURN) end();
+        }
+
+        /** To be called after what may have waited. */
+        void mayHaveWaited() {
+            long now = System.nanoTime();
+            if (now - resumed > WAIT) start = now;
         }
     }
 
