@@ -654,9 +654,14 @@ class RelayTest extends Fixtures {
 
         @Test
         void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
+            var most = new AtomicLong();
             try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
                 Raw stuck = room.get(3);
-                fillUntilQuit(room, 3, () -> stuck.send(frame(true, 10, new byte[0])));   // it shows that it is closed
+                fillUntilQuit(room, 3, () -> {
+                    stuck.send(frame(true, 10, new byte[0]));   // it shows that it is closed
+                    most.accumulateAndGet(relay.memory.inUse(), Math::max);
+                });
+                assertTrue(most.get() < 640 << 10, () -> most + " bytes were held");
                 Received next = stuck.receive();
                 for (int number = 0; next.opcode() == 1; next = stuck.receive())
                     assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
