@@ -9,7 +9,6 @@
 import static org.junit.jupiter.api.Assertions.*;
 
 import java.io.*;
-import java.lang.management.ManagementFactory;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
@@ -809,7 +808,7 @@ class RelayTest extends Fixtures {
                         raw.in.readNBytes(100_000);
                         raw.socket.setSoLinger(true, 0);   // a reset
                     }
-                eventually(() -> Fuzz.descriptors("/huge") == 0, "nobody reads it any more");
+                eventually(() -> descriptors("/huge") == 0, "nobody reads it any more");
             }
         }
 
@@ -966,7 +965,7 @@ class RelayTest extends Fixtures {
             try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 room.get(1).send(Arrays.copyOf(slow, 60_000));
                 var hogs = new ArrayList<Raw>();
-                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would have to wait
+                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would wait
                 for (Raw hog : hogs) Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
                 eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
                 eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
@@ -1794,7 +1793,9 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
+    /**
+     * The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
+     */
     @Nested
     class Handshake {
         @AutoClose
@@ -2194,21 +2195,6 @@ class RelayTest extends Fixtures {
         }
     }
 
-    /** How many threads, virtual or not, are in the code of a relay. */
-    static long relayThreads() {
-        try {
-            Path dump = Files.createTempDirectory("relay").resolve("threads");
-            ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class).dumpThreads(
-                    dump.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
-            String threads = Files.readString(dump);
-            for (Path temporary : List.of(dump, dump.getParent())) Files.delete(temporary);
-            return Stream.of(threads.split("\n\\s*\n")).filter(thread -> thread.matches("(?s).*\\bRelay[.$].*"))
-                    .count();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
     /** A stream of bytes that comes in random pieces of 1 to `most` bytes. */
     static InputStream pieces(byte[] bytes, int most) {
         var random = new Random(bytes.length * 31L + most);
@@ -2319,8 +2305,10 @@ class RelayTest extends Fixtures {
         });
     }
 
-    // Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
-    // all sizes. That a stream may stop right after its offence shows that the reader waits for no more.
+    /**
+     * Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
+     * all sizes. That a stream may stop right after its offence shows that the reader waits for no more.
+     */
     @Nested
     class Frames {
         static Stream<Arguments> streams() { return RelayTest.streams(); }
@@ -2434,8 +2422,10 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // Text is UTF-8 (RFC 6455 §8.1, RFC 3629) wherever fragments divide it, and what isn't is told at its first
-    // wrong byte. The JDK's strict decoder is the judge.
+    /**
+     * Text is UTF-8 (RFC 6455 §8.1, RFC 3629) wherever fragments divide it, and what isn't is told at its first
+     * wrong byte. The JDK's strict decoder is the judge.
+     */
     @Nested
     class Utf8Text {
         /** The ends of all ranges that RFC 3629 §4 has. */
@@ -2493,8 +2483,10 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // The streams once more, through sockets of the echo endpoint, and the closing handshake, RFC 6455 §7. The time to
-    // close is far longer than a read of these tests waits: the server must end its part by itself.
+    /**
+     * The streams once more, through sockets of the echo endpoint, and the closing handshake, RFC 6455 §7. The time to
+     * close is far longer than a read of these tests waits: the server must end its part by itself.
+     */
     @Nested
     class Closing {
         @AutoClose
@@ -2625,9 +2617,11 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a
-    // close with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a
-    // failure.
+    /**
+     * What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a
+     * close with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a
+     * failure.
+     */
     @Nested
     class Fuzz {
         /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
@@ -2789,18 +2783,6 @@ class RelayTest extends Fixtures {
         }
 
         private static long sockets() { return descriptors("socket:"); }
-
-        /** How many of this process's are of a file of such a name; 0 where there is no Linux to ask. */
-        static long descriptors(String name) {
-            File[] descriptors = Objects.requireNonNullElse(new File("/proc/self/fd").listFiles(), new File[0]);
-            return Stream.of(descriptors).filter(descriptor -> {
-                try {
-                    return Files.readSymbolicLink(descriptor.toPath()).toString().contains(name);
-                } catch (IOException closedMeanwhile) {
-                    return false;
-                }
-            }).count();
-        }
     }
 
     /** The relay's own protocol, ws-relay.rst: who is told what, and in which order. */
