@@ -1150,17 +1150,19 @@ class RelayTest extends Fixtures {
         @Test
         void nobodyIsCutOffForWhatOthersHold() throws IOException {
             try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
-                byte[] message = text("* " + "x".repeat(400));
-                room.get(3).send(Arrays.copyOf(message, 20));
+                String long_ = "x".repeat(100_000);
+                byte[] message = text("* " + long_);
+                room.get(3).send(Arrays.copyOf(message, 20_000));
+                eventually(() -> relay.memory.inUse() >= 20_000, "it is counted");
                 relay.memory.add(2 << 20);   // as if others held it, who are on their way out: nobody reads
                 room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
                 LockSupport.parkNanos(100_000_000);
                 room.get(1).send(text("2 b"));
-                LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
+                LockSupport.parkNanos(1_500_000_000);   // longer than a message may pause before its sender is to blame
                 relay.memory.add(-(2 << 20));
                 room.get(2).expect("1 a", "1 b");
-                room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
-                for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
+                room.get(3).send(Arrays.copyOfRange(message, 20_000, message.length));
+                for (int id = 1; id <= 2; id++) expectLong(room.get(id), "3 " + long_);
             }
         }
     }
