@@ -284,11 +284,9 @@ public class Relay implements AutoCloseable {
 
     /** Returns the lines for the person who started the relay: first the address to open, then what else to know. */
     private List<String> welcome() {
-        String path = (port() == 80 ? "" : ":" + port()) + "/" + firstFolder();
-        boolean isEverywhere = options.host == null || options.host.isAnyLocalAddress();
-        String outward = isEverywhere ? outwardAddress() : "";
+        String path = "/" + firstFolder(), outward = outwardAddress();
         var lines = new ArrayList<String>();
-        lines.add("http://" + (isEverywhere ? "localhost" : urlHost(options.host)) + path);
+        lines.add("http://" + (isEverywhere() ? "localhost" : urlHost(options.host)) + urlPort() + path);
         if (!outward.isEmpty()) lines.add("http://" + outward + path + "   for others");
         if (folders.isEmpty())
             lines.add("no folder " + options.folders.getFirst().toAbsolutePath() + ", so no pages, only /ws-relay");
@@ -297,16 +295,20 @@ public class Relay implements AutoCloseable {
         return lines;
     }
 
-    /** Returns the address from which this machine reaches others, that of its default route; "" if there is none. */
-    private static String outwardAddress() {
+    /** Returns the host and port that others use: the address of the default route; "" if there is none. */
+    private String outwardAddress() {
         try (var socket = new DatagramSocket()) {
             socket.connect(InetAddress.getByName("192.0.2.1"), 9);   // sends nothing; RFC 5737 reserves the address
             InetAddress address = socket.getLocalAddress();
-            return address.isAnyLocalAddress() || address.isLoopbackAddress() ? "" : urlHost(address);
+            boolean isReached = isEverywhere() && !address.isAnyLocalAddress() && !address.isLoopbackAddress();
+            return isReached ? urlHost(address) + urlPort() : "";
         } catch (IOException | UncheckedIOException unreachable) {
             return "";
         }
     }
+
+    private boolean isEverywhere() { return options.host == null || options.host.isAnyLocalAddress(); }
+    private String urlPort() { return port() == 80 ? "" : ":" + port(); }
 
     private static String urlHost(InetAddress address) {
         return address instanceof Inet6Address ? "[" + format(address) + "]" : format(address);
@@ -556,7 +558,8 @@ public class Relay implements AutoCloseable {
                         serveWebSocket(request);
                         return;
                     }
-                    response = Relay.this.respond(request, host(request));
+                    boolean isLocal = address(request).matches("127\\..*|::1");
+                    response = respond(request, host(request), isLocal);
                 } catch (SocketTimeoutException late) {
                     if (input.bytesRead == bytesBefore) return;   // nothing was asked
                     response = refuse(request, new HttpException(408, "the request head took too long"));
@@ -775,8 +778,8 @@ public class Relay implements AutoCloseable {
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
-    /** Returns the response to a request that is not for a WebSocket. @param host as the client knows us */
-    private Response respond(Request request, String host) throws HttpException {
+    /** Returns the response to a request for a page. @param host as the client, maybe on this machine, knows us */
+    private Response respond(Request request, String host, boolean isLocal) throws HttpException {
         request.requireNoBody();
         String path = request.path();
         if (path.equals("/health")) return Response.text(200, "ok");
@@ -787,7 +790,8 @@ public class Relay implements AutoCloseable {
         Path root = folders.get(names.getFirst());
         require(root != null, 404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
         if (!names.equals(List.of(names.getFirst(), "ice.json"))) return file(request, root, names);
-        Response response = Files.exists(root.resolve("ice.json")) ? file(request, root, names) : iceServers(host);
+        boolean isOwn = Files.exists(root.resolve("ice.json"));
+        Response response = isOwn ? file(request, root, names) : connectivity(host, isLocal);
         String origin = request.header("origin");
         boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
@@ -795,12 +799,15 @@ public class Relay implements AutoCloseable {
 
     private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
 
-    /** Returns an RTCConfiguration: our STUN on the host by which the page found us. */
-    private Response iceServers(String host) {
+    /** Returns an RTCConfiguration: our STUN on the host by which the page found us; and the address for others. */
+    private Response connectivity(String host, boolean isLocal) {
         String name = host.replaceFirst(":[0-9]*$", "");
         boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
         String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
-        return Response.text(200, "{\"iceServers\":[" + servers + "]}").with("Content-Type", "application/json");
+        String outward = isLocal ? outwardAddress() : "";
+        String address = outward.isEmpty() ? "" : ",\"address\":\"" + outward + "\"";
+        return Response.text(200, "{\"iceServers\":[" + servers + "]" + address + "}")
+                .with("Content-Type", "application/json");
     }
 
     /** Thrown to refuse a request: the response to send, with a sentence for a person. */

@@ -3424,6 +3424,42 @@ class RelayTest extends Fixtures {
             }
         }
 
+        /** So that the invitation of a page that was opened as localhost leads others here. */
+        @Test
+        void aPageOnThisMachineIsToldTheAddressForOthersAndNobodyElseIs(@TempDir Path game) throws IOException {
+            Consumer<Relay.Options> everywhere = options -> {
+                options.folders = List.of(game);
+                options.host = null;
+                options.stunPort = -1;
+            };
+            try (var relay = relay(everywhere); var here = relay(options -> options.folders = List.of(game));
+                    var probe = new DatagramSocket()) {
+                String path = "/" + game.getFileName() + "/ice.json";
+                Assumptions.assumeTrue(hasRoute(probe), "this machine has no default route");
+                String address = probe.getLocalAddress().getHostAddress();
+                new Row(path, "200 ¶ = {\"iceServers\":[],\"address\":\"" + address + ":" + relay.port() + "\"}")
+                        .check(relay.port());
+                new Row(path + "¶X-Forwarded-For: 192.0.2.9", "200 ¶ = {\"iceServers\":[]}").check(relay.port());
+                try (var raw = new Raw(here.port())) {
+                    assertFalse(Answer.get(raw, path).text().contains("address"), "it listens on loopback only");
+                }
+                try (var far = new Socket(probe.getLocalAddress(), relay.port())) {   // comes from there, too
+                    far.getOutputStream().write(bytes("GET " + path + " HTTP/1.0\r\n\r\n"));
+                    assertTrue(new String(far.getInputStream().readAllBytes(), StandardCharsets.UTF_8)
+                            .endsWith("{\"iceServers\":[]}\n"));
+                }
+            }
+        }
+
+        private static boolean hasRoute(DatagramSocket probe) {
+            try {
+                probe.connect(InetAddress.getByName("192.0.2.1"), 9);
+                return !probe.getLocalAddress().isLoopbackAddress();
+            } catch (IOException | UncheckedIOException none) {
+                return false;
+            }
+        }
+
         @Test
         void aFileOfThatNameWinsAndElsewhereThereIsNone(@TempDir Path game) throws IOException {
             Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");
