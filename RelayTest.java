@@ -1480,29 +1480,32 @@ class RelayTest extends Fixtures {
     @Nested
     class FilesOfTheGame {
         @TempDir
-        Path outside;
-        private Path game;
-        private Relay relay;
+        static Path outside;
+        private static Path game;
+        @AutoClose
+        private static Relay relay;
         private Raw raw;
 
+        @BeforeAll
+        static void start() throws IOException {
+            game = Files.createDirectory(outside.resolve("game"));
+            relay = relay(options -> options.folders = List.of(game));
+        }
+
         @BeforeEach
-        void start() throws IOException {
-            game = outside.resolve("game");
+        void connect() throws IOException {
             put("index.html", "<title>game</title>");
             put("sub/index.html", "<title>sub</title>");
             put("a.txt", "a file");
-            relay = relay(options -> options.folders = List.of(game));
             raw = new Raw(relay.port());
         }
 
         @AfterEach
-        void stop() throws IOException {
-            raw.close();
-            relay.close();
-        }
+        void disconnect() throws IOException { raw.close(); }
 
-        private void put(String name, String content) throws IOException {
+        private static void put(String name, String content) throws IOException {
             Files.createDirectories(game.resolve(name).getParent());
+            Files.deleteIfExists(game.resolve(name));   // which may be a link
             Files.writeString(game.resolve(name), content);
         }
 
@@ -1974,6 +1977,11 @@ class RelayTest extends Fixtures {
     /** Which pages may connect (RFC 6455 §10.2): of its own host, or named with --origin; and who is no page. */
     @Nested
     class OriginRule {
+        private static final Map<String, Relay> RELAYS = new HashMap<>();   // by what they allow
+
+        @AfterAll
+        static void stop() { RELAYS.values().forEach(Relay::close); }
+
         static Relay allowing(String origins, Path... folders) throws IOException {
             var words = Stream.of(origins.split(" ")).filter(origin -> !origin.isEmpty())
                     .flatMap(origin -> Stream.of("--origin", origin));
@@ -1987,7 +1995,8 @@ class RelayTest extends Fixtures {
         /** The answer to a handshake. @param headers of a row, in which a.example is asked unless they say otherwise */
         private static Answer connect(String headers, String allowed) throws IOException {
             String host = headers.contains("Host:") ? "" : "Host: a.example¶";
-            try (var relay = allowing(allowed); var raw = new Raw(relay.port())) {
+            if (!RELAYS.containsKey(allowed)) RELAYS.put(allowed, allowing(allowed));
+            try (var raw = new Raw(RELAYS.get(allowed).port())) {
                 return Answer.read(raw.send(new Row("WS /ws-relay/a¶" + host + headers, "").sent()), "GET");
             }
         }

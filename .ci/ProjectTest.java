@@ -113,12 +113,16 @@ class ProjectTest extends Fixtures {
             import org.junit.jupiter.api.*;
 
             class SampleTest {
+                @java.lang.annotation.Retention(java.lang.annotation.RetentionPolicy.RUNTIME)
+                @RepeatedTest(2)
+                @interface Twice {}
+
                 @Nested
                 class Good {
                     @Test
                     void holds() {}
 
-                    @RepeatedTest(2)
+                    @Twice
                     void holdsAgain() {}
                 }
 
