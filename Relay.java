@@ -189,6 +189,7 @@ public class Relay implements AutoCloseable {
 
     // What bounds each buffer, of each client unless noted otherwise; besides maxMessage and maxOutbox above. In bytes.
     private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
+    private static final int IDLE_BUFFER = 512;           // the same, until more than that comes at once
     private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
     private static final int MAX_READ = 64 << 10;         // by one call of the system
     private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
@@ -212,7 +213,7 @@ public class Relay implements AutoCloseable {
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, ends it all
     //   drain        virtual, while one waits  writes the outbox of one client to its socket
     //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
-    //   sweeper      platform                  checks deadlines and memory; wakes others by shutting their sockets
+    //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //
@@ -533,7 +534,9 @@ public class Relay implements AutoCloseable {
 
         @Override public void run() {
             try {
-                serveHttp();
+                webSocket = serveHttp();
+                if (closing) shutDown();
+                if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -544,8 +547,8 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Answers requests until one is a handshake, the last one, or wrong. */
-        private void serveHttp() throws IOException, InterruptedException {
+        /** Answers requests until one is wrong or the last one, then returns null; or one asks for a WebSocket. */
+        private WebSocket serveHttp() throws IOException {
             boolean more = true;
             while (more) {
                 Request request = Request.NONE;   // stands for one that could not be read
@@ -554,14 +557,11 @@ public class Relay implements AutoCloseable {
                 try {
                     input.due = System.nanoTime() + options.headTimeout * 1_000_000;
                     request = Request.read(input);
-                    if (request.isForRelay() || request.wantsWebSocket()) {
-                        serveWebSocket(request);
-                        return;
-                    }
+                    if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
                     boolean isLocal = address(request).matches("127\\..*|::1");
                     response = respond(request, host(request), isLocal);
                 } catch (SocketTimeoutException late) {
-                    if (input.bytesRead == bytesBefore) return;   // nothing was asked
+                    if (input.bytesRead == bytesBefore) return null;   // nothing was asked
                     response = refuse(request, new HttpException(408, "the request head took too long"));
                 } catch (HttpException refusal) {
                     response = refuse(request, refusal);
@@ -574,6 +574,7 @@ public class Relay implements AutoCloseable {
             input.due = Input.NEVER;
             shutDownOutput();
             discardInput();
+            return null;
         }
 
         /** Returns the response. Logs it, unless only a file is missing or the origin was refused a moment ago. */
@@ -585,16 +586,13 @@ public class Relay implements AutoCloseable {
             return response;
         }
 
-        /** Answers the handshake and serves the WebSocket until it has ended. */
-        private void serveWebSocket(Request request) throws IOException, HttpException, InterruptedException {
+        private WebSocket upgrade(Request request) throws IOException, HttpException {
             byte[] response = acceptHandshake(request, host(request));
-            this.socket.setSoTimeout(0);
+            socket.setSoTimeout(0);
             input.due = Input.NEVER;
-            var socket = new WebSocket(this, response, request.target, address(request));
+            input.shrink();
             nonClients.remove(this);
-            webSocket = socket;
-            if (closing) shutDown();
-            socket.run();
+            return new WebSocket(this, response, request.target, address(request));
         }
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
@@ -690,7 +688,7 @@ public class Relay implements AutoCloseable {
     static final class Input {
         private static final long NEVER = 0;
         private final InputStream in;
-        private final byte[] buffer = new byte[INPUT_BUFFER];
+        private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
         final Turn turn = new Turn();
         private long due = NEVER;       // of what is being read, by System.nanoTime()
@@ -715,8 +713,17 @@ public class Relay implements AutoCloseable {
             return count;
         }
 
+        /** Makes the buffer small again, since a client may be idle for long after its handshake. */
+        void shrink() {
+            if (end - start > IDLE_BUFFER) return;
+            buffer = Arrays.copyOfRange(buffer, start, start + IDLE_BUFFER);
+            end -= start;
+            start = 0;
+        }
+
         /** Discards what the buffer holds and fills it with what comes next. */
         void fill() throws IOException {
+            if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
             start = end;   // even if this throws
             turn.end();   // the later we read, the more has come
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
