@@ -9,7 +9,6 @@
 import static org.junit.jupiter.api.Assertions.*;
 
 import java.io.*;
-import java.lang.management.ManagementFactory;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
@@ -668,9 +667,15 @@ class RelayTest extends Fixtures {
 
         @Test
         void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
+            var most = new AtomicLong();
             try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
                 Raw stuck = room.get(3);
-                fillUntilQuit(room, 3, () -> stuck.send(frame(true, 10, new byte[0])));   // it shows that it is closed
+                fillUntilQuit(room, 3, () -> {
+                    stuck.send(frame(true, 10, new byte[0]));   // it shows that it is closed
+                    most.accumulateAndGet(relay.memory.inUse(), Math::max);
+                });
+                assertTrue(most.get() < 640 << 10, () -> most + " bytes were held");
+                eventually(() -> relay.memory.inUse() < 200 << 10, "what waited is dropped");
                 Received next = stuck.receive();
                 for (int number = 0; next.opcode() == 1; next = stuck.receive())
                     assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
@@ -818,7 +823,7 @@ class RelayTest extends Fixtures {
                         raw.in.readNBytes(100_000);
                         raw.socket.setSoLinger(true, 0);   // a reset
                     }
-                eventually(() -> Fuzz.descriptors("/huge") == 0, "nobody reads it any more");
+                eventually(() -> descriptors("/huge") == 0, "nobody reads it any more");
             }
         }
 
@@ -975,7 +980,7 @@ class RelayTest extends Fixtures {
             try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
                 room.get(1).send(Arrays.copyOf(slow, 60_000));
                 var hogs = new ArrayList<Raw>();
-                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would have to wait
+                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would wait
                 for (Raw hog : hogs) Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
                 eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
                 eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
@@ -1160,17 +1165,19 @@ class RelayTest extends Fixtures {
         @Test
         void nobodyIsCutOffForWhatOthersHold() throws IOException {
             try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
-                byte[] message = text("* " + "x".repeat(400));
-                room.get(3).send(Arrays.copyOf(message, 20));
+                String long_ = "x".repeat(100_000);
+                byte[] message = text("* " + long_);
+                room.get(3).send(Arrays.copyOf(message, 20_000));
+                eventually(() -> relay.memory.inUse() >= 20_000, "it is counted");
                 relay.memory.add(2 << 20);   // as if others held it, who are on their way out: nobody reads
                 room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
                 LockSupport.parkNanos(100_000_000);
                 room.get(1).send(text("2 b"));
-                LockSupport.parkNanos(100_000_000);  // ten times as long as it takes to look for those to blame
+                LockSupport.parkNanos(1_500_000_000);   // longer than a message may pause before its sender is to blame
                 relay.memory.add(-(2 << 20));
                 room.get(2).expect("1 a", "1 b");
-                room.get(3).send(Arrays.copyOfRange(message, 20, message.length));
-                for (int id = 1; id <= 2; id++) room.get(id).expect("3 " + "x".repeat(400));
+                room.get(3).send(Arrays.copyOfRange(message, 20_000, message.length));
+                for (int id = 1; id <= 2; id++) expectLong(room.get(id), "3 " + long_);
             }
         }
     }
@@ -1488,29 +1495,32 @@ class RelayTest extends Fixtures {
     @Nested
     class FilesOfTheGame {
         @TempDir
-        Path outside;
-        private Path game;
-        private Relay relay;
+        static Path outside;
+        private static Path game;
+        @AutoClose
+        private static Relay relay;
         private Raw raw;
 
+        @BeforeAll
+        static void start() throws IOException {
+            game = Files.createDirectory(outside.resolve("game"));
+            relay = relay(options -> options.folders = List.of(game));
+        }
+
         @BeforeEach
-        void start() throws IOException {
-            game = outside.resolve("game");
+        void connect() throws IOException {
             put("index.html", "<title>game</title>");
             put("sub/index.html", "<title>sub</title>");
             put("a.txt", "a file");
-            relay = relay(options -> options.folders = List.of(game));
             raw = new Raw(relay.port());
         }
 
         @AfterEach
-        void stop() throws IOException {
-            raw.close();
-            relay.close();
-        }
+        void disconnect() throws IOException { raw.close(); }
 
-        private void put(String name, String content) throws IOException {
+        private static void put(String name, String content) throws IOException {
             Files.createDirectories(game.resolve(name).getParent());
+            Files.deleteIfExists(game.resolve(name));   // which may be a link
             Files.writeString(game.resolve(name), content);
         }
 
@@ -1803,106 +1813,9 @@ class RelayTest extends Fixtures {
         }
     }
 
-    /** What browsers do with a game of one's own, in one page of it. */
-    @Nested
-    @ExtendWith(InChromium.class)
-    class OwnGame {
-        private static final String VIOLATIONS = """
-                globalThis.violations = [];
-                document.addEventListener('securitypolicyviolation', event =>
-                  violations.push(`${event.violatedDirective} ${event.blockedURI}`));""";
-        @TempDir
-        static Path folder;
-        @AutoClose
-        private static Relay relay;
-        @AutoClose
-        private static Chromium.Page page;
-
-        @BeforeAll
-        static void open() throws IOException {
-            Path game = Files.createDirectories(folder.resolve("my:game"));
-            Files.writeString(game.resolve("index.html"), """
-                    <!DOCTYPE html><title>mine</title>
-                    <style>body { margin: 7px }</style>
-                    <body style="padding: 9px">
-                    <script type="module">
-                      import { WebSocketRelay } from '/spacewar/ws-relay.js';
-                      globalThis.imported = typeof WebSocketRelay;
-                    </script>""");
-            relay = relay(options -> options.folders = List.of(game, Path.of("spacewar")));
-            page = InChromium.chromium.blank().first(VIOLATIONS).go("http://localhost:" + relay.port() + "/my:game/");
-            page.until("document.title === 'mine' && document.readyState === 'complete'");
-        }
-
-        private static void expect(Object expected, String script) {
-            assertEquals(expected, page.evaluate(script));
-        }
-
-        @Test
-        void itsAddressMayHoldAColonAndItImportsWhatComesWithTheRelay() {
-            page.until("globalThis.imported === 'function'");
-            try (var start = InChromium.open(relay, "/?a=b")) {
-                start.until("decodeURIComponent(location.pathname + location.search) === '/my:game/?a=b'");
-            }
-        }
-
-        @Test
-        void itMayUseInlineStylesWorkersOfBlobsAndOtherHosts() {
-            expect("7px 9px", "(({ margin, padding }) => `${margin} ${padding}`)(getComputedStyle(document.body))");
-            expect(true, """
-                    new Promise(told => {
-                      const code = new Blob(['postMessage(true)'], { type: 'text/javascript' });
-                      const worker = new Worker(URL.createObjectURL(code));
-                      worker.onmessage = ({ data }) => told(data);
-                      worker.onerror = () => told('refused');
-                    })""");
-            expect("opaque", "fetch('http://127.0.0.1:" + relay.port() + "/health', { mode: 'no-cors' })"
-                    + ".then(({ type }) => type)");
-            page.evaluate("new FontFace('x', 'url(data:font/woff2;base64,AAAA)').load().catch(() => 'it is none')");
-            expect(List.of(), "violations");
-        }
-
-        @Test
-        void pagesOfAnAllowedOriginReadIceJsonAndThoseOfFilesConnect() throws IOException {
-            Path file = Files.writeString(folder.resolve("page.html"), "<!DOCTYPE html><title>a file</title>");
-            String connects = """
-                    new Promise(told => {
-                      const socket = new WebSocket('ws://localhost:%d/ws-relay/a');
-                      socket.onopen = () => told(true);
-                      socket.onclose = () => told(false);
-                    })""";
-            try (var strict = OriginRule.allowing("", folder.resolve("my:game"));
-                    var open = OriginRule.allowing("null file:// http://localhost:" + relay.port(),
-                            folder.resolve("my:game"));
-                    var files = InChromium.chromium.open(file.toUri().toString())) {
-                String reads = "fetch('http://localhost:%d/my:game/ice.json').then(answer => answer.json())"
-                        + ".then(Object.keys, () => ['refused'])";
-                expect(List.of("iceServers"), reads.formatted(open.port()));
-                expect(List.of("refused"), reads.formatted(strict.port()));
-                files.until("document.title === 'a file'");
-                assertEquals(List.of(true, false), List.of(files.evaluate(connects.formatted(open.port())),
-                        files.evaluate(connects.formatted(strict.port()))));
-            }
-        }
-
-        /** Their policy is in the pages, whoever serves them. */
-        @ParameterizedTest
-        @ValueSource(strings = {"index.html", "watch.html", "test/index.html"})
-        void pagesOfSpacewarRunNoInlineScriptAndNeedNone(String name) {
-            try (var files = new FilesOnly(); var game = InChromium.chromium.blank().first(VIOLATIONS)) {
-                game.go(files.url("/spacewar/" + name)).until("location.host && document.readyState === 'complete'");
-                assertEquals(List.of(), game.evaluate("violations"));
-                game.evaluate("""
-                        const script = document.createElement('script');
-                        script.textContent = 'globalThis.harmed = true';
-                        document.head.append(script);""");
-                game.until("violations.join() === 'script-src-elem inline'");
-                assertNull(game.evaluate("globalThis.harmed"));
-            }
-        }
-    }
-
-    // The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
+    /**
+     * The opening handshake, RFC 6455 §4.2. Most tables change one part of a right request; see Row for their signs.
+     */
     @Nested
     class Handshake {
         /** Control frames go ahead of messages, but not of the response. */
@@ -2094,7 +2007,12 @@ class RelayTest extends Fixtures {
     /** Which pages may connect (RFC 6455 §10.2): of its own host, or named with --origin; and who is no page. */
     @Nested
     class OriginRule {
-        private static Relay allowing(String origins, Path... folders) throws IOException {
+        private static final Map<String, Relay> RELAYS = new HashMap<>();   // by what they allow
+
+        @AfterAll
+        static void stop() { RELAYS.values().forEach(Relay::close); }
+
+        static Relay allowing(String origins, Path... folders) throws IOException {
             var words = Stream.of(origins.split(" ")).filter(origin -> !origin.isEmpty())
                     .flatMap(origin -> Stream.of("--origin", origin));
             var allowed = Relay.Options.parse(words.iterator()).origins;
@@ -2107,7 +2025,8 @@ class RelayTest extends Fixtures {
         /** The answer to a handshake. @param headers of a row, in which a.example is asked unless they say otherwise */
         private static Answer connect(String headers, String allowed) throws IOException {
             String host = headers.contains("Host:") ? "" : "Host: a.example¶";
-            try (var relay = allowing(allowed); var raw = new Raw(relay.port())) {
+            if (!RELAYS.containsKey(allowed)) RELAYS.put(allowed, allowing(allowed));
+            try (var raw = new Raw(RELAYS.get(allowed).port())) {
                 return Answer.read(raw.send(new Row("WS /ws-relay/a¶" + host + headers, "").sent()), "GET");
             }
         }
@@ -2317,21 +2236,6 @@ class RelayTest extends Fixtures {
         }
     }
 
-    /** How many threads, virtual or not, are in the code of a relay. */
-    static long relayThreads() {
-        try {
-            Path dump = Files.createTempDirectory("relay").resolve("threads");
-            ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class).dumpThreads(
-                    dump.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
-            String threads = Files.readString(dump);
-            for (Path temporary : List.of(dump, dump.getParent())) Files.delete(temporary);
-            return Stream.of(threads.split("\n\\s*\n")).filter(thread -> thread.matches("(?s).*\\bRelay[.$].*"))
-                    .count();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
     /** A stream of bytes that comes in random pieces of 1 to `most` bytes. */
     static InputStream pieces(byte[] bytes, int most) {
         var random = new Random(bytes.length * 31L + most);
@@ -2442,8 +2346,10 @@ class RelayTest extends Fixtures {
         });
     }
 
-    // Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
-    // all sizes. That a stream may stop right after its offence shows that the reader waits for no more.
+    /**
+     * Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
+     * all sizes. That a stream may stop right after its offence shows that the reader waits for no more.
+     */
     @Nested
     class Frames {
         static Stream<Arguments> streams() { return RelayTest.streams(); }
@@ -2557,8 +2463,10 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // Text is UTF-8 (RFC 6455 §8.1, RFC 3629) wherever fragments divide it, and what isn't is told at its first
-    // wrong byte. The JDK's strict decoder is the judge.
+    /**
+     * Text is UTF-8 (RFC 6455 §8.1, RFC 3629) wherever fragments divide it, and what isn't is told at its first
+     * wrong byte. The JDK's strict decoder is the judge.
+     */
     @Nested
     class Utf8Text {
         /** The ends of all ranges that RFC 3629 §4 has. */
@@ -2616,8 +2524,10 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // The streams once more, through sockets of the echo endpoint, and the closing handshake, RFC 6455 §7. The time to
-    // close is far longer than a read of these tests waits: the server must end its part by itself.
+    /**
+     * The streams once more, through sockets of the echo endpoint, and the closing handshake, RFC 6455 §7. The time to
+     * close is far longer than a read of these tests waits: the server must end its part by itself.
+     */
     @Nested
     class Closing {
         @AutoClose
@@ -2748,9 +2658,11 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a
-    // close with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a
-    // failure.
+    /**
+     * What no one would think of: streams of random frames, whole and spoilt. Of a spoilt stream may come frames, a
+     * close with one of three codes, or its end, and nothing else. Seeds are numbers that count up, and are told with a
+     * failure.
+     */
     @Nested
     class Fuzz {
         /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
@@ -2912,18 +2824,6 @@ class RelayTest extends Fixtures {
         }
 
         private static long sockets() { return descriptors("socket:"); }
-
-        /** How many of this process's are of a file of such a name; 0 where there is no Linux to ask. */
-        static long descriptors(String name) {
-            File[] descriptors = Objects.requireNonNullElse(new File("/proc/self/fd").listFiles(), new File[0]);
-            return Stream.of(descriptors).filter(descriptor -> {
-                try {
-                    return Files.readSymbolicLink(descriptor.toPath()).toString().contains(name);
-                } catch (IOException closedMeanwhile) {
-                    return false;
-                }
-            }).count();
-        }
     }
 
     /** The relay's own protocol, ws-relay.rst: who is told what, and in which order. */

@@ -393,214 +393,46 @@ class HostileLoad extends Fixtures {
 
         /** Ten rooms of five clients. Each sends 20 messages a second to its room and checks what it hears. */
         static final class Bystanders implements AutoCloseable {
-            private static final int ROOMS = 10, SIZE = 5, COUNT = ROOMS * SIZE;
-            private static final long INTERVAL = MS;   // from one message to the next, whoever sends it
-            private static final long PASS = 2;        // ms: so long the thread waits at most before it looks for work
-
-            private final List<Bystander> all = new ArrayList<>();   // the thread's, until finish() has stopped them
-            private final Selector selector = Selector.open();
+            private final Benchmark.Crowd crowd;
+            private final Noise noise = new Noise();
             private final Thread thread = new Thread(this::run, "bystanders");
-            private final AtomicLong latest = new AtomicLong();      // the greatest lateness of a message, in ns
-            private final AtomicLong ownDelay = new AtomicLong();    // the most that the thread itself was late, in ns
-            private volatile boolean sending = true, ended;
-            private volatile int missing;                            // messages that have not arrived (yet)
-            private volatile String faults = "";
-            private long start;
+            private volatile long latest;             // the greatest lateness of a message, in ms
+            private volatile boolean sending = true;
+            private volatile Throwable failure;       // null: none has been cut off
 
             Bystanders(int port) throws IOException {
-                for (int id = 1; id <= SIZE; id++)
-                    for (int room = 0; room < ROOMS; room++) all.add(new Bystander(all.size(), id, room));
-                for (Bystander one : all) one.open(port);
-                start = System.nanoTime();
+                crowd = new Benchmark.Crowd(new Benchmark.Scenario("", 10, 5, 5, false, 20)).open(port);
                 thread.start();
             }
 
             private void run() {
-                int turn = 0;
                 try {
-                    for (long pass = System.nanoTime(); !ended; ) {
-                        selector.select(this::receive, PASS);
-                        long now = System.nanoTime();
-                        ownDelay.accumulateAndGet(now - pass - PASS * MS, Math::max);
-                        pass = now;
-                        for (; start + turn * INTERVAL <= now; turn++) if (sending) all.get(turn % COUNT).send();
-                        missing = all.stream().mapToInt(Bystander::missing).sum();
+                    while (sending) {
+                        crowd.send(Duration.ofMillis(500));
+                        latest = Math.max(latest, crowd.worst());
                     }
                 } catch (IOException | RuntimeException | AssertionError e) {
-                    faults += e;
+                    failure = e;
                 }
             }
 
-            private void receive(SelectionKey key) {
-                ((Bystander) key.attachment()).receive();
+            /** Forgets what has been measured. */
+            void startAnew() {
+                latest = noise.worst = 0;
             }
 
-            /** The greatest lateness in ms since this was last asked. */
-            long latest() {
-                return latest.getAndSet(0) / MS;
-            }
-
-            long ownDelay() {
-                return ownDelay.getAndSet(0) / MS;
-            }
-
-            int lost() {
-                return missing;
-            }
-
-            long cutOff() {
-                return all.stream().filter(one -> one.closeCode != 0 && one.closeCode != 1001).count();
-            }
-
-            /** How many were told that the relay is shutting down. */
-            long told1001() {
-                return all.stream().filter(one -> one.closeCode == 1001).count();
-            }
-
-            /** Sends no more, and gives what is under way ten seconds to arrive. What never does is late until now. */
-            void finish() throws InterruptedException {
+            /** Sends no more, and gives what is under way ten seconds to arrive. @return what was wrong, or "ok" */
+            String finish() throws InterruptedException {
                 sending = false;
-                for (int i = 0; i < 1_000 && (i < 2 || missing > 0); i++) Thread.sleep(10);
-                for (Bystander receiver : all)
-                    for (Bystander sender : receiver.others())
-                        if (receiver.closeCode == 0 && receiver.heard[sender.id - 1] < sender.sent)
-                            receiver.noteLateness(sender, receiver.heard[sender.id - 1]);
+                thread.join();
+                return failure == null ? crowd.check() : crowd.check() + ", " + failure;
             }
 
             @Override
             public void close() throws IOException {
-                ended = true;
-                selector.wakeup();
-                try {
-                    thread.join();
-                } catch (InterruptedException e) {
-                    throw new AssertionError(e);
-                }
-                for (Bystander one : all) one.channel.close();
-                selector.close();
-            }
-
-            private final class Bystander {
-                private final int number, id, room;
-                private final int[] heard = new int[SIZE];   // messages from each, by id - 1
-                private final ByteBuffer in = ByteBuffer.allocate(64 << 10);
-                private SocketChannel channel;
-                private ByteBuffer unsent = ByteBuffer.allocate(0);
-                private int sent, known;
-                private volatile int closeCode;              // 0: open
-
-                Bystander(int number, int id, int room) {
-                    this.number = number;
-                    this.id = id;
-                    this.room = room;
-                }
-
-                List<Bystander> others() {
-                    return all.stream().filter(other -> other.room == room && other != this).toList();
-                }
-
-                void open(int port) throws IOException {
-                    channel = SocketChannel.open(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-                    channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
-                    channel.write(ByteBuffer.wrap(bytes(Raw.upgrade("/ws-relay/bystanders" + room))));
-                    String answer = "";
-                    while (!answer.contains("\r\n\r\n")) {
-                        if (channel.read(in) < 0) throw new EOFException("no upgrade: " + answer);
-                        answer = StandardCharsets.ISO_8859_1.decode(in.duplicate().flip()).toString();
-                    }
-                    assertTrue(answer.startsWith("HTTP/1.1 101 "), answer);
-                    in.flip().position(answer.indexOf("\r\n\r\n") + 4);
-                    takeAll(System.nanoTime());
-                    channel.configureBlocking(false).register(selector, SelectionKey.OP_READ, this);
-                }
-
-                /** Messages to this one that have not arrived; none if it was cut off. */
-                int missing() {
-                    if (closeCode != 0) return 0;
-                    int missing = 0;
-                    for (Bystander other : all)
-                        if (other.room == room && other != this) missing += other.sent - heard[other.id - 1];
-                    return missing;
-                }
-
-                void send() throws IOException {
-                    if (closeCode != 0) return;
-                    write(text("* m %08d %s".formatted(sent++, "x".repeat(100))));
-                }
-
-                private void write(byte[] frame) {
-                    try {
-                        byte[] left = Arrays.copyOfRange(unsent.array(), unsent.position(), unsent.limit());
-                        unsent = ByteBuffer.wrap(concat(left, frame));
-                        channel.write(unsent);
-                    } catch (IOException cutOff) {
-                        end(1006);
-                    }
-                }
-
-                void receive() {
-                    try {
-                        int count = channel.read(in);
-                        in.flip();
-                        takeAll(System.nanoTime());
-                        if (count < 0) end(1006);
-                    } catch (IOException cutOff) {
-                        end(1006);
-                    }
-                }
-
-                private void end(int code) {
-                    if (closeCode == 0) closeCode = code;
-                    channel.keyFor(selector).cancel();
-                    try {
-                        channel.shutdownOutput();
-                    } catch (IOException gone) {
-                        // then it needs no word from us
-                    }
-                }
-
-                /** Takes all whole frames, and keeps the beginning of one. */
-                private void takeAll(long now) {
-                    while (in.remaining() >= 4) {
-                        int at = in.position(), length = in.get(at + 1), header = 2;
-                        if (length == 126) {
-                            length = in.getShort(at + 2);
-                            header = 4;
-                        }
-                        if (in.remaining() < header + length) break;
-                        var payload = new byte[length];
-                        in.position(at + header).get(payload);
-                        take(in.get(at) & 15, payload, now);
-                    }
-                    in.compact();
-                }
-
-                private void take(int opcode, byte[] payload, long now) {
-                    switch (opcode) {
-                        case 1 -> hear(new String(payload, StandardCharsets.ISO_8859_1).split(" ", 4), now);
-                        case 8 -> {
-                            write(frame(true, 8, payload));
-                            end((payload[0] & 255) << 8 | payload[1] & 255);
-                        }
-                        case 9 -> write(frame(true, 10, payload));
-                        default -> faults += "opcode " + opcode + "; ";
-                    }
-                }
-
-                private void hear(String[] words, long now) {
-                    int from = Integer.parseInt(words[0]);
-                    if (!words[1].equals("m")) return;   // self, join or quit
-                    int message = Integer.parseInt(words[2]);
-                    if (message != heard[from - 1]) faults += "%d of %d heard %s as message %d; ".formatted(id, room,
-                            words[2], heard[from - 1]);
-                    heard[from - 1]++;
-                    noteLateness(all.get(ROOMS * (from - 1) + room), message);
-                }
-
-                private void noteLateness(Bystander sender, int message) {
-                    long due = start + ((long) message * COUNT + sender.number) * INTERVAL;
-                    latest.accumulateAndGet(System.nanoTime() - due, Math::max);
-                }
+                sending = false;
+                noise.close();
+                crowd.close();
             }
         }
 
@@ -965,8 +797,7 @@ class HostileLoad extends Fixtures {
                 bystanders = new Bystanders(port);
                 Thread.sleep(1_000);   // the code that they need has been compiled
                 before = Holding.afterCollection(relay);
-                bystanders.latest();
-                bystanders.ownDelay();
+                bystanders.startAnew();
                 health = new HealthCheck(port);
             }
 
@@ -1015,26 +846,24 @@ class HostileLoad extends Fixtures {
                 while (!isBack() && System.nanoTime() - left < 10_000 * MS) Thread.sleep(100);
                 check(isBack(), "descriptors or threads stay");
                 remark("back after %d ms", (System.nanoTime() - left) / MS);
-                bystanders.finish();
-                long late = bystanders.latest(), ownDelay = bystanders.ownDelay(), cutOff = bystanders.cutOff();
-                int lost = bystanders.lost();
+                String found = bystanders.finish();
+                long late = bystanders.latest, ownDelay = bystanders.noise.worst;
                 var after = Holding.afterCollection(relay);
+                bystanders.close();
                 long end = System.nanoTime();
                 relay.signal("TERM");
                 boolean ends = relay.process.waitFor(5, TimeUnit.SECONDS);
                 String ending = ends ? (System.nanoTime() - end) / MS + " ms" : "never";
                 Thread.sleep(50);
-                System.out.printf("%-45s late %6d ms (we: %3d), lost %d, cut off %d, /health %d ms, heap %d -> %d kB,"
-                        + " descriptors %d -> %d, threads %d -> %d, end %s%s%n", name, late, ownDelay, lost, cutOff,
+                System.out.printf("%-45s late %6d ms (we: %3d), %s, /health %d ms, heap %d -> %d kB,"
+                        + " descriptors %d -> %d, threads %d -> %d, end %s%s%n", name, late, ownDelay, found,
                         health.longest, before.heap(), after.heap(), before.descriptors(), after.descriptors(),
                         before.threads(), after.threads(), ending, remarks);
                 check(late <= 1_000 + 4 * ownDelay, "%d ms late", late);   // a message waits for us four times
-                check(lost == 0 && cutOff == 0, "%d messages lost, %d cut off", lost, cutOff);
-                check(bystanders.faults.isEmpty(), "%s", bystanders.faults);
+                check(found.equals("ok"), "%s", found);
                 check(health.longest <= 2_000 + 4 * ownDelay, "/health took %d ms", health.longest);
                 check(after.heap() <= before.heap() + GROWTH && after.heap() > 0, "heap %d kB", after.heap());
                 check(ends, "SIGTERM does not end it");
-                check(bystanders.told1001() == Bystanders.COUNT - cutOff, "%d are told 1001", bystanders.told1001());
                 check(relay.err.isEmpty(), "%s", relay.err);
                 assertEquals(List.of(), faults);
             }
@@ -1202,7 +1031,7 @@ class HostileLoad extends Fixtures {
                 if (heard.get() < count) latest.accumulateAndGet(since(start) - 50 * heard.get(), Math::max);
                 String found = "a third is late %d ms, %d of %d arrived".formatted(latest.get(), heard.get(), count);
                 trial.remark("%s", found);
-                long allowed = 1_000 + 4 * trial.bystanders.ownDelay.get() / MS;
+                long allowed = 1_000 + 4 * trial.bystanders.noise.worst;
                 trial.check(heard.get() == count && latest.get() <= allowed, "%s", found);
                 for (Raw one : List.of(slow, filler, third, listener)) one.close();
                 trial.verdict();

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.*;
 
 import java.io.*;
 import java.lang.annotation.*;
+import java.lang.management.ManagementFactory;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
@@ -26,6 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 import org.junit.jupiter.params.support.ParameterDeclarations;
 
+/** The tests inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
     /** A relay on a free port of 127.0.0.1 that logs nothing. */
     static Relay relay(Consumer<Relay.Options> settings) throws IOException {
@@ -225,7 +227,7 @@ abstract class Fixtures {
         }
     }
 
-    // --- HTTP ------------------------------------------------------------------------------------------------------
+    // --- HTTP --------------------------------------------------------------------------------------------------------
 
     /** A response, read to its end. Header names in any case. */
     record Answer(int status, Map<String, String> headers, byte[] body) {
@@ -361,7 +363,7 @@ abstract class Fixtures {
         }
     }
 
-    // --- programs --------------------------------------------------------------------------------------------------
+    // --- programs ----------------------------------------------------------------------------------------------------
 
     /** A program in a process of its own, and the lines it prints. It ends with the block that it was started in. */
     static final class Program implements AutoCloseable {
@@ -486,7 +488,7 @@ abstract class Fixtures {
         }
     }
 
-    static final String ROOM = "/ws-relay/game", FILL = "x".repeat(64 << 10);
+    // --- what a test needs of the machine ----------------------------------------------------------------------------
 
     /** Where programs are, also those which only root has on the PATH. */
     static final String PATH = System.getenv("PATH") + ":/usr/sbin";
@@ -537,6 +539,37 @@ abstract class Fixtures {
             return socket.getLocalPort();
         }
     }
+
+    /** How many threads, virtual or not, are in the code of a relay. */
+    static long relayThreads() {
+        try {
+            Path dump = Files.createTempDirectory("relay").resolve("threads");
+            ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class).dumpThreads(
+                    dump.toString(), com.sun.management.HotSpotDiagnosticMXBean.ThreadDumpFormat.TEXT_PLAIN);
+            String threads = Files.readString(dump);
+            for (Path temporary : List.of(dump, dump.getParent())) Files.delete(temporary);
+            return Stream.of(threads.split("\n\\s*\n")).filter(thread -> thread.matches("(?s).*\\bRelay[.$].*"))
+                    .count();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** How many descriptors of this process are of a file of such a name; 0 where there is no Linux to ask. */
+    static long descriptors(String name) {
+        File[] descriptors = Objects.requireNonNullElse(new File("/proc/self/fd").listFiles(), new File[0]);
+        return Stream.of(descriptors).filter(descriptor -> {
+            try {
+                return Files.readSymbolicLink(descriptor.toPath()).toString().contains(name);
+            } catch (IOException closedMeanwhile) {
+                return false;
+            }
+        }).count();
+    }
+
+    // --- clients -----------------------------------------------------------------------------------------------------
+
+    static final String ROOM = "/ws-relay/game", FILL = "x".repeat(64 << 10);
 
     /** Clients 1 to n of one room, who all know of each other. What one does not read is soon the relay's to keep. */
     static final class Clients implements AutoCloseable {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What surrounds the relay, as tests: build.sh and what runs the tests, the README's options, figures and examples, and
- * its configurations for a service, a proxy and several machines.
+ * What surrounds the relay, as tests: build.sh and what runs the tests, the README's options, figures and examples, a
+ * game of one's own in a browser, and the README's configurations for a service, a proxy and several machines.
  */
 
 import static org.junit.jupiter.api.Assertions.*;
@@ -113,12 +113,16 @@ class ProjectTest extends Fixtures {
             import org.junit.jupiter.api.*;
 
             class SampleTest {
+                @java.lang.annotation.Retention(java.lang.annotation.RetentionPolicy.RUNTIME)
+                @RepeatedTest(2)
+                @interface Twice {}
+
                 @Nested
                 class Good {
                     @Test
                     void holds() {}
 
-                    @RepeatedTest(2)
+                    @Twice
                     void holdsAgain() {}
                 }
 
@@ -390,6 +394,105 @@ class ProjectTest extends Fixtures {
                       copy.drawImage(document.querySelector('canvas'), %d, %d, 5, 5, 0, 0, 5, 5);
                       return copy.getImageData(0, 0, 5, 5).data.some(Boolean);
                     })()""".formatted(x - 2, y - 2);
+        }
+    }
+
+    /** What browsers do with a game of one's own, in one page of it. */
+    @Nested
+    @ExtendWith(InChromium.class)
+    class OwnGame {
+        private static final String VIOLATIONS = """
+                globalThis.violations = [];
+                document.addEventListener('securitypolicyviolation', event =>
+                  violations.push(`${event.violatedDirective} ${event.blockedURI}`));""";
+        @TempDir
+        static Path folder;
+        @AutoClose
+        private static Relay relay;
+        @AutoClose
+        private static Chromium.Page page;
+
+        @BeforeAll
+        static void open() throws IOException {
+            Path game = Files.createDirectories(folder.resolve("my:game"));
+            Files.writeString(game.resolve("index.html"), """
+                    <!DOCTYPE html><title>mine</title>
+                    <style>body { margin: 7px }</style>
+                    <body style="padding: 9px">
+                    <script type="module">
+                      import { WebSocketRelay } from '/spacewar/ws-relay.js';
+                      globalThis.imported = typeof WebSocketRelay;
+                    </script>""");
+            relay = relay(options -> options.folders = List.of(game, Path.of("spacewar")));
+            page = InChromium.chromium.blank().first(VIOLATIONS).go("http://localhost:" + relay.port() + "/my:game/");
+            page.until("document.title === 'mine' && document.readyState === 'complete'");
+        }
+
+        private static void expect(Object expected, String script) {
+            assertEquals(expected, page.evaluate(script));
+        }
+
+        @Test
+        void itsAddressMayHoldAColonAndItImportsWhatComesWithTheRelay() {
+            page.until("globalThis.imported === 'function'");
+            try (var start = InChromium.open(relay, "/?a=b")) {
+                start.until("decodeURIComponent(location.pathname + location.search) === '/my:game/?a=b'");
+            }
+        }
+
+        @Test
+        void itMayUseInlineStylesWorkersOfBlobsAndOtherHosts() {
+            expect("7px 9px", "(({ margin, padding }) => `${margin} ${padding}`)(getComputedStyle(document.body))");
+            expect(true, """
+                    new Promise(told => {
+                      const code = new Blob(['postMessage(true)'], { type: 'text/javascript' });
+                      const worker = new Worker(URL.createObjectURL(code));
+                      worker.onmessage = ({ data }) => told(data);
+                      worker.onerror = () => told('refused');
+                    })""");
+            expect("opaque", "fetch('http://127.0.0.1:" + relay.port() + "/health', { mode: 'no-cors' })"
+                    + ".then(({ type }) => type)");
+            page.evaluate("new FontFace('x', 'url(data:font/woff2;base64,AAAA)').load().catch(() => 'it is none')");
+            expect(List.of(), "violations");
+        }
+
+        @Test
+        void pagesOfAnAllowedOriginReadIceJsonAndThoseOfFilesConnect() throws IOException {
+            Path file = Files.writeString(folder.resolve("page.html"), "<!DOCTYPE html><title>a file</title>");
+            String connects = """
+                    new Promise(told => {
+                      const socket = new WebSocket('ws://localhost:%d/ws-relay/a');
+                      socket.onopen = () => told(true);
+                      socket.onclose = () => told(false);
+                    })""";
+            try (var strict = RelayTest.OriginRule.allowing("", folder.resolve("my:game"));
+                    var open = RelayTest.OriginRule.allowing("null file:// http://localhost:" + relay.port(),
+                            folder.resolve("my:game"));
+                    var files = InChromium.chromium.open(file.toUri().toString())) {
+                String reads = "fetch('http://localhost:%d/my:game/ice.json').then(answer => answer.json())"
+                        + ".then(Object.keys, () => ['refused'])";
+                expect(List.of("iceServers"), reads.formatted(open.port()));
+                expect(List.of("refused"), reads.formatted(strict.port()));
+                files.until("document.title === 'a file'");
+                assertEquals(List.of(true, false), List.of(files.evaluate(connects.formatted(open.port())),
+                        files.evaluate(connects.formatted(strict.port()))));
+            }
+        }
+
+        /** Their policy is in the pages, whoever serves them. */
+        @ParameterizedTest
+        @ValueSource(strings = {"index.html", "watch.html", "test/index.html"})
+        void pagesOfSpacewarRunNoInlineScriptAndNeedNone(String name) {
+            try (var files = new FilesOnly(); var game = InChromium.chromium.blank().first(VIOLATIONS)) {
+                game.go(files.url("/spacewar/" + name)).until("location.host && document.readyState === 'complete'");
+                assertEquals(List.of(), game.evaluate("violations"));
+                game.evaluate("""
+                        const script = document.createElement('script');
+                        script.textContent = 'globalThis.harmed = true';
+                        document.head.append(script);""");
+                game.until("violations.join() === 'script-src-elem inline'");
+                assertNull(game.evaluate("globalThis.harmed"));
+            }
         }
     }
 

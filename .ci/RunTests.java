@@ -10,7 +10,8 @@
 import static org.junit.platform.engine.discovery.DiscoverySelectors.*;
 
 import java.io.*;
-import java.lang.reflect.Method;
+import java.lang.annotation.Annotation;
+import java.lang.reflect.*;
 import java.nio.file.Path;
 import java.util.*;
 import java.util.regex.Pattern;
@@ -119,9 +120,14 @@ final class RunTests implements TestExecutionListener {
         return found.stream().map(each -> selectMethod(group, each)).toList();
     }
 
+    /** Whether it has an annotation of JUnit's, such as ParameterizedTest, or one that has such an annotation. */
     private static boolean isTest(Method method) {
-        return Stream.of(method.getAnnotations()).map(each -> each.annotationType().getSimpleName())
-                .anyMatch(each -> each.matches("\\w*Test(Factory)?"));
+        return annotations(method).flatMap(type -> Stream.concat(Stream.of(type), annotations(type)))
+                .anyMatch(type -> type.getSimpleName().matches("\\w*Test(Factory)?"));
+    }
+
+    private static Stream<Class<? extends Annotation>> annotations(AnnotatedElement element) {
+        return Stream.of(element.getAnnotations()).map(Annotation::annotationType);
     }
 
     /** The test classes and the groups within them. */
