@@ -431,6 +431,7 @@ public class Relay implements AutoCloseable {
     // clock advances by what the sweeper has slept: while the process is suspended (a closed laptop) it stands still.
 
     private static final long TICK = 50;             // ms between two looks when memory is short
+    private static final long WRITE_GAP = 200;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
@@ -646,7 +647,7 @@ public class Relay implements AutoCloseable {
             if (webSocket == null) return false;
             boolean isArriving = webSocket.reader.counted > 0;
             boolean sendsNothing = isArriving && clock - watch.lastHeard >= MESSAGE_GAP;
-            return sendsNothing || clock - watch.lastProgress >= TICK;
+            return sendsNothing || clock - watch.lastProgress >= WRITE_GAP;
         }
 
         int heldBytes() { return webSocket.outbox.heldBytes() + webSocket.reader.counted; }

@@ -784,11 +784,13 @@ class RelayTest extends Fixtures {
         /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
         @Test
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
-            int size = 60, count = 8_000;
+            int size = 60, count = 4_000;
             byte[] flood = times(count, text("* x"));
             try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size);
                     var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 14 million deliveries
+                elsewhere.socket.setSoTimeout(30_000);
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
                     room.get(id).in.skipNBytes((long) count * (5 * shorter + 6 * (size - 1 - shorter)));
