@@ -19,14 +19,16 @@ const QUIET = '#86a5a1';
 export class Board {
   left = 0; bottom = 0;        // css px, where on the screen it ends
   #ranking = [];
+  #unlisted = 0;               // pilots for whom there is no row
   #said = [];                  // all that the picture shows, one thing after the other
   #picture = document.createElement('canvas');
   #context = this.#picture.getContext('2d');
 
   /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels. */
-  draw(context, { ships, me, right, top, narrow, ratio }) {
+  draw(context, { ships, others, me, right, top, narrow, ratio }) {
     const form = narrow ? NARROW : WIDE;
     this.#rank(ships, me, form.rows);
+    this.#unlisted = ships.size - this.#ranking.length + others;
     if (this.#isNew(me, narrow, ratio)) this.#paint(me, form, ratio);
     const { width, height } = this.#picture;
     this.left = Math.floor((right - width / ratio) * ratio) / ratio;      // whole pixels
@@ -59,8 +61,8 @@ export class Board {
       this.#said[i] = thing;
       return changed;
     };
-    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2);
-    let i = 3;
+    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2) | says(this.#unlisted, 3);
+    let i = 4;
     for (const ship of this.#ranking) {
       fresh |= says(ship.name, i++) | says(ship.look, i++) | says(ship.score, i++);
       fresh |= says(isDim(ship), i++) | says(ship === me, i++);
@@ -70,9 +72,10 @@ export class Board {
 
   #paint(me, { size, room }, ratio) {
     const names = this.#ranking.map(({ name }) => clip(name || 'you', size, room));      // only we may have no name yet
-    const width = LEFT + Math.max(...names.map(name => textWidth(name, size))) + RIGHT;
+    const rest = countOthers(this.#unlisted);
+    const width = LEFT + Math.max(...[...names, rest].map(text => textWidth(text, size))) + RIGHT;
     this.#picture.width = Math.ceil(width * ratio);      // which empties it
-    this.#picture.height = Math.ceil(names.length * ROW * ratio);
+    this.#picture.height = Math.ceil((names.length + (rest ? 1 : 0)) * ROW * ratio);
     const context = this.#context;
     context.fillStyle = SHADE;
     context.fillRect(0, 0, this.#picture.width, this.#picture.height);
@@ -90,7 +93,14 @@ export class Board {
       writeText(context, score, width - textWidth(score, size) - 1, base, size, words);
       if (ship === me) drawPointer(context, 1, middle + 0.5, colourOf(ship.look));
     });
+    writeText(context, rest, LEFT, names.length * ROW + ROW / 2 + size / 2, size, QUIET);
   }
+}
+
+/** What stands below a list of pilots for those who are not in it. */
+export function countOthers(count) {
+  if (count === 0) return '';
+  return count === 1 ? 'and 1 other' : `and ${count} others`;
 }
 
 /** Whether it is no opponent now. */

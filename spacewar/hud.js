@@ -32,11 +32,11 @@ export class Hud {
   draw(context, camera, scene, ratio) {
     context.globalCompositeOperation = 'source-over';
     context.lineCap = context.lineJoin = 'round';
-    const { world, me } = scene;
+    const { world, me, others } = scene;
     const narrow = camera.width < NARROW;
     const top = this.insets.top + EDGE;
     const right = camera.width - this.insets.right - EDGE;
-    this.#board.draw(context, { ships: world.ships, me, right, top, narrow, ratio });
+    this.#board.draw(context, { ships: world.ships, others, me, right, top, narrow, ratio });
     this.#drawArrows(context, camera, scene);
     if (scene.names) this.#drawNames(context, camera, scene);
     this.#drawFeed(context, scene, narrow);

@@ -18,7 +18,11 @@
 // Each pilot judges hits on its own ship, as it sees them, so nobody is shot by what is not on the
 // screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
 // from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
+//
+// A crowd costs no more than crowd.js and BUDGET let it: whoever is not chosen for the sky is counted, and
+// what is too much to be read in this frame is read in a later one, unless it has been superseded by then.
 
+import { choose, SHIPS } from './crowd.js';
 import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
@@ -44,7 +48,12 @@ const FIRST_PING = 200;       // ... with these ms between them
 const LATEST = 250;           // ms that what is late is flown on; of what is later, the state simply holds
 const FADING = 60;            // ms in which a difference fades to 1/e: gone after 150 or so
 const SILENT = 5_000;         // ms without a word after which a flying ship fades away
+const REVIEW = 1_000;         // ms between looks at who of a crowd is in the sky
 const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
+
+// What is read: 40 ships in a fight say 1,500 messages a second, 25 for each frame at 60 Hz.
+const BUDGET = 200;           // messages a frame; to read one takes some 5 µs
+const SUPERSEDED = ['pilot', 'report'];   // of these only a peer's latest counts; read in this order
 
 // What is believed, beside what peer.js says.
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
@@ -59,6 +68,10 @@ export class Netplay {
   #relay;
   #clock;
   #peers = new Map();    // by id, as the room has it; it may become another
+  #sky = new Set();      // those of them whose ships are in the world
+  #reviewAt = -Infinity; // when to look again who is
+  #budget = BUDGET;      // messages that may still be read in this frame
+  #waiting = new Set();  // peers with messages that wait for the next
   #ships = 0;            // given ids of our world so far, which no ship loses or inherits
   #now;                  // the clock for which the world's positions hold, ...
   #worldTime;            // ... when its own time was this
@@ -93,6 +106,13 @@ export class Netplay {
       ({ id, ship, path: this.#pathTo(id), ...clock.statistics(now) }));
   }
 
+  /** How many pilots are in the room whose ships are not in the sky. */
+  get others() {
+    let count = 0;
+    for (const peer of this.#peers.values()) if (peer.isPilot && !this.#sky.has(peer)) count++;
+    return count;
+  }
+
   /** Our id in the room, or null. */
   get self() {
     return this.#relay.id;
@@ -100,8 +120,7 @@ export class Netplay {
 
   /** Whether all who play here are reached directly; those who only watch the room are not. */
   get direct() {
-    const pilots = [...this.#peers.values()].filter(({ ship }) => this.#isHere(ship));
-    return pilots.length > 0 && pilots.every(({ id }) => this.#isDirect(id));
+    return this.#sky.size > 0 && [...this.#sky].every(({ id }) => this.#isDirect(id));
   }
 
   /** Who has this ship of our world in the room: its id there, or null. */
@@ -157,7 +176,37 @@ export class Netplay {
 
   #forget(id) {
     const peer = this.#peers.get(id);
-    if (this.#peers.delete(id)) this.#world.remove(peer.ship.id);
+    if (!this.#peers.delete(id)) return;
+    this.#waiting.delete(peer);
+    this.#sky.delete(peer);
+    this.#world.remove(peer.ship.id);
+  }
+
+  // ---- Who is in the sky ----
+
+  /** Lets the ships that are chosen of a crowd take the places of those that are not; no news for the feed. */
+  #review(clock) {
+    if (clock < this.#reviewAt) return;
+    this.#reviewAt = clock + REVIEW;
+    const pilots = [...this.#peers.values()].filter(({ isPilot }) => isPilot);
+    if (pilots.length === this.#sky.size) return;
+    const chosen = choose(pilots, this.#me, this.#sky);
+    for (const peer of [...this.#sky]) {
+      if (chosen.has(peer)) continue;
+      this.#sky.delete(peer);
+      peer.setAt = this.#now;
+      this.#world.remove(peer.ship.id, { quietly: true });
+    }
+    for (const peer of chosen) if (!this.#sky.has(peer)) this.#show(peer, clock, { quietly: true });
+  }
+
+  /** Puts a ship into the sky, flown on from where it was last said to be; there it may act after a moment. */
+  #show(peer, clock, { quietly }) {
+    const { ship, setAt } = peer;
+    if (ship.state === 'flying') advance(ship, Math.min(this.#now - setAt, SILENT), fly);
+    peer.appeared(clock);
+    this.#sky.add(peer);
+    this.#world.add(ship, { quietly });
   }
 
   // ---- What we tell ----
@@ -168,11 +217,13 @@ export class Netplay {
     this.#fade(now - this.#now, clock);
     this.#now = now;
     this.#worldTime = this.#world.time;
+    this.#readWaiting(clock);
+    this.#review(clock);
     if (this.self === null) return;
     this.#settle(clock);
     if (this.#isPilotNew()) this.#tellPilot();
     if (this.#isReportDue(clock)) this.#tellReport(clock);
-    for (const peer of this.#peers.values()) this.#ping(peer, clock);
+    for (const peer of this.#sky) this.#ping(peer, clock);
   }
 
   /** An event of the world: those of our own ship that others must know are told. */
@@ -276,24 +327,56 @@ export class Netplay {
     const clock = this.#clock();   // first of all: each ms until then would count as delay
     const peer = this.#peers.get(id);
     if (!peer?.mayTalk(clock)) return;
+    const isNext = !(msgtype in peer.waiting);   // nothing overtakes what it supersedes
+    if (isNext && this.#budget-- > 0) this.#read(peer, msgtype, data, clock);
+    else if (SUPERSEDED.includes(msgtype)) this.#postpone(peer, msgtype, data);
+    else if (!LOSSY.includes(msgtype) && this.#sky.has(peer)) this.#read(peer, msgtype, data, clock);
+  }
+
+  #read(peer, msgtype, data, clock) {
     const message = read(msgtype, data);
     if (!message) return;
     peer.heardAt = clock;
     this.#heard[msgtype](peer, message, clock);
   }
 
+  /** Keeps a message for a later frame, in the place of an older one of its kind. */
+  #postpone(peer, msgtype, data) {
+    peer.waiting[msgtype] = data;
+    this.#waiting.add(peer);
+  }
+
+  /** A new frame: reads what waits since the last one as far as the budget goes, of ships in the sky first. */
+  #readWaiting(clock) {
+    this.#budget = BUDGET;
+    if (!this.#waiting.size) return;
+    for (const peer of [...this.#sky, ...this.#waiting]) {
+      if (!this.#waiting.has(peer)) continue;
+      if (this.#budget <= 0) return;
+      this.#waiting.delete(peer);
+      const { waiting } = peer;
+      peer.waiting = {};
+      for (const msgtype of SUPERSEDED) {
+        if (!(msgtype in waiting)) continue;
+        this.#budget--;
+        this.#read(peer, msgtype, waiting[msgtype], clock);
+      }
+    }
+  }
+
   #heard = {
-    /** A ship enters with its name: until it has told that, it neither fires nor dies here. */
-    pilot: ({ id, ship }, { name, look, score }) => {
-      Object.assign(ship, { name: cleanName(name) || `pilot ${id}`, look, score });
-      if (!this.#isHere(ship)) this.#world.add(ship);
+    /** A ship enters with its name, if there is room: until it has, it neither fires nor dies here. */
+    pilot: (peer, { name, look, score }, clock) => {
+      Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look, score });
+      peer.isPilot = true;
+      if (!this.#sky.has(peer) && this.#sky.size < SHIPS) this.#show(peer, clock, { quietly: false });
     },
 
     report: (peer, message, clock) => this.#set(peer, message, clock),
 
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
-      if (!this.#isHere(ship) || message.state !== 'flying') return;
+      if (!this.#sky.has(peer) || message.state !== 'flying') return;
       if (message.number <= shots || clock - diedAt < DEAD) return;
       if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
       if (!peer.mayFire(clock)) return;
@@ -304,7 +387,7 @@ export class Netplay {
 
     death: (peer, message, clock) => {
       const { ship, alive, diedAt } = peer;
-      if (!this.#isHere(ship) || !alive || clock - diedAt < DEAD) return;
+      if (!this.#sky.has(peer) || !alive || clock - diedAt < DEAD) return;
       peer.alive = false;
       peer.diedAt = clock;
       const { seed, cause } = message;
@@ -326,10 +409,6 @@ export class Netplay {
       if (leapt) peer.saidAt = -Infinity;  // its times count from elsewhere now
     },
   };
-
-  #isHere({ id }) {
-    return this.#world.ships.has(id);
-  }
 
   /** How long ago, for our world, it was a time on a peer's clock; negative if it is still to come. */
   #late(peer, time) {
@@ -355,6 +434,7 @@ export class Netplay {
     const wasFlying = ship.state === 'flying';
     const late = this.#late(peer, message.time);
     peer.saidAt = message.time;
+    peer.setAt = this.#now;
     const { state, turn, burning } = message;
     Object.assign(ship, motionOf(message), { state, turn, burning, dx: 0, dy: 0, dangle: 0 });
     if (state === 'observing') peer.alive = false;

@@ -7,6 +7,7 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
+import { countOthers } from './board.js';
 import { ACTIONS, codesOf } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
@@ -87,13 +88,13 @@ export class Panels {
   }
 
   /**
-   * What is going on, a few times a second. `lines` are the feed's; `peers`, a function, gives a list of
+   * What is going on, a few times a second. `others` counts the pilots who have no ship; `lines` are the feed's; `peers`, a function, gives a list of
    * { ship, path, least, mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
-  update({ ships, link, lines, peers }) {
+  update({ ships, others, link, lines, peers }) {
     setText($('#link'), link);
     $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
-    this.#showScores([...ships.values()]);
+    this.#showScores([...ships.values()], others);
     this.#log(lines);
     if (!$('#timing').hidden) this.#showTiming(peers());
   }
@@ -101,9 +102,10 @@ export class Panels {
   // ---- For those who do not see the sky ----
 
   /** Written anew only when it says something new: whoever is reading it should not lose the place. */
-  #showScores(ships) {
+  #showScores(ships, others) {
     const rows = ships.sort((a, b) => b.score - a.score)
       .map(({ name, score, id }) => [id === 0 ? `${name} (you)`.trim() : name, score]);
+    if (others) rows.push([countOthers(others), '']);
     const shown = JSON.stringify(rows);
     if (shown !== this.#shown) $('#scores tbody').replaceChildren(...rows.map(row));
     this.#shown = shown;

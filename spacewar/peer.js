@@ -18,6 +18,9 @@ export class Peer {
   diedAt = -Infinity;    // ... when it died, ...
   #leaptAt;              // ... when it last was in another place, as in the beginning
   saidAt = -Infinity;    // on the peer's clock: for when the newest state of its ship holds
+  setAt = 0;             // on our clock: for when our ship of it was put where it is
+  isPilot = false;       // whether it has told a name, and so plays or watches the sky
+  waiting = {};          // its latest messages, by type, for which a frame had no time yet
   alive = false;         // whether it has been about since it last died
   shots = 0;             // number of its latest shot
   pings = 0;
@@ -30,6 +33,11 @@ export class Peer {
     this.id = id;
     this.ship = new Ship(shipId, `pilot ${id}`, id % LOOKS, { remote: true });
     this.pingAt = this.#leaptAt = this.#allowedAt = now;
+  }
+
+  /** Notes that its ship has come into sight. */
+  appeared(now) {
+    this.#leaptAt = now;
   }
 
   /** Notes that its ship has moved by this, in px; whether it can't have flown there. */

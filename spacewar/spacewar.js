@@ -3,9 +3,10 @@
 // Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
 // from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
 // some of them. netplay.js makes the worlds of all who opened this address one, in the words of
-// messages.js, with what peer.js believes of each, on the time of clock.js, through webrtc-relay.js, which
-// takes the relay of ws-relay.js or goes directly (link.js is such a connection, and order.js sees to it
-// that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
+// messages.js, with what peer.js believes of each, on the time of clock.js; crowd.js says who of many has a
+// ship here. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
+// thread of its own, threaded-socket.js) or goes directly (link.js is such a connection, and order.js sees
+// to it that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
 // the page.
 
@@ -17,9 +18,11 @@ import { STEP } from './physics.js';
 import { NAMES, Pilot } from './pilots.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
+import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
 import { LOOKS, RULES, Ship, World } from './world.js';
+import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
@@ -34,7 +37,10 @@ class Game {
   settings = new Settings();
   world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
   me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
-  relay = new WebRTCRelay(location.origin + room, { lossy: LOSSY });
+  relay = new WebRTCRelay(location.origin + room, {
+    lossy: LOSSY,
+    relay: new WebSocketRelay(location.origin + room, { open: url => new ThreadedSocket(url, LOSSY) }),
+  });
   netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay });
   feed = new Feed(this.me);
   view = new View(document.querySelector('#sky'));
@@ -75,7 +81,7 @@ class Game {
     const { world, me, netplay, frames, fps } = this;
     const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
-      now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
+      now: this.#now, self: netplay.self, room, link: netplay.link, others: netplay.others, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
         id: idOf(ship.id), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
         x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
@@ -129,7 +135,8 @@ class Game {
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
     const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
-    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: pilots });
+    this.panels.update({ ships: world.ships, others: netplay.others, link: this.#link, lines: feed.lines,
+      peers: pilots });
   }
 
   /** Our ship is in the sky while we look at it. */
@@ -187,7 +194,7 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
+      others: this.netplay.others, names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
     });
   }
 
@@ -198,7 +205,7 @@ class Game {
 
   #describeLink() {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
-    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length;
+    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
     return this.#practising ? `${link} · practice` : link;
   }

@@ -94,7 +94,7 @@ export class View {
 
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
-   * time: performance.now(), names, link, lines: [{ text, at }], banner }.
+   * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }], banner }.
    */
   draw(scene) {
     this.#scene = scene;

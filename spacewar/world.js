@@ -80,17 +80,17 @@ export class World {
     this.#flight = rules.gravity ? fall : drift;
   }
 
-  /** Adds a ship, which observes until it is launched or reported to fly. */
-  add(ship) {
+  /** Adds a ship, which observes until it is launched or reported to fly; quietly: that is no event. */
+  add(ship, { quietly = false } = {}) {
     this.ships.set(ship.id, ship);
-    this.#note('entered', ship);
+    if (!quietly) this.#note('entered', ship);
     return ship;
   }
 
-  /** Takes a ship away for good; its missiles fly on. */
-  remove(id) {
+  /** Takes a ship away; its missiles fly on. */
+  remove(id, { quietly = false } = {}) {
     const ship = this.ships.get(id);
-    if (this.ships.delete(id)) this.#note('left', ship);
+    if (this.ships.delete(id) && !quietly) this.#note('left', ship);
   }
 
   /** What happened since this was last asked. */

@@ -120,14 +120,21 @@ class SpacewarTest {
         witness.waitAMoment();
     }
 
-    /** One shoots the other, so far below the sun. */
+    /**
+     * One shoots the other, so far below the sun. Until both are seen there they have fallen, on a busy machine not
+     * equally far, so both are put back: that is too near to be a leap. Of the wreck's debris every sixth time a piece
+     * would hit the shooter, some seconds later.
+     */
     static void shoot(Player shooter, Player victim, int y) {
         shooter.place(-60, y, 0);
         victim.place(60, y, 0);
         isSeen(shooter, victim);
         isSeen(victim, shooter);
+        victim.place(60, y, 0);
+        shooter.place(-60, y, 0);
         shooter.page.press("KeyF");
         victim.until("game.me.state === 'exploded'");
+        shooter.place(-460, y, 0);
     }
 
     // --- the tests ---------------------------------------------------------------------------
@@ -276,7 +283,7 @@ class SpacewarTest {
                     var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?a=b&c=d").expect("1 self");
                     var player = new Player("http://localhost:" + relay.port() + "/spacewar?a=b&c=d#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
-                peer.expect("2 join").expect("2 pilot [1,\"Ann\",5,0]");
+                peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
                 assertEquals("/spacewar/?a=b&c=d#e", player.ask("location.href.slice(location.origin.length)"));
                 assertEquals("/spacewar?a=b&c=d", player.ask("game.inspect().room"));
                 assertEquals("arena", player.ask("game.world.rules.name"));
@@ -1094,11 +1101,41 @@ class SpacewarTest {
             });
         }
 
+        /** Before they say anything they are not even counted; then all are counted, and forty of them fly. */
         @Test
-        void tenThousandReportsASecondWhichCostNoFrames() throws Exception {
+        @Timeout(120)
+        void threeHundredPilotsOfWhomFortyAreShips() throws Exception {
             changesNothing((relay, ann) -> {
-                byte[] report = RelayTest.text("* report [1,0,0,900,900,0,0,0,0,0]");
-                byte[] burst = RelayTest.concat(Collections.nCopies(100, report).toArray(byte[][]::new));
+                double before = ann.number("frameRate()");
+                var crowd = new ArrayList<RelayTest.Raw>();
+                try {
+                    for (int i = 0; i < 300; i++) crowd.add(RelayTest.lazy(RelayTest.Raw.open(relay, ITS_ROOM)));
+                    ann.until("game.inspect().peers.length === 301").until("open() === 1");   // of the silent, nobody costs one
+                    assertEquals(2.0, ann.ask("game.inspect().ships.length"));
+                    for (int i = 0; i < 300; i++) {
+                        crowd.get(i).send(RelayTest.text("1 pilot [1,\"Eve\",%d,0]".formatted(i % 64)));
+                        crowd.get(i).send(RelayTest.text(
+                                "1 report [1,0,0,%d,%d,0,0,0,0,0]".formatted(400 + i % 90, 400 + i % 70)));
+                    }
+                    ann.until("game.inspect().others === 261")
+                            .until("game.inspect().ships.filter(({ state }) => state === 'flying').length === 41");
+                    assertEquals(41.0, ann.ask("game.inspect().ships.length"));
+                    assertTrue(ann.number("open()") <= 33, () -> ann.ask("open()") + " connections");
+                    RelayTest.eventually(() -> ann.number("frameRate()") > 0.5 * before, "at least half of the frames");
+                    ann.until("document.querySelector('#scores').textContent.includes('and 261 others')");
+                } finally {
+                    for (var each : crowd) each.close();
+                }
+                ann.until("game.inspect().ships.length === 2 && seen('Bob').id === 2");
+            });
+        }
+
+        @ParameterizedTest
+        @ValueSource(ints = {10_000, 30_000})
+        void reportsASecondWhichCostAThirdOfTheFramesAtMost(int reports) throws Exception {
+            changesNothing((relay, ann) -> {
+                byte[] report = RelayTest.text("1 report [1,0,0,900,900,0,0,0,0,0]");   // to Ann, since Bob does not read
+                byte[] burst = RelayTest.concat(Collections.nCopies(reports / 100, report).toArray(byte[][]::new));
                 double before = ann.number("frameRate()");
                 long began = System.nanoTime();
                 try (var eve = new RelayTest.Pump(Stranger.join(relay).raw, 1_000, number -> {
@@ -1106,10 +1143,10 @@ class SpacewarTest {
                     return burst;
                 })) {
                     ann.until("seen('Eve').state === 'flying'");
-                    // others may cost some as well for a while
-                    RelayTest.eventually(() -> ann.number("frameRate()") > 0.75 * before, "frames as before");
-                    long rate = eve.sent.get() * 100_000_000_000L / (System.nanoTime() - began);
-                    assertTrue(rate > 9_000, "only " + rate + " reports a second");
+                    // other programs may cost some as well for a while
+                    RelayTest.eventually(() -> ann.number("frameRate()") > 2 * before / 3, "two thirds of the frames");
+                    long rate = eve.sent.get() * (reports / 100) * 1_000_000_000L / (System.nanoTime() - began);
+                    assertTrue(rate > reports / 2, "only " + rate + " reports a second");
                 }
             });
         }
@@ -1444,11 +1481,11 @@ class SpacewarTest {
                 channel.addEventListener('open', () => note('opened'));
                 channel.addEventListener('message', () => note('heard'));
               };
-              globalThis.WebSocket = class extends WebSocket {
+              globalThis.Worker = class extends Worker {   // which has the page's WebSocket
                 constructor(...args) {
                   super(...args);
-                  sockets.push(this);
-                  this.addEventListener('message', () => note('joined'));
+                  sockets.push({ close: () => this.postMessage(['close']) });
+                  this.addEventListener('message', ({ data: [word] }) => word === 'messages' && note('joined'));
                 }
               };
               globalThis.RTCPeerConnection = class extends RTCPeerConnection {

@@ -268,6 +268,25 @@ function withPeer({ fly: flies = true, rules } = {}) {
   return { room, page, say, report, id, ship: () => shipOf(page, id) };
 }
 
+/** A page and so many peers, each with a name; the first are nearest to our ship at 300, 0. */
+function withCrowd(count) {
+  const { room, page, id } = withPeer({ fly: false });
+  page.relay.peers.delete(id);
+  page.relay.onquit(id);
+  const ids = Array.from({ length: count }, () => room.newId());
+  const enter = id => {
+    page.relay.peers.add(id);
+    page.relay.onjoin(id);
+    page.relay.receive(id, `pilot ${list([1, `P${id}`, id % 64, 0])}`);
+  };
+  const fly = (id, more) =>
+    page.relay.receive(id, `report ${list(state(room.time, { x: 310 + 0.3 * id, y: 0, vy: 0, ...more }))}`);
+  for (const id of ids) enter(id);
+  room.run(FRAME);
+  const remote = () => [...page.world.ships.values()].filter(({ remote }) => remote);
+  return { room, page, ids, enter, fly, remote };
+}
+
 /** The peer answers the latest ping, at once, with this reading of its clock. */
 function answer(page, time) {
   const [id] = page.relay.peers;
@@ -1067,10 +1086,103 @@ export default {
     ok(shipOf(page, id), 'its ship');
   },
 
+  // ---- A crowd ----
+
+  'a thousand pilots are 40 ships, and 960 who are counted': () => {
+    const { room, page, ids, fly, remote } = withCrowd(1_000);
+    for (const id of ids) fly(id);
+    room.run(3_000);
+    equal([remote().length, page.netplay.others, page.netplay.peers.length], [40, 960, 1_000]);
+  },
+
+  'who never says anything is neither a ship nor counted, and is not pinged': () => {
+    const { room, page } = withCrowd(0);
+    const ids = Array.from({ length: 100 }, () => room.newId());
+    for (const id of ids) page.relay.onjoin(id);
+    room.run(3_000);
+    equal([page.world.ships.size, page.netplay.others, page.netplay.peers.length], [1, 0, 100]);
+    equal(messages(room, 'ping').filter(({ to }) => ids.includes(to)).length, 0);
+  },
+
+  'those who fly get the places of those who are silent, without a word in the feed': () => {
+    const { room, page, ids, fly, remote } = withCrowd(200);
+    const last = ids.slice(-40);
+    page.onframe = events => events.forEach(({ type }) => ok(!['entered', 'left'].includes(type), type));
+    for (let i = 0; i < 20; i++) {
+      for (const id of last) fly(id);
+      room.run(100);
+    }
+    equal(remote().filter(({ state }) => state === 'flying').map(({ name }) => name).sort(),
+      last.map(id => `P${id}`).sort());
+  },
+
+  'who leaves makes room for another': () => {
+    const { room, page, ids, remote } = withCrowd(50);
+    room.run(1_500);
+    for (const id of ids.slice(0, 30)) page.relay.onquit(id);
+    room.run(1_500);
+    equal([remote().length, page.netplay.others], [20, 0]);
+  },
+
+  'who is not in the sky neither fires nor bursts there': () => {
+    const { room, page, ids, fly } = withCrowd(50);
+    for (const id of ids) fly(id);
+    room.run(400);
+    const hidden = ids.filter(id => !shipOf(page, id));
+    equal(hidden.length, 10);
+    for (const id of hidden) page.relay.receive(id, shot(room.time, 1, { x: 310 + 0.3 * id, vy: 0 }));
+    for (const id of hidden) page.relay.receive(id, death(room.time, { x: 310 + 0.3 * id, cause: 'sun' }));
+    equal([page.world.missiles.length, page.world.debris.length], [0, 0]);
+    const shown = ids.find(id => shipOf(page, id));
+    page.relay.receive(shown, shot(room.time, 1, { x: 310 + 0.3 * shown, vy: 0 }));
+    equal(page.world.missiles.length, 1, 'of one in the sky');
+  },
+
+  'who comes into the sky is where it has flown to meanwhile, and fires there only after a moment': () => {
+    const { room, page, ids, fly: report } = withCrowd(50);
+    for (const id of ids) report(id, { x: 500, vy: 0.09 });
+    const id = ids.at(-1);
+    ok(!shipOf(page, id), 'hidden at first');
+    for (const other of ids.slice(0, 20)) page.relay.onquit(other);
+    const reported = room.time;
+    while (!shipOf(page, id) && room.time < reported + 1_100) room.run(FRAME);
+    const ship = shipOf(page, id);
+    const expected = { x: 500, y: 0, vx: 0, vy: 0.09, angle: 0, turn: 0, burning: false };
+    advance(expected, room.time - reported, fly);
+    near(Math.hypot(ship.x - expected.x, ship.y - expected.y), 0, 3, 'px from where it must be');
+    const there = { x: ship.x, y: ship.y, vy: ship.vy };
+    page.relay.receive(id, shot(room.time, 1, there));
+    equal(page.world.missiles.length, 0, 'shots at once');
+    room.run(1_000);
+    page.relay.receive(id, shot(room.time, 1, { x: ship.x, y: ship.y, vx: ship.vx, vy: ship.vy }));
+    equal(page.world.missiles.length, 1, 'shots later');
+  },
+
+  'of 30,000 messages in a second few are read, but the latest of each ship': () => {
+    const { room, page, ids, fly } = withCrowd(1_000);
+    room.run(500);
+    let parsed = 0;
+    const { parse } = JSON;
+    JSON.parse = text => (parsed++, parse(text));
+    try {
+      for (let i = 0; i < 30; i++) {
+        for (const id of ids) fly(id, { x: 320 + i, y: 5 });
+        room.run(1_000 / 30);
+      }
+    } finally {
+      JSON.parse = parse;
+    }
+    ok(parsed <= 62 * 200, `${parsed} messages were read`);
+    room.run(500);
+    const [first] = ids;
+    near(shipOf(page, first).x, 349, 5, 'px to the right');
+  },
+
   'what comes late and all at once, to a page that was frozen for half a minute, is heard to its end': () => {
     const { room, say, report, ship } = withPeer();
     for (let i = 0; i < 30 * 15; i++) report(room.time + i / 100);
     say(`pilot ${list([1, 'Bo', 1, 7])}`);
+    room.run(2 * FRAME);
     equal([ship().name, ship().score], ['Bo', 7]);
   },
 
