@@ -27,7 +27,8 @@ import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
 import { advance, fly, turned } from './physics.js';
-import { LOOKS } from './world.js';
+import { Standings } from './standings.js';
+import { LOOKS, SHIELD, isSuicide } from './world.js';
 
 // When reports are due: ms since the last one.
 const CHANGED = 30;           // if turn or engine changed: in the same frame, but not in each
@@ -82,6 +83,7 @@ export class Netplay {
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
+  #standings;
 
   /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
@@ -91,6 +93,7 @@ export class Netplay {
     this.#clock = clock;
     this.#now = clock();
     this.#worldTime = world.time;
+    this.#standings = new Standings(me);
     relay.onstatus = status => this.#status(status);
     relay.onself = () => this.#enter();
     relay.onjoin = id => this.#welcome(id);
@@ -111,6 +114,11 @@ export class Netplay {
     let count = 0;
     for (const peer of this.#peers.values()) if (peer.isPilot && !this.#sky.has(peer)) count++;
     return count;
+  }
+
+  /** The round that we and others are in, or null if nobody else plays. */
+  get round() {
+    return this.#standings.round;
   }
 
   /** Our id in the room, or null. */
@@ -147,7 +155,9 @@ export class Netplay {
 
   #status(status) {
     if (status === 'open') this.link = 'relay';
-    if (status === 'closed') this.link = 'offline';   // and so it stays while the relay is tried again
+    if (status !== 'closed') return;
+    this.link = 'offline';   // and so it stays while the relay is tried again
+    this.#standings.lost();
   }
 
   /** In the room, perhaps again: nobody has been told anything. Each peer is announced next, and welcomed. */
@@ -155,6 +165,7 @@ export class Netplay {
     this.#told = {};
     this.#toldPilot = {};
     this.#settleAt = this.#clock() + SETTLING;
+    this.#standings.entered(this.#clock());
   }
 
   /** Whoever is new to us does not know us either. */
@@ -163,6 +174,8 @@ export class Netplay {
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
     this.#welcomeUntil = clock + WELCOME;
     this.#relay.send(write('pilot', this.#me), id);
+    const round = this.#standings.saying(clock, [...this.#pilots, { id: this.self, counted: this.#me.score }]);
+    if (round) this.#relay.send(write('round', round), id);
     this.#relay.send(write('report', this.#state()), id);
   }
 
@@ -177,6 +190,7 @@ export class Netplay {
   #forget(id) {
     const peer = this.#peers.get(id);
     if (!this.#peers.delete(id)) return;
+    this.#standings.left(peer);
     this.#waiting.delete(peer);
     this.#sky.delete(peer);
     this.#world.remove(peer.ship.id);
@@ -188,7 +202,7 @@ export class Netplay {
   #review(clock) {
     if (clock < this.#reviewAt) return;
     this.#reviewAt = clock + REVIEW;
-    const pilots = [...this.#peers.values()].filter(({ isPilot }) => isPilot);
+    const pilots = this.#pilots;
     if (pilots.length === this.#sky.size) return;
     const chosen = choose(pilots, this.#me, this.#sky);
     for (const peer of [...this.#sky]) {
@@ -198,6 +212,10 @@ export class Netplay {
       this.#world.remove(peer.ship.id, { quietly: true });
     }
     for (const peer of chosen) if (!this.#sky.has(peer)) this.#show(peer, clock, { quietly: true });
+  }
+
+  get #pilots() {
+    return [...this.#peers.values()].filter(({ isPilot }) => isPilot);
   }
 
   /** Puts a ship into the sky, flown on from where it was last said to be; there it may act after a moment. */
@@ -211,7 +229,10 @@ export class Netplay {
 
   // ---- What we tell ----
 
-  /** Once a frame, after the world's steps; now is the clock for which its positions hold. */
+  /**
+   * Once a frame, after the world's steps; now is the clock for which its positions hold. Returns 'began' or 'ended'
+   * if a round has, else ''.
+   */
   update(now) {
     const clock = this.#clock();
     this.#fade(now - this.#now, clock);
@@ -219,16 +240,21 @@ export class Netplay {
     this.#worldTime = this.#world.time;
     this.#readWaiting(clock);
     this.#review(clock);
-    if (this.self === null) return;
+    const news = this.#standings.update(clock, this.#pilots);
+    if (this.self === null) return news;
     this.#settle(clock);
     if (this.#isPilotNew()) this.#tellPilot();
     if (this.#isReportDue(clock)) this.#tellReport(clock);
+    this.#tellRound(clock);
     for (const peer of this.#sky) this.#ping(peer, clock);
+    return news;
   }
 
   /** An event of the world: those of our own ship that others must know are told. */
   tell({ type, ship, ...event }) {
-    if (ship !== this.#me || this.self === null) return;
+    if (ship !== this.#me) return;
+    if (type === 'destroyed') this.#count(event);
+    if (this.self === null) return;
     if (type === 'fired') this.#tellShot(event.missile);
     if (type === 'destroyed') this.#tellDeath(event);
   }
@@ -247,6 +273,11 @@ export class Netplay {
   #tellPilot() {
     const { name, look, score } = this.#me;
     if (this.#relay.send(write('pilot', this.#me))) this.#toldPilot = { name, look, score };
+  }
+
+  #tellRound(clock) {
+    const news = this.#standings.news(clock);
+    if (news) this.#relay.send(write('round', news));
   }
 
   /** Where our ship is and what it does. */
@@ -367,10 +398,13 @@ export class Netplay {
   #heard = {
     /** A ship enters with its name, if there is room: until it has, it neither fires nor dies here. */
     pilot: (peer, { name, look, score }, clock) => {
-      Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look, score });
+      Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look });
+      this.#standings.claimed(peer, score, !peer.isPilot);
       peer.isPilot = true;
       if (!this.#sky.has(peer) && this.#sky.size < SHIPS) this.#show(peer, clock, { quietly: false });
     },
+
+    round: (peer, message, clock) => this.#standings.told(peer, message, clock),
 
     report: (peer, message, clock) => this.#set(peer, message, clock),
 
@@ -381,6 +415,7 @@ export class Netplay {
       if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
       if (!peer.mayFire(clock)) return;
       peer.shots = message.number;
+      ship.shieldUntil = 0;
       this.#makeRoom(ship);
       this.#relive(peer, message, clock, late => this.#world.shoot(ship, message.number, late));
     },
@@ -393,13 +428,16 @@ export class Netplay {
       const { seed, cause } = message;
       const end = { ...message, state: 'exploded', turn: 0, burning: false };
       const seen = this.#mayAct(peer, message, clock);  // if not, it is gone, but that changes nothing else
-      const owner = seen && cause === 'missile' ? this.#shooter(message.owner) : null;
+      const by = cause === 'missile' || cause === 'debris' ? this.#shipOf(message.owner) : null;
+      const owner = seen ? by : null;
       this.#relive(peer, end, clock, late => {
         // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
         const number = !seen || this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
         this.#world.explode(ship, seed, { cause, owner, number, seen }, Math.max(0, late));
       });
-      if (owner === this.#me.id) this.#world.claim(this.#me, ship, message.number);
+      if (owner === this.#me.id) this.#world.claim(this.#me, ship, message);
+      if (isSuicide({ cause, owner: by }, ship)) this.#standings.count(peer, -1);
+      else this.#count({ ...message, owner: by });
     },
 
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),
@@ -432,6 +470,7 @@ export class Netplay {
     const { ship } = peer;
     const { x, y, angle } = { x: ship.x + ship.dx, y: ship.y + ship.dy, angle: ship.angle + ship.dangle };
     const wasFlying = ship.state === 'flying';
+    const wasAway = ship.state === 'exploded' || ship.state === 'hyperspace';
     const late = this.#late(peer, message.time);
     peer.saidAt = message.time;
     peer.setAt = this.#now;
@@ -440,6 +479,8 @@ export class Netplay {
     if (state === 'observing') peer.alive = false;
     if (state === 'flying' || state === 'hyperspace') peer.alive = true;
     if (state === 'flying') advance(ship, late, fly);
+    if (state === 'flying') ship.cause = '';
+    if (state === 'flying' && wasAway) ship.shieldUntil = this.#world.time + SHIELD - late;
     const [dx, dy] = [x - ship.x, y - ship.y];
     const leapt = peer.moved(dx, dy, clock);
     if (leapt || !wasFlying || state !== 'flying') return;  // a leap that faded would look stranger than a leap
@@ -464,8 +505,15 @@ export class Netplay {
     missiles.splice(missiles.findIndex(({ owner }) => owner === ship.id), 1);
   }
 
+  /** A death, of ours or a peer's: the point is the peer's who did it, if any. */
+  #count({ cause, owner, number }) {
+    for (const peer of this.#peers.values()) {
+      if (peer.ship.id === owner && peer.mayScore({ cause, number })) this.#standings.count(peer, 1);
+    }
+  }
+
   /** The id, in our world, of whoever has this one in the room. */
-  #shooter(id) {
+  #shipOf(id) {
     return id === this.self ? this.#me.id : this.#peers.get(id)?.ship.id ?? null;
   }
 
