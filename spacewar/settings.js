@@ -18,17 +18,21 @@ export class Settings {
   muted = false;
   names = true;         // shown at the ships
   practice = 2;         // ships to fly against while alone
+  wins = 0;             // rounds won against people
+  wave = 1;             // of practice ships, the best that was reached
+  streak = 0;           // most kills without dying
   #storage;
 
   constructor(storage = ofBrowser()) {
     this.#storage = storage;
-    const { name, look, keys, muted, names, practice } = read(storage);
+    const { name, look, keys, muted, names, practice, ...reached } = read(storage);
     this.name = cleanName(name);
     if (isCount(look, LOOKS - 1)) this.look = look;
     if (isRecord(keys)) this.keys = Object.fromEntries(Object.entries(keys).filter(isBinding));
     if (typeof muted === 'boolean') this.muted = muted;
     if (typeof names === 'boolean') this.names = names;
     if (isCount(practice, 3)) this.practice = practice;
+    for (const what of ['wins', 'wave', 'streak']) if (isCount(reached[what], 1e6)) this[what] = reached[what];
   }
 
   /** Keeps the fields as they are now, if the browser can. */
