@@ -25,11 +25,11 @@ export class Board {
   #context = this.#picture.getContext('2d');
 
   /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels. */
-  draw(context, { ships, others, me, right, top, narrow, ratio }) {
+  draw(context, { ships, others, goal, me, right, top, narrow, ratio }) {
     const form = narrow ? NARROW : WIDE;
     this.#rank(ships, me, form.rows);
     this.#unlisted = ships.size - this.#ranking.length + others;
-    if (this.#isNew(me, narrow, ratio)) this.#paint(me, form, ratio);
+    if (this.#isNew(me, goal, narrow, ratio)) this.#paint(me, goal, form, ratio);
     const { width, height } = this.#picture;
     this.left = Math.floor((right - width / ratio) * ratio) / ratio;      // whole pixels
     this.bottom = top + height / ratio;
@@ -55,14 +55,15 @@ export class Board {
     if (mine >= rows) ranking[rows - 1] = me;
   }
 
-  #isNew(me, narrow, ratio) {
+  #isNew(me, goal, narrow, ratio) {
     const says = (thing, i) => {
       const changed = this.#said[i] !== thing;
       this.#said[i] = thing;
       return changed;
     };
-    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2) | says(this.#unlisted, 3);
-    let i = 4;
+    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2) | says(this.#unlisted, 3)
+      | says(goal, 4);
+    let i = 5;
     for (const ship of this.#ranking) {
       fresh |= says(ship.name, i++) | says(ship.look, i++) | says(ship.score, i++);
       fresh |= says(isDim(ship), i++) | says(ship === me, i++);
@@ -70,19 +71,22 @@ export class Board {
     return fresh;
   }
 
-  #paint(me, { size, room }, ratio) {
+  #paint(me, goal, { size, room }, ratio) {
     const names = this.#ranking.map(({ name }) => clip(name || 'you', size, room));      // only we may have no name yet
     const rest = countOthers(this.#unlisted);
-    const width = LEFT + Math.max(...[...names, rest].map(text => textWidth(text, size))) + RIGHT;
+    const widest = Math.max(...[...names, rest].map(text => textWidth(text, size)));
+    const width = Math.max(LEFT + widest + RIGHT, LEFT + textWidth(goal, size));
+    const head = goal ? 1 : 0;
     this.#picture.width = Math.ceil(width * ratio);      // which empties it
-    this.#picture.height = Math.ceil((names.length + (rest ? 1 : 0)) * ROW * ratio);
+    this.#picture.height = Math.ceil((head + names.length + (rest ? 1 : 0)) * ROW * ratio);
     const context = this.#context;
     context.fillStyle = SHADE;
     context.fillRect(0, 0, this.#picture.width, this.#picture.height);
     context.scale(ratio, ratio);
     context.lineCap = context.lineJoin = 'round';
+    writeText(context, goal, width - textWidth(goal, size) - 1, ROW / 2 + size / 2, size, QUIET);
     this.#ranking.forEach((ship, row) => {
-      const middle = row * ROW + ROW / 2;
+      const middle = (head + row) * ROW + ROW / 2;
       const base = middle + size / 2;
       const words = ship === me ? CORE : ship.bot ? QUIET : WORDS;
       const score = String(ship.score).replace('-', '–');
@@ -93,7 +97,7 @@ export class Board {
       writeText(context, score, width - textWidth(score, size) - 1, base, size, words);
       if (ship === me) drawPointer(context, 1, middle + 0.5, colourOf(ship.look));
     });
-    writeText(context, rest, LEFT, names.length * ROW + ROW / 2 + size / 2, size, QUIET);
+    writeText(context, rest, LEFT, (head + names.length) * ROW + ROW / 2 + size / 2, size, QUIET);
   }
 }
 

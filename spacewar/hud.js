@@ -36,12 +36,13 @@ export class Hud {
     const narrow = camera.width < NARROW;
     const top = this.insets.top + EDGE;
     const right = camera.width - this.insets.right - EDGE;
-    this.#board.draw(context, { ships: world.ships, others, me, right, top, narrow, ratio });
+    this.#board.draw(context, { ships: world.ships, others, goal: scene.goal, me, right, top, narrow, ratio });
     this.#drawArrows(context, camera, scene);
     if (scene.names) this.#drawNames(context, camera, scene);
     this.#drawFeed(context, scene, narrow);
     if (world.rules.fuel < Infinity && me.state === 'flying') this.#drawGauges(context, camera, scene);
     if (scene.banner) this.#drawBanner(context, camera, scene.banner);
+    if (scene.fate) this.#drawFate(context, camera, scene);
     context.globalAlpha = 1;
   }
 
@@ -62,15 +63,25 @@ export class Hud {
     }
   }
 
-  #drawBanner(context, { width, height }, text) {
-    const size = Math.min(15, 0.88 * 15 * (width - this.insets.left - this.insets.right) / textWidth(text, 15));
-    const x = (width + this.insets.left - this.insets.right - textWidth(text, size)) / 2;
+  #drawBanner(context, { width, height }, { title, note }) {
+    const size = Math.min(20, 0.88 * 20 * (width - this.insets.left - this.insets.right) / textWidth(title, 20));
+    const middle = (width + this.insets.left - this.insets.right) / 2;
     const share = width < NARROW || height < LOW ? 0.76 : 0.24;
     const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * share;
     context.beginPath();
-    traceText(context, text, x, y, size);
+    traceText(context, title, middle - textWidth(title, size) / 2, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
     stroke(context, CORE, size * 0.11, 1);
+    writeLine(context, note, middle - textWidth(note, SIZE) / 2, y + ROW + SIZE, SIZE, TEXT);
+  }
+
+  /** How the own ship was destroyed, below where that was: there the eye is. */
+  #drawFate(context, camera, { fate, me }) {
+    const { left, right, top, bottom } = this.insets;
+    const width = textWidth(fate, SIZE + 1);
+    const x = limit(camera.toX(me.x) - width / 2, left + EDGE, camera.width - right - EDGE - width);
+    const y = limit(camera.toY(me.y) + 64, top + 4 * ROW, camera.height - bottom - 3 * ROW);
+    writeLine(context, fate, x, y, SIZE + 1, CORE);
   }
 
   // ---- At the ships ----
@@ -152,6 +163,10 @@ export class Hud {
     drawGauge(context, 'torpedoes', x, y - ROW, rules.torpedoes, me.torpedoes);
     drawGauge(context, 'jumps', x, y, rules.jumps, jumps > 0 ? jumps - 1 + ready : 0);
   }
+}
+
+function limit(value, least, most) {
+  return Math.max(least, Math.min(most, value));
 }
 
 /** A row of ticks: those that are left are bright, the last one by as much as is left of it. */

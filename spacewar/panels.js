@@ -13,8 +13,9 @@ import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
 import { qr } from './qr.js';
+import { GOAL, LENGTH } from './round.js';
 import { COLOUR_NAMES, SHAPES, drawShip } from './ships.js';
-import { ARMED, AWAY } from './world.js';
+import { ARMED, AWAY, SHIELD } from './world.js';
 
 const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
 const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
@@ -283,8 +284,11 @@ export class Panels {
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
   const seconds = ms => `${ms / 1000}\u00a0s`;
   const always = [
-    `Whoever is destroyed loses a point and is back after ${seconds(AWAY)}. Whoever fired the missile gains one.`,
-    'Debris is as deadly as a missile.',
+    `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most after `
+      + `${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`,
+    'Debris is as deadly as a missile, and its point is theirs who made the wreck.',
+    `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `
+      + 'first shot.',
   ];
   if (name === '1962') return [
     `The sun pulls ships, but not their ${torpedoes} torpedoes, which fly for ${seconds(life)}.`,

@@ -15,7 +15,8 @@ import { Feed } from './feed.js';
 import { LOSSY, Netplay } from './netplay.js';
 import { Panels } from './panels.js';
 import { STEP } from './physics.js';
-import { NAMES, Pilot } from './pilots.js';
+import { NAMES, Pilot, skillAfter } from './pilots.js';
+import { GOAL, LENGTH, Round } from './round.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
 import { ThreadedSocket } from './threaded-socket.js';
@@ -57,6 +58,9 @@ class Game {
   #pilots = [];          // of the practice ships
   #aloneSince = -Infinity;
   #practising = false;
+  #practice = null;      // the round against practice ships
+  #kills = 0;            // of practice ships since practice began: each makes them better
+  #streak = 0;           // kills since our latest death
   #score = 0;            // our own among people: what is won against practice ships stays there
   #paused = false;
   #watching = false;
@@ -108,6 +112,16 @@ class Game {
     return true;
   }
 
+  /** The round that we are in, or null: the people's, or one against practice ships. */
+  get #round() {
+    return this.#practising ? this.#practice : this.netplay.round;
+  }
+
+  /** Now, on the clock of the round: against practice ships time stands still in a pause. */
+  get #roundTime() {
+    return this.#practising ? this.world.time : performance.now();
+  }
+
   /** Whether time stands still: where others see us, a pause can only be to observe. */
   get #frozen() {
     return this.#alone && (this.#paused || this.panels.isOpen);
@@ -127,7 +141,7 @@ class Game {
     this.#attend();
     this.#practise(now);
     this.#advance(now);
-    this.netplay.update(this.#now);
+    this.#goOn(this.netplay.update(this.#now), now);
     for (const event of this.world.takeEvents()) this.#tell(event, now);
     this.sound.thrust(this.me.burning && !this.#frozen);
     if (now < this.#panelsAt) return;
@@ -147,6 +161,48 @@ class Game {
     else this.world.resume(this.me);
   }
 
+  /** The round goes on; `news` are the people's. */
+  #goOn(news, now) {
+    const { world, me } = this;
+    if (this.#practising) {
+      const ships = [...world.ships.values()].filter(({ remote }) => !remote);
+      news = this.#practice.update(world.time, ships);
+      if (news === 'began') for (const ship of ships) ship.score = 0;
+    }
+    world.scoring = this.#round?.begun ?? false;
+    const last = this.#round?.last;
+    if (news !== 'ended' || !last) return;
+    this.feed.say(describeEnd(last, me), now);
+    if (!document.hidden) this.sound.play({ type: 'ended', ship: me });
+    const won = last.winners.some(({ id }) => id === me.id);
+    if (won && !this.#practising) this.#keepBest({ wins: this.settings.wins + 1 });
+  }
+
+  /** What has been reached is kept, if it is more than ever before. */
+  #keepBest(reached) {
+    const more = Object.entries(reached).filter(([what, count]) => count > this.settings[what]);
+    if (!more.length) return;
+    Object.assign(this.settings, Object.fromEntries(more));
+    this.settings.save();
+  }
+
+  /** Our own kills and deaths: practice ships grow with their pilot. */
+  #learn({ type, ship }) {
+    if (ship !== this.me) return;
+    if (type === 'destroyed') this.#streak = 0;
+    if (type !== 'scored') return;
+    this.#keepBest({ streak: ++this.#streak });
+    if (!this.#practising) return;
+    this.#kills++;
+    for (const pilot of this.#pilots) pilot.skill = skillAfter(this.#kills);
+    this.#keepBest({ wave: this.#wave });
+  }
+
+  /** A wave is over when as many practice ships have been shot as there are. */
+  get #wave() {
+    return 1 + Math.floor(this.#kills / Math.max(1, this.#pilots.length));
+  }
+
   /** Practice ships come when we are alone, and make room for people. */
   #practise(now) {
     if (this.#company) this.#aloneSince = now;
@@ -159,13 +215,15 @@ class Game {
   #swapScore() {
     this.#practising = !this.#practising;
     [this.#score, this.me.score] = [this.me.score, this.#practising ? 0 : this.#score];
+    this.#practice = this.#practising ? new Round(this.world.time) : null;
+    this.#kills = 0;
   }
 
   #practiceShip(index) {
     const look = (this.settings.look + 9 * (index + 1)) % LOOKS;
     const ship = this.world.add(new Ship(-1 - index, NAMES[index], look, { bot: true }));
     this.world.launch(ship);
-    return new Pilot(ship, this.world.random);
+    return new Pilot(ship, this.world.random, skillAfter(this.#kills));
   }
 
   #advance(now) {
@@ -185,6 +243,8 @@ class Game {
   #tell(event, now) {
     this.netplay.tell(event);
     this.feed.tell(event, now);
+    this.#learn(event);
+    if (event.type === 'scored' && event.ship === this.me) this.view.mark(event.victim);
     const distance = Math.hypot(event.ship.x - this.me.x, event.ship.y - this.me.y);
     if (!document.hidden) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
   }
@@ -194,20 +254,41 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      others: this.netplay.others, names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
+      others: this.netplay.others, names: settings.names, link: this.#link, lines: feed.lines,
+      banner: this.#banner, goal: this.#goal, fate: this.#fate,
     });
   }
 
+  /** What is to be read in large letters, { title, note }, or null. */
   get #banner() {
-    if (this.#paused) return `paused · ${this.panels.keyOf('pause')} to go on`;
-    return this.#watching ? `observing · ${this.panels.keyOf('observe')} to fly` : '';
+    if (this.#paused) return { title: 'paused', note: `${this.panels.keyOf('pause')} to go on` };
+    if (this.#watching) return { title: 'observing', note: `${this.panels.keyOf('observe')} to fly` };
+    const round = this.#round;
+    if (!round?.last || round.begun) return null;
+    const seconds = Math.ceil((round.start - this.#roundTime) / 1000);
+    return { title: describeEnd(round.last, this.me), note: `next round in ${Math.max(1, seconds)}` };
+  }
+
+  /** What it takes to win, and how long it can still take, or ''. */
+  get #goal() {
+    const round = this.#round;
+    if (!round?.begun) return '';
+    const left = Math.max(0, Math.ceil((LENGTH - (this.#roundTime - round.start)) / 1000));
+    return `first to ${GOAL} · ${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+  }
+
+  /** Who destroyed us, and when we are back, or ''. */
+  get #fate() {
+    const { me, world, feed } = this;
+    if (me.state !== 'exploded') return '';
+    return `${feed.fate} · back in ${Math.max(1, Math.ceil((me.until - world.time) / 1000))}`;
   }
 
   #describeLink() {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
     const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
-    return this.#practising ? `${link} · practice` : link;
+    return this.#practising ? `${link} · practice · wave ${this.#wave}` : link;
   }
 
   /** What the settings say, from now on. */
@@ -239,6 +320,14 @@ class Game {
     settings: () => this.panels.open('settings'),
     invite: () => this.panels.open('invite'),
   };
+}
+
+/** How a round has ended, in words. */
+function describeEnd({ winners, score }, me) {
+  if (!winners.length) return 'Nobody has won';
+  const names = winners.map(({ id, name }) => id === me.id ? 'You' : name || 'Somebody');
+  const verb = winners.length > 1 || names[0] === 'You' ? 'win' : 'wins';
+  return `${names.join(' and ')} ${verb} with ${score}`;
 }
 
 export const game = new Game();

@@ -16,7 +16,7 @@ import { TURN } from './physics.js';
 import { COLOURS, CORE, colourOf, stroke, traceFlame, tracePiece, traceShip } from './ships.js';
 import { Sky } from './sky.js';
 import { Trails } from './trails.js';
-import { DEBRIS_LIFE } from './world.js';
+import { DEBRIS_LIFE, SHIELD } from './world.js';
 
 const GROUND = '#020a0b';
 const LINE = 1.35;            // css px, the beam
@@ -75,6 +75,11 @@ export class View {
     this.#camera.track(id);
   }
 
+  /** A point for what was done to this ship. */
+  mark(ship) {
+    if (this.#scene) this.#effects.mark(ship, this.#scene.world.time);
+  }
+
   /** The id of the ship at a point of the canvas, or null. */
   pick(x, y) {
     if (!this.#scene) return null;
@@ -94,7 +99,8 @@ export class View {
 
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
-   * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }], banner }.
+   * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }],
+   * banner: { title, note } or null, goal: what it takes to win, fate: how the own ship was destroyed }.
    */
   draw(scene) {
     this.#scene = scene;
@@ -144,6 +150,7 @@ export class View {
     }
     context.beginPath();
     if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.45);
+    this.#drawShields(context, scene);
     this.#drawFlames(context, scene);
     this.#drawMissiles(context, scene);
     this.#drawDebris(context, scene);
@@ -164,6 +171,23 @@ export class View {
       any = true;
     }
     return any;
+  }
+
+  /** A ring around who has just come back, fainter and fainter. */
+  #drawShields(context, { world, lead }) {
+    const camera = this.#camera;
+    const radius = 17 * Math.max(LEAST, camera.scale);
+    for (const ship of world.ships.values()) {
+      const left = (ship.shieldUntil - world.time) / SHIELD;
+      if (ship.state !== 'flying' || left <= 0) continue;
+      const x = camera.toX(drawnX(ship, lead));
+      const y = camera.toY(drawnY(ship, lead));
+      if (!camera.sees(x, y, radius)) continue;
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      stroke(context, colourOf(ship.look), LINE * 4, 0.12 * left);
+      stroke(context, CORE, LINE * 0.8, 0.75 * left);
+    }
   }
 
   #drawFlames(context, { world, lead, time }) {

@@ -126,11 +126,12 @@ class SpacewarTest {
      * would hit the shooter, some seconds later.
      */
     static void shoot(Player shooter, Player victim, int y) {
+        for (Player player : List.of(shooter, victim)) player.until("game.netplay.round?.begun");
         shooter.place(-60, y, 0);
         victim.place(60, y, 0);
         isSeen(shooter, victim);
         isSeen(victim, shooter);
-        victim.place(60, y, 0);
+        victim.place(60, y, 0).ask("game.me.shieldUntil = 0");
         shooter.place(-60, y, 0);
         shooter.page.press("KeyF");
         victim.until("game.me.state === 'exploded'");
@@ -315,13 +316,13 @@ class SpacewarTest {
 
             shoot(ann, bob, 800);
             bob.until("game.world.debris.length === 6");
-            allSee("Bob", "ship.state === 'exploded' && ship.score === -1", ann, bob);
+            allSee("Bob", "ship.state === 'exploded' && ship.score === 0", ann, bob);
             allSee("Ann", "ship.state === 'flying' && ship.score === 1", ann, bob);
             ann.until("document.querySelector('#log').textContent.includes('You shot Bob')")
                     .until("document.querySelector('#scores tbody').innerText.replace(/\\s+/g, ' ').trim() === "
-                    + "'Ann (you) 1 Bob -1'");
+                    + "'Ann (you) 1 Bob 0'");
             bob.until("document.querySelector('#log').textContent.includes('Ann shot you')");
-            allSee("Bob", "ship.state === 'flying' && ship.score === -1", ann, bob);
+            allSee("Bob", "ship.state === 'flying' && ship.score === 0", ann, bob);
         }
 
         @Test
@@ -347,11 +348,11 @@ class SpacewarTest {
             try (var cyd = Player.of(relay, "Cyd")) {
                 meet(ann, bob, cyd);
                 allSee("Ann", "ship.score === 1", ann, bob, cyd);
-                allSee("Bob", "ship.score === -1", ann, bob, cyd);
+                allSee("Bob", "ship.score === 0", ann, bob, cyd);
                 allSee("Cyd", "ship.score === 0 && ship.state === 'flying'", ann, bob, cyd);
                 shoot(cyd, ann, -800);   // where there is no debris of the other
                 allSee("Cyd", "ship.score === 1", ann, bob, cyd);
-                allSee("Ann", "ship.score === 0 && ship.state === 'exploded'", ann, bob, cyd);
+                allSee("Ann", "ship.score === 1 && ship.state === 'exploded'", ann, bob, cyd);
                 for (Player player : List.of(ann, bob, cyd)) player.until(
                         "new Set([...game.world.ships.values()].map(ship => ship.look)).size === 3");
             }
@@ -516,7 +517,7 @@ class SpacewarTest {
                         "document.querySelector('#link').textContent === 'offline · practice'");
                 long before = System.nanoTime();
                 try (var next = withPages(relay.port())) {
-                    expectReunion(next.port(), before, Map.of(ann, "Ann 1", bob, "Bob -1", cyd, "Cyd 0"));
+                    expectReunion(next.port(), before, Map.of(ann, "Ann 1", bob, "Bob 0", cyd, "Cyd 0"));
                 }
                 for (Player player : players) player.fliesOn().ask("record.over = true");
                 for (Player player : players) {
@@ -616,7 +617,7 @@ class SpacewarTest {
         void aShotScoresOnce(Relay relay, Player ann) throws IOException {
             try (var peer = Stranger.join(relay)) {
                 peer.fliesBefore(ann);
-                ann.until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
+                ann.until("game.netplay.round?.begun").until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
                 ann.until("game.world.missiles.length === 1");
                 for (int i = 0; i < 25; i++) peer.flies().hitBy(1, 1).flies().hitBy(1, i);
                 peer.says("score", "1").says("pilot", "1", "\"over\"", "1", "0");
@@ -927,11 +928,11 @@ class SpacewarTest {
                     var ann = Player.of(relay.port(), "Ann", page -> page.first(Direct.NOTES))
                     .until("game.inspect().link === 'relay'");
                     var bob = Stranger.join(relay).says("pilot", "1", "\"Bob\"", "9", "4")) {
-                allSee("Bob", "ship.score === 4", ann);
+                allSee("Bob", "ship.score === 0", ann);   // which says that it has 4
                 ann.orbit(300, 0).until(ORBIT);
                 hostility.towards(relay, ann);
                 ann.until("game.inspect().peers.length === 1").until(ORBIT).fliesOn().until(ORBIT);
-                assertEquals("1 Ann flying 0, 2 Bob observing 4",
+                assertEquals("1 Ann flying 0, 2 Bob observing 0",
                         ann.ask("game.inspect().ships.map(({ id, name, state, score }) => `${id} ${name} ${state} "
                         + "${score}`).join(', ')"));
                 assertEquals("relay", ann.ask("game.inspect().link"));
@@ -1839,10 +1840,10 @@ class SpacewarTest {
                 String paths = "game.inspect().peers.map(({ path }) => path).sort().join() === 'relay,webrtc,webrtc'";
                 meet(ann, bob, cyd, dan);
                 for (Player player : direct) player.until(paths);
-                ann.ask("game.me.score = 5; null");
-                dan.ask("game.me.score = 7; null");
-                allSee("Ann", "ship.score === 5", ann, bob, cyd, dan);
-                allSee("Dan", "ship.score === 7", ann, bob, cyd, dan);
+                shoot(ann, bob, 800);
+                shoot(dan, cyd, -800);
+                allSee("Ann", "ship.score === 1", ann, bob, cyd, dan);
+                allSee("Dan", "ship.score === 1", ann, bob, cyd, dan);
                 for (Player player : direct) player.ask(COUNT);
 
                 first.close();
