@@ -274,7 +274,8 @@ class Game {
     const round = this.#round;
     if (!round?.begun) return '';
     const left = Math.max(0, Math.ceil((LENGTH - (this.#roundTime - round.start)) / 1000));
-    return `first to ${GOAL} · ${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+    const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+    return `${this.#practising ? `wave ${this.#wave} · ` : ''}first to ${GOAL} · ${clock}`;
   }
 
   /** Who destroyed us, and when we are back, or ''. */
@@ -288,7 +289,7 @@ class Game {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
     const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
-    return this.#practising ? `${link} · practice · wave ${this.#wave}` : link;
+    return this.#practising ? `${link} · practice` : link;
   }
 
   /** What the settings say, from now on. */
