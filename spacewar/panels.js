@@ -8,7 +8,7 @@
 // Names come from strangers. They reach the page through textContent only.
 
 import { countOthers } from './board.js';
-import { ACTIONS, codesOf } from './controls.js';
+import { ACTIONS, actionOf, codesOf, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
@@ -76,12 +76,22 @@ export class Panels {
     return keyLabel(codesOf(ACTIONS.find(action => action.id === id), this.#settings.keys)[0] ?? '');
   }
 
-  /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
+  /** Asks for the name beside the game. It has the focus, unless that would open the keyboard of a phone. */
   askName() {
     const dialog = $('#name');
-    dialog.inert = true;  // or it would take the focus
+    dialog.inert = matchMedia('(pointer: coarse)').matches;
     dialog.show();
     dialog.inert = false;
+  }
+
+  /** Whether the name is being asked for. */
+  get isAsking() {
+    return $('#name').open;
+  }
+
+  /** The person flies: the question for a name goes away. */
+  stopAsking() {
+    if (this.isAsking) $('#name').close();
   }
 
   toggleTiming() {
@@ -89,7 +99,8 @@ export class Panels {
   }
 
   /**
-   * What is going on, a few times a second. `others` counts the pilots who have no ship; `lines` are the feed's; `peers`, a function, gives a list of
+   * What is going on, a few times a second. `others` counts the pilots who have no ship; `lines` are the
+   * feed's; `peers`, a function, gives a list of
    * { ship, path, least, mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
   update({ ships, others, link, lines, peers }) {
@@ -148,6 +159,15 @@ export class Panels {
     dialog.addEventListener('close', () => {
       if (!this.isOpen) toSky();
     });
+    // The key that opened it closes it; the table of keys may want that one for itself.
+    dialog.addEventListener('keydown', event => {
+      const { code, key, target, repeat, defaultPrevented } = event;
+      if (repeat || defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
+      const action = key === '?' ? 'help' : actionOf(code, this.#settings.keys)?.id;
+      if (action !== dialog.id || target.matches('input:not([type=radio], [type=checkbox], [readonly])')) return;
+      event.preventDefault();
+      dialog.close();
+    });
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
@@ -168,10 +188,10 @@ export class Panels {
   }
 
   #prepareName() {
-    $('#name form').onsubmit = () => this.#rename($('#first-name').value);
-    $('#name').onkeydown = ({ key }) => {
-      if (key === 'Escape') $('#name').close();  // only a modal one does so itself
-    };
+    $('#name').addEventListener('close', () => this.#rename($('#first-name').value));
+    addEventListener('keydown', ({ key, isComposing }) => {
+      if (key === 'Escape' && !isComposing && !this.isOpen) this.stopAsking();  // only a modal one does so itself
+    });
   }
 
   // ---- Invite ----
@@ -268,6 +288,8 @@ export class Panels {
   #fillHelp() {
     $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
       [make('dt', { textContent: action.label }), make('dd', {}, caps(action, this.#settings.keys))]));
+    $('#fingers').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(({ id, label }) =>
+      [make('dt', {}, sign(id)), make('dd', { textContent: label })]));
     const others = ACTIONS.filter(({ id, steering }) => !steering && id !== 'help');
     $('#commands').replaceChildren(...others.map(action => {
       const onclick = () => {
@@ -283,14 +305,15 @@ export class Panels {
 /** The rules of a room in a few sentences. */
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
   const seconds = ms => `${ms / 1000}\u00a0s`;
+  const goal = `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most after `
+      + `${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
   const always = [
-    `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most after `
-      + `${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`,
     'Debris is as deadly as a missile, and its point is theirs who made the wreck.',
     `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `
       + 'first shot.',
   ];
   if (name === '1962') return [
+    goal,
     `The sun pulls ships, but not their ${torpedoes} torpedoes, which fly for ${seconds(life)}.`,
     `There is fuel for ${Math.round(fuel * STEP / 1000)} s of thrust.`,
     `Hyperspace takes you away for ${seconds(AWAY)}, ${jumps} times, ${seconds(recharge)} apart at least; `
@@ -299,6 +322,7 @@ function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk 
     'A new ship is full of everything.',
   ];
   return [
+    goal,
     'The sun pulls ships and missiles, and burns what falls into it. An orbit costs nothing.',
     `Missiles fly for ${seconds(life)}, at most ${inFlight} at a time. After ${seconds(ARMED)} they are deadly, `
       + 'to you too.',

@@ -22,7 +22,7 @@ import { Sound } from './sound.js';
 import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
-import { LOOKS, RULES, Ship, World } from './world.js';
+import { LOOKS, RULES, SHIELD, Ship, World } from './world.js';
 import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
@@ -61,6 +61,7 @@ class Game {
   #practice = null;      // the round against practice ships
   #kills = 0;            // of practice ships since practice began: each makes them better
   #streak = 0;           // kills since our latest death
+  #begun = false;        // whether the person has done anything yet
   #score = 0;            // our own among people: what is won against practice ships stays there
   #paused = false;
   #watching = false;
@@ -233,11 +234,20 @@ class Game {
     if (lost > 0 && !this.#frozen) this.world.skip(lost);
     // Between two steps nobody would obey. Frozen, nobody steers, but a gamepad's commands still count.
     if (this.#frozen) this.controls.steer({});
-    else if (this.#now + STEP <= now) this.controls.steer(this.me);
+    else if (this.#now + STEP <= now) this.#steer();
     while (this.#now + STEP <= now) {
       for (const pilot of this.#pilots) pilot.steer(this.world);
       this.world.step();
     }
+  }
+
+  /** Whoever is still asked for a name cannot be hit; to burn or to fire is an answer, too. */
+  #steer() {
+    const { me, panels, world } = this;
+    this.controls.steer(me);
+    if (me.thrust || me.fire || me.turn) this.#begun = true;
+    if (me.thrust || me.fire) panels.stopAsking();
+    if (panels.isAsking) me.shieldUntil = world.time + SHIELD;
   }
 
   #tell(event, now) {
@@ -254,7 +264,7 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      others: this.netplay.others, names: settings.names, link: this.#link, lines: feed.lines,
+      others: this.netplay.others, names: settings.names, link: this.#begun ? this.#link : '', lines: feed.lines,
       banner: this.#banner, goal: this.#goal, fate: this.#fate,
     });
   }
@@ -263,6 +273,7 @@ class Game {
   get #banner() {
     if (this.#paused) return { title: 'paused', note: `${this.panels.keyOf('pause')} to go on` };
     if (this.#watching) return { title: 'observing', note: `${this.panels.keyOf('observe')} to fly` };
+    if (!this.#begun) return { title: 'Spacewar', note: 'Shoot the others. Stay out of the sun.' };
     const round = this.#round;
     if (!round?.last || round.begun) return null;
     const seconds = Math.ceil((round.start - this.#roundTime) / 1000);

@@ -75,6 +75,11 @@ export class View {
     this.#camera.track(id);
   }
 
+  /** What was drawn last. */
+  get scene() {
+    return this.#scene;
+  }
+
   /** A point for what was done to this ship. */
   mark(ship) {
     if (this.#scene) this.#effects.mark(ship, this.#scene.world.time);
@@ -278,6 +283,7 @@ export class View {
     const style = getComputedStyle(this.#canvas);
     const { insets } = this.#hud;
     for (const side of Object.keys(insets)) insets[side] = parseFloat(style.getPropertyValue(`--hud-${side}`)) || 0;
+    this.#camera.top = insets.top;
     this.#camera.bottom = insets.bottom;
   }
 }

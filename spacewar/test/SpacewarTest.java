@@ -254,10 +254,10 @@ class SpacewarTest {
             var began = new AtomicLong();
             var player = new Player(Player.address(port), page -> began.set(System.nanoTime()));
             double x = player.number("seen('').x"), angle = player.number("seen('').angle");
-            player.page.hold("KeyA");
+            player.page.hold("ArrowLeft");
             player.until("seen('').x !== %s && seen('').angle < %s".formatted(x, angle));
             long took = System.nanoTime() - began.get();
-            player.page.release("KeyA");
+            player.page.release("ArrowLeft");
             assertTrue(took < AT_ONCE.toNanos(), "it took " + took / 1_000_000 + " ms");
             return player;
         }
@@ -308,9 +308,9 @@ class SpacewarTest {
         void twoMeetFlyFireHitExplodeAndComeBack(Player ann, Player bob) throws IOException {
             meet(ann, bob);
             double angle = bob.number("seen('Ann').angle");
-            ann.page.hold("KeyS", "KeyD");
+            ann.page.hold("KeyD", "KeyW");
             allSee("Ann", "ship.angle > " + (angle + 0.5), ann, bob);
-            ann.page.release("KeyS", "KeyD");
+            ann.page.release("KeyD", "KeyW");
             double end = ann.until("game.me.turn === 0").number("game.me.angle");
             bob.until("Math.abs(seen('Ann').angle - %s) < 0.01".formatted(end));
 
@@ -457,12 +457,12 @@ class SpacewarTest {
             var held = new HashSet<String>();
             while (!end.isDone()) {
                 int who = random.nextInt(players.length);
-                String key = List.of("KeyA", "KeyS", "KeyD", "KeyD").get(random.nextInt(4));
+                String key = List.of("KeyA", "KeyD", "KeyW", "KeyW").get(random.nextInt(4));
                 if (held.add(who + key)) players[who].page.hold(key);
                 else if (held.remove(who + key)) players[who].page.release(key);
                 Thread.sleep(random.nextInt(20, 120));
             }
-            for (Player player : players) player.page.release("KeyA", "KeyS", "KeyD");
+            for (Player player : players) player.page.release("KeyA", "KeyD", "KeyW");
         }
 
         @Test
@@ -698,11 +698,11 @@ class SpacewarTest {
         void noKeyStaysHeld(Player ann) throws IOException {
             for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
                     ann.page.hide().show())) {
-                ann.page.hold("KeyA", "KeyD", "KeyF");
+                ann.page.hold("KeyA", "KeyW", "KeyF");
                 ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
                 leave.run();
                 ann.until("game.me.turn === 0 && !game.me.thrust && !game.me.fire")
-                        .page.release("KeyA", "KeyD", "KeyF");
+                        .page.release("KeyA", "KeyW", "KeyF");
             }
         }
 
@@ -1165,8 +1165,8 @@ class SpacewarTest {
 
         @Test
         void keysCountByTheirPlaceWhateverIsPrintedOnThem(Player ann) throws IOException {
-            for (var keys : Map.of("KeyA KeyH ArrowLeft", "-1,false,false", "KeyS KeyJ ArrowRight", "1,false,false",
-                    "KeyD KeyK ArrowUp", "0,true,false", "KeyF KeyL Space", "0,false,true").entrySet()) {
+            for (var keys : Map.of("KeyA KeyH ArrowLeft", "-1,false,false", "KeyD KeyJ ArrowRight", "1,false,false",
+                    "KeyW KeyK ArrowUp", "0,true,false", "KeyF KeyL Space", "0,false,true").entrySet()) {
                 for (String key : keys.getKey().split(" ")) {
                     ann.page.hold(key);
                     expectSteering(ann, keys.getValue());
@@ -1307,24 +1307,80 @@ class SpacewarTest {
         }
 
         @Test
-        void whoeverIsNewIsAskedForANameAndFliesOnMeanwhile() throws IOException {
+        void whoeverIsNewIsAskedForANameWhichHasTheFocusAndFliesOnMeanwhile() throws IOException {
             try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
-                ann.until(open("name")).fliesOn().page.tabTo("#first-name").type(" Ann\u202e ").press("Enter");
-                ann.until(closed("name")).until("seen('Ann').state === 'flying'").page.hold("KeyA");
+                ann.until(open("name") + " && document.activeElement.id === 'first-name'").fliesOn()
+                        .page.type(" Mona\u202e ").press("Enter");
+                ann.until(closed("name")).until("seen('Mona').state === 'flying' && !game.settings.muted")
+                        .page.hold("KeyA");
                 ann.until("game.me.turn === -1").page.release("KeyA");
-                ann.reload().until("seen('Ann').state === 'flying'");
+                ann.reload().until("seen('Mona').state === 'flying'");
                 assertEquals(false, ann.ask(open("name")));
             }
         }
 
         @Test
-        void theNameCanWait() throws IOException {
-            try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
-                ann.page.hold("KeyA").until(open("name"));
-                ann.until("game.me.turn === -1").page.release("KeyA").tabTo("#first-name").press("KeyD", "Escape")
-                        .until(closed("name"));
-                assertEquals("pilot 1 0", ann.ask("`${game.me.name || 'pilot 1'} ${game.me.turn}`"));
+        void theNameCanWaitAndATypedOneIsKeptHoweverTheQuestionGoes() throws IOException {
+            try (var relay = withPages(0)) {
+                for (String leave : List.of("Escape", "ArrowUp", "Space")) {
+                    try (var ann = new Player(Player.address(relay.port()), page -> {})) {
+                        ann.until(open("name")).page.hold("ArrowLeft");
+                        ann.until("game.me.turn === -1").page.release("ArrowLeft").until(open("name")).press(leave)
+                                .until(closed("name"));
+                        assertEquals("", ann.ask("game.me.name"), leave);
+                    }
+                }
+                try (var ann = new Player(Player.address(relay.port()), page -> {})) {
+                    ann.until(open("name")).page.type("Ann").press("Escape").until(closed("name"));
+                    ann.until("seen('Ann').state === 'flying'");
+                }
+                try (var ann = new Player(Player.address(relay.port()), page -> {})) {   // by pads, say
+                    ann.until(open("name")).page.type("Ann");
+                    ann.ask("game.controls.release(); document.querySelector('#pads [name=fire]').click(); null");
+                    ann.page.until(closed("name"));
+                    ann.until("seen('Ann').state === 'flying'");
+                }
             }
+        }
+
+        @Test
+        void nobodyIsHitWhileTyping() throws IOException {
+            try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
+                String hit = "game.world.missiles.push({ owner: 77, number: 1, age: 300, x: game.me.x, y: game.me.y, "
+                        + "vx: game.me.vx, vy: game.me.vy })";
+                ann.until(open("name")).page.type("An");
+                ann.until("game.world.time > 2_500").ask(hit);
+                ann.waitAMoment();
+                assertEquals("flying", ann.ask("game.me.state"));
+                ann.page.press("Escape").until(closed("name"));
+                ann.until("game.world.time > game.me.shieldUntil").ask(hit);
+                ann.until("game.me.state === 'exploded'");
+            }
+        }
+
+        @Test
+        void anEscapeThatEndsACompositionClosesNothing() throws IOException {
+            try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
+                ann.until(open("name")).ask("document.querySelector('#first-name').dispatchEvent(new KeyboardEvent("
+                        + "'keydown', { key: 'Escape', code: 'Escape', bubbles: true, isComposing: true }))");
+                assertEquals(true, ann.fliesOn().ask(open("name")));
+            }
+        }
+
+        @Test
+        void untilTheFirstKeyTheSkySaysWhatToDo() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                assertEquals("Spacewar: Shoot the others. Stay out of the sun.",
+                        ann.ask("(({ title, note }) => `${title}: ${note}`)(game.view.scene.banner)"));
+                ann.page.press("ArrowLeft");
+                ann.until("game.view.scene.banner === null && game.view.scene.link.startsWith('relay')");
+            }
+        }
+
+        @Test
+        void aDialogClosesByTheKeyThatOpenedIt(Player ann) throws IOException {
+            DIALOGS.forEach((dialog, key) ->
+                    ann.page.press(key).until(open(dialog)).press(key).until(closed(dialog)));
         }
 
         @Test
