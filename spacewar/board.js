@@ -4,7 +4,7 @@
 // in each frame as all ships, and seldom change. So it is a picture of its own, drawn anew only when it
 // has something new to say.
 
-import { textWidth, writeText } from './font.js';
+import { clustersOf, textWidth, writeText } from './font.js';
 import { CORE, colourOf, stroke, traceShip } from './ships.js';
 
 export const ROW = 21;         // css px
@@ -115,7 +115,7 @@ function isDim({ bot, state }) {
 /** A name that is no wider than there is room. */
 function clip(name, size, room) {
   if (textWidth(name, size) <= room) return name;
-  const letters = [...name];
+  const letters = clustersOf(name);
   while (letters.length && textWidth(`${letters.join('').trimEnd()}…`, size) > room) letters.pop();
   return `${letters.join('').trimEnd()}…`;
 }

@@ -7,7 +7,7 @@
 
 import { Board, ROW, SHADE } from './board.js';
 import { drawnX, drawnY } from './camera.js';
-import { textWidth, traceText, writeText } from './font.js';
+import { textWidth, traceText, writeForeign, writeText } from './font.js';
 import { CORE, colourOf, stroke } from './ships.js';
 
 const SIZE = 11;               // css px, the height of capitals
@@ -72,6 +72,7 @@ export class Hud {
     traceText(context, title, middle - textWidth(title, size) / 2, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
     stroke(context, CORE, size * 0.11, 1);
+    writeForeign(context, title, middle - textWidth(title, size) / 2, y, size, CORE);
     writeLine(context, note, middle - textWidth(note, SIZE) / 2, y + ROW + SIZE, SIZE, TEXT);
   }
 

@@ -69,6 +69,7 @@ export default {
 
   'a name has no control characters, none that turn text around and none that nobody sees': () => {
     equal(cleanName('A\0d\x1b\x7f\x9fa'), 'Ada');
+    equal(cleanName('\ud83dA\udc00da\ud800'), 'Ada', 'halves of letters');
     equal(cleanName('\u202eA\u2066d\u200fa\u2069\u202c'), 'Ada', 'bidi overrides');
     equal(cleanName('A\u2028d\u2029a\r\n'), 'A d a', 'line breaks');
     equal(cleanName('\u200b\u3164\u00ad\ufeff\u2060'), '', 'nothing to be seen');
