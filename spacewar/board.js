@@ -8,6 +8,7 @@ import { clustersOf, textWidth, writeText } from './font.js';
 import { CORE, colourOf, stroke, traceShip } from './ships.js';
 
 export const ROW = 21;         // css px
+export const WIDTH = 260;      // css px that it takes at most
 const WIDE = { size: 11, rows: 16, room: 170 };      // css px of capitals, ships at most, css px for a name
 const NARROW = { size: 10, rows: 6, room: 92 };      // the same on narrow screens
 const LEFT = 38;               // css px before a name, for the pointer and the ship
@@ -24,10 +25,12 @@ export class Board {
   #picture = document.createElement('canvas');
   #context = this.#picture.getContext('2d');
 
-  /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels. */
-  draw(context, { ships, others, goal, me, right, top, narrow, ratio }) {
+  /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels, and not below `end`. */
+  draw(context, { ships, others, goal, me, right, top, end, narrow, ratio }) {
     const form = narrow ? NARROW : WIDE;
-    this.#rank(ships, me, form.rows);
+    const room = Math.floor((end - top) / ROW) - (goal ? 1 : 0);
+    const rows = Math.min(form.rows, Math.max(1, ships.size + others > room ? room - 1 : room));
+    this.#rank(ships, me, rows);
     this.#unlisted = ships.size - this.#ranking.length + others;
     if (this.#isNew(me, goal, narrow, ratio)) this.#paint(me, goal, form, ratio);
     const { width, height } = this.#picture;
@@ -113,7 +116,7 @@ function isDim({ bot, state }) {
 }
 
 /** A name that is no wider than there is room. */
-function clip(name, size, room) {
+export function clip(name, size, room) {
   if (textWidth(name, size) <= room) return name;
   const letters = clustersOf(name);
   while (letters.length && textWidth(`${letters.join('').trimEnd()}…`, size) > room) letters.pop();

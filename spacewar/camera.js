@@ -8,7 +8,7 @@
 // Whatever the camera should look at, `offset` is what it is still away from there, and fades.
 
 const REACH = 420;        // px of the world from the sun to the nearest edge ...
-const LEAST = 0.85;       // ... but no fewer css px than this for one, so that a ship is 20 long
+const LEAST = 0.6;        // ... but no fewer css px than this for one: on a phone, so far out most of a fight is seen
 const MARGIN = 110;       // css px from the edge at which the camera begins to go with the ship
 const SOFT = 60;          // px in which it gets up to the ship's speed
 const EASE = 160;         // ms in which about two thirds of a change are done

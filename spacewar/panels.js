@@ -305,8 +305,8 @@ export class Panels {
 /** The rules of a room in a few sentences. */
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
   const seconds = ms => `${ms / 1000}\u00a0s`;
-  const goal = `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most after `
-      + `${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
+  const goal = `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most `
+    + `after ${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
   const always = [
     'Debris is as deadly as a missile, and its point is theirs who made the wreck.',
     `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `

@@ -21,6 +21,7 @@ export class Settings {
   wins = 0;             // rounds won against people
   wave = 1;             // of practice ships, the best that was reached
   streak = 0;           // most kills without dying
+  lives = 0;            // lost by a beginner
   #storage;
 
   constructor(storage = ofBrowser()) {
@@ -32,7 +33,7 @@ export class Settings {
     if (typeof muted === 'boolean') this.muted = muted;
     if (typeof names === 'boolean') this.names = names;
     if (isCount(practice, 3)) this.practice = practice;
-    for (const what of ['wins', 'wave', 'streak']) if (isCount(reached[what], 1e6)) this[what] = reached[what];
+    for (const what of ['wins', 'wave', 'streak', 'lives']) if (isCount(reached[what], 1e6)) this[what] = reached[what];
   }
 
   /** Keeps the fields as they are now, if the browser can. */

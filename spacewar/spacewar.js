@@ -29,6 +29,7 @@ const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lo
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
 const UNSEEN = 1_000;    // ms between turns of a page without frames; browsers may stretch that to a minute
 const EARSHOT = 800;     // px at which others are at their faintest
+const LEARNING = 5;      // lives in which one is shown where the ship will fall
 const PANELS = 250;      // ms between updates of what is no canvas
 
 const query = new URLSearchParams(location.search);
@@ -190,7 +191,10 @@ class Game {
   /** Our own kills and deaths: practice ships grow with their pilot. */
   #learn({ type, ship }) {
     if (ship !== this.me) return;
-    if (type === 'destroyed') this.#streak = 0;
+    if (type === 'destroyed') {
+      this.#streak = 0;
+      this.#keepBest({ lives: Math.min(LEARNING, this.settings.lives + 1) });
+    }
     if (type !== 'scored') return;
     this.#keepBest({ streak: ++this.#streak });
     if (!this.#practising) return;
@@ -265,7 +269,7 @@ class Game {
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
       others: this.netplay.others, names: settings.names, link: this.#begun ? this.#link : '', lines: feed.lines,
-      banner: this.#banner, goal: this.#goal, fate: this.#fate,
+      banner: this.#banner, goal: this.#goal, fate: this.#fate, forecast: settings.lives < LEARNING,
     });
   }
 
@@ -275,9 +279,17 @@ class Game {
     if (this.#watching) return { title: 'observing', note: `${this.panels.keyOf('observe')} to fly` };
     if (!this.#begun) return { title: 'Spacewar', note: 'Shoot the others. Stay out of the sun.' };
     const round = this.#round;
-    if (!round?.last || round.begun) return null;
+    if (!round?.last || round.begun) return this.#following;
     const seconds = Math.ceil((round.start - this.#roundTime) / 1000);
     return { title: describeEnd(round.last, this.me), note: `next round in ${Math.max(1, seconds)}` };
+  }
+
+  /** Whom the view follows, and how to come back. */
+  get #following() {
+    const ship = this.world.ships.get(this.view.tracked);
+    if (!ship || ship === this.me) return null;
+    const back = matchMedia('(hover: none) and (pointer: coarse)').matches ? 'tap the sky' : this.panels.keyOf('reset');
+    return { title: '', note: `following ${ship.name} · ${back} to come back` };
   }
 
   /** What it takes to win, and how long it can still take, or ''. */

@@ -1458,6 +1458,26 @@ class SpacewarTest {
         }
 
         @Test
+        void whoFollowsAnotherShipIsToldSoAndHowToComeBack(Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            ann.page.press("ArrowLeft");
+            ann.ask("game.view.track(1); null");
+            ann.until("game.view.scene.banner?.note === 'following Bob · R to come back'").page.press("KeyR");
+            ann.until("game.view.scene.banner === null");
+        }
+
+        @Test
+        void forTheFirstFiveLivesADottedLineShowsWhereTheShipWillFall() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                for (int life = 0; life < 5; life++) {
+                    ann.until("game.me.state === 'flying' && game.settings.lives === " + life)
+                            .until("game.view.scene.forecast").place(0, 0, 0).until("game.me.state === 'exploded'");
+                }
+                ann.until("!game.view.scene.forecast").reload().until("!game.view.scene.forecast");
+            }
+        }
+
+        @Test
         void thereIsLessMotionForWhoWantsLess() throws IOException {
             try (var relay = withPages(0);
                     var ann = new Player(Player.address(relay.port()), page ->
