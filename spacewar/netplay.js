@@ -27,6 +27,7 @@ import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
 import { advance, fly, turned } from './physics.js';
+import { describeClose } from './reasons.js';
 import { Standings } from './standings.js';
 import { LOOKS, SHIELD, isSuicide } from './world.js';
 
@@ -63,7 +64,8 @@ const ASTRAY = 200;           // px by which a missile may be off, here, from wh
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
 
 export class Netplay {
-  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only
+  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only, like ...
+  why = '';              // ... the reason to be offline, if there is one to tell
   #world;
   #me;
   #relay;
@@ -94,7 +96,7 @@ export class Netplay {
     this.#now = clock();
     this.#worldTime = world.time;
     this.#standings = new Standings(me);
-    relay.onstatus = status => this.#status(status);
+    relay.onstatus = (status, detail) => this.#status(status, detail);
     relay.onself = () => this.#enter();
     relay.onjoin = id => this.#welcome(id);
     relay.onquit = id => this.#forget(id);
@@ -153,10 +155,13 @@ export class Netplay {
 
   // ---- The room ----
 
-  #status(status) {
+  #status(status, { code, reason } = {}) {
     if (status === 'open') this.link = 'relay';
+    if (status === 'open') this.why = '';
     if (status !== 'closed') return;
     this.link = 'offline';   // and so it stays while the relay is tried again
+    // That nobody answers is what "offline" says.
+    if (code !== undefined) this.why = code === 1006 && !reason ? '' : describeClose(code, reason);
     this.#standings.lost();
   }
 

@@ -73,7 +73,7 @@ class Game {
     this.controls.onwake = () => this.sound.wake();
     this.controls.oncommand = (command, detail) => this.#commands[command]?.(detail);
     this.panels.oncommand = this.controls.oncommand;
-    this.panels.onchange = () => this.#apply();
+    this.panels.onchange = this.settings.onchange = () => this.#apply();
     document.addEventListener('visibilitychange', () => this.#tick(performance.now()));
     setInterval(() => performance.now() - this.#drawn > UNSEEN / 2 && this.#tick(performance.now()), UNSEEN);
     this.#apply();
@@ -312,6 +312,7 @@ class Game {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
     const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
+    if (this.netplay.why) return `${link} · ${this.netplay.why}`;
     return this.#practising ? `${link} · practice` : link;
   }
 

@@ -279,6 +279,18 @@ class SpacewarTest {
         }
 
         @Test
+        void whoIsRefusedReadsWhy() throws IOException {
+            try (var relay = RelayTest.relay(options -> {
+                options.folders = List.of(Path.of("spacewar"));
+                options.maxClients = 1;
+            }); var first = RelayTest.Raw.open(relay, ITS_ROOM).expect("1 self");
+                    var player = new Player(Player.address(relay.port()), page -> {})) {
+                player.until("document.querySelector('#link').textContent === 'offline · the relay is full (limit: 1 "
+                        + "client)'").fliesOn();
+            }
+        }
+
+        @Test
         void itsAddressIsItsRoom() throws IOException {
             try (var relay = withPages(0);
                     var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?a=b&c=d").expect("1 self");

@@ -361,6 +361,20 @@ export default {
     equal(page.me.look, 5);
   },
 
+  'why there is no relay is known in words': () => {
+    const { one: { relay, netplay } } = duel();
+    relay.onstatus('closed', { code: 1013, reason: 'the relay is full (limit: 2 clients)' });
+    equal([netplay.link, netplay.why], ['offline', 'the relay is full (limit: 2 clients)']);
+    relay.onstatus('closed', { code: 1013, reason: '' });
+    equal(netplay.why, 'the relay is full');
+    relay.onstatus('closed', { code: 1006, reason: '' });
+    equal(netplay.why, '', 'that nobody answers is no news');
+    relay.onstatus('closed', { code: 1006, reason: 'origin x is not allowed' });
+    equal(netplay.why, 'origin x is not allowed');
+    relay.onstatus('open', {});
+    equal([netplay.link, netplay.why], ['relay', '']);
+  },
+
   'who leaves is forgotten': () => {
     const { room, one, two } = duel();
     const id = two.relay.id;

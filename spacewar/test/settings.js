@@ -48,6 +48,39 @@ export default {
     equal({ ...new Settings(storage) }, chosen, 'found again');
   },
 
+  'two tabs do not overwrite what the other has changed': () => {
+    const storage = holding(JSON.stringify({ name: 'Ada', look: 5 }));
+    const [one, two] = [new Settings(storage), new Settings(storage)];
+    one.name = 'Grace';
+    one.save();
+    two.muted = true;
+    two.save();
+    equal([two.name, two.muted], ['Grace', true]);
+    const { name, look, muted } = new Settings(storage);
+    equal([name, look, muted], ['Grace', 5, true]);
+  },
+
+  'what another tab has changed holds here at once': () => {
+    const storage = holding(JSON.stringify({ name: 'Ada', look: 5 }));
+    const settings = new Settings(storage);
+    let changes = 0;
+    settings.onchange = () => changes++;
+    storage.text = JSON.stringify({ name: 'Grace', look: 6 });
+    globalThis.dispatchEvent(new StorageEvent('storage', { key: 'somebody else’s' }));
+    equal([settings.name, changes], ['Ada', 0]);
+    globalThis.dispatchEvent(new StorageEvent('storage', { key: 'spacewar' }));
+    equal([settings.name, settings.look, changes], ['Grace', 6, 1]);
+  },
+
+  'a first choice is kept with the look that one was given': () => {
+    const storage = holding(null);
+    const settings = new Settings(storage);
+    settings.muted = true;
+    const { look } = settings;
+    settings.save();
+    equal([settings.look, new Settings(storage).look], [look, look]);
+  },
+
   'a field that is wrong does not spoil the others': () => {
     const { name, look, muted, practice } = keeping({ name: ['x'], look: 12, muted: true, practice: 9 });
     equal({ name, look, muted, practice }, { name: '', look: 12, muted: true, practice: 2 });
