@@ -28,6 +28,10 @@ export const ACTIONS = [
   { id: 'help', label: 'Help', codes: ['Slash'], steering: false },
   { id: 'settings', label: 'Settings', codes: ['KeyC'], steering: false },
   { id: 'invite', label: 'Invite', codes: ['KeyI'], steering: false },
+  { id: 'gg', label: 'Say “gg”', codes: ['KeyG'], steering: false },
+  { id: 'hello', label: 'Say “hello”', codes: ['KeyV'], steering: false },
+  { id: 'again', label: 'Say “again?”', codes: ['KeyB'], steering: false },
+  { id: 'fullscreen', label: 'Full screen', codes: ['KeyU'], steering: false },
 ];
 
 const HELP = ACTIONS.find(({ id }) => id === 'help');

@@ -38,8 +38,9 @@ export class Feed {
     if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value);
   }
 
-  #sentence({ type, ship, cause, owner }) {
+  #sentence({ type, ship, cause, owner, greeting }) {
     if (type === 'destroyed') return this.#fate(ship, cause, owner);
+    if (type === 'greeted') return `${ship === this.#me ? 'You' : this.#name(ship)}: ${greeting}`;
     if (ship === this.#me || ship.bot) return '';  // that practice ships come and go is no news
     if (type === 'entered') return `${this.#name(ship)} joined`;
     if (type === 'left') return `${this.#name(ship)} left`;

@@ -18,6 +18,7 @@ const EDGE = 16;               // css px from what is covered
 const FEW = 3;                 // lines of the feed on narrow screens: more would cover the fight
 const FADES = [4_500, 6_500];  // ms of age between which a line of the feed goes
 const MOST_NAMES = 40;         // at ships: a crowd of more is no longer read, and must not cost more
+const GREETING = 3_000;        // ms that one stands at its ship
 const NAME = 96;               // css px of a name at a ship
 const NEAR = 14;               // css px that arrows keep from what lies over the sky
 const LARGE = { width: 1_920, height: 1_080, most: 3 };   // css px of a screen from which on words grow with it
@@ -59,6 +60,8 @@ export class Hud {
     const end = this.#endOf(right, camera.height - this.insets.bottom - EDGE);
     this.#board.draw(context, { ships: world.ships, others, goal: scene.goal, me, right, top, end, narrow, ratio });
     this.#drawArrows(context, camera, scene);
+    this.#keepClear(camera);
+    this.#drawGreetings(context, camera, scene);
     if (scene.names) this.#drawNames(context, camera, scene);
     this.#drawFeed(context, scene, narrow);
     if (world.rules.fuel < Infinity && me.state === 'flying') this.#drawGauges(context, camera, scene);
@@ -114,12 +117,27 @@ export class Hud {
 
   // ---- At the ships ----
 
-  /** Below the ships, else above, and not at all where another name or the board would be covered. */
-  #drawNames(context, camera, { world, lead, me }) {
+  /** Words at ships cover neither the board nor what lies over the sky. */
+  #keepClear(camera) {
     const taken = this.#taken;
     taken.length = 0;
     taken.push(this.#board.left, 0, camera.width, this.#board.bottom);
     for (const box of this.obstacles) taken.push(box.left, box.top, box.right, box.bottom);
+  }
+
+  /** What pilots say, above their ships. */
+  #drawGreetings(context, camera, { world, lead }) {
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying' || world.time - ship.greetedAt > GREETING) continue;
+      const width = textWidth(ship.greeting, SIZE);
+      const x = camera.toX(drawnX(ship, lead)) - width / 2;
+      const y = camera.toY(drawnY(ship, lead)) - Math.max(13 * camera.scale, 10) - 9;
+      if (this.#isFree(x, y - SIZE, x + width, y)) writeLine(context, ship.greeting, x, y, SIZE, CORE);
+    }
+  }
+
+  /** Below the ships, else above, and not at all where another name or the board would be covered. */
+  #drawNames(context, camera, { world, lead, me }) {
     let left = MOST_NAMES;
     for (const ship of world.ships.values()) {
       if (ship.state !== 'flying' || ship === me || left-- <= 0) continue;

@@ -9,6 +9,7 @@
 //     pilot  [1,name,look,score]                                when it changes, and to newcomers
 //     round  [1,number,since,[id,score,...]]                    when it changes, and to newcomers: how long it lasts,
 //                                                               and how many points we have counted for whom
+//     greet  [1,greeting]                                       gg, hello or again? (0 to 2)
 //     ping   [1,time]    pong [1,time,received]                 see clock.js
 //
 // All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
@@ -16,6 +17,7 @@
 import { LOOKS } from './world.js';
 
 const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
+export const GREETINGS = ['gg', 'hello', 'again?'];
 const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
 const MOST_SCORES = 40; // that fit into a message
 const LONGEST = 600;   // characters of a message's data: what is longer is not even parsed
@@ -50,6 +52,9 @@ const FIELDS = {
   seed: count(0, 2 ** 31),
   owner: id,
   cause: plain(value => CAUSES.includes(value)),
+  greeting: {
+    ...count(0, GREETINGS.length - 1), write: text => GREETINGS.indexOf(text), read: index => GREETINGS[index],
+  },
   name: plain(value => typeof value === 'string'),
   look: count(0, LOOKS - 1),
   score,
@@ -69,6 +74,7 @@ export const MESSAGES = {
   death: ['time', 'x', 'y', 'vx', 'vy', 'angle', 'seed', 'cause', 'owner', 'number'],
   pilot: ['name', 'look', 'score'],
   round: ['number', 'since', 'scores'],
+  greet: ['greeting'],
   ping: ['time'],
   pong: ['time', 'received'],
 };

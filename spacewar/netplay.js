@@ -59,6 +59,7 @@ const SUPERSEDED = ['pilot', 'report'];   // of these only a peer's latest count
 
 // What is believed, beside what peer.js says.
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
+const GREETINGS_APART = 1_000;   // ms between two of one pilot: we send them half as often
 const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
 
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
@@ -262,6 +263,7 @@ export class Netplay {
     if (this.self === null) return;
     if (type === 'fired') this.#tellShot(event.missile);
     if (type === 'destroyed') this.#tellDeath(event);
+    if (type === 'greeted') this.#relay.send(write('greet', event));
   }
 
   /** Our look was set to the chosen one: if that was taken when we came, we keep the free one we were given. */
@@ -443,6 +445,12 @@ export class Netplay {
       if (owner === this.#me.id) this.#world.claim(this.#me, ship, message);
       if (isSuicide({ cause, owner: by }, ship)) this.#standings.count(peer, -1);
       else this.#count({ ...message, owner: by });
+    },
+
+    greet: (peer, { greeting }, clock) => {
+      if (!this.#sky.has(peer) || clock - peer.greetedAt < GREETINGS_APART) return;
+      peer.greetedAt = clock;
+      this.#world.greet(peer.ship, greeting);
     },
 
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),

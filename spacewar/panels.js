@@ -7,6 +7,7 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
+import { privateSky } from './address.js';
 import { countOthers } from './board.js';
 import { ACTIONS, actionOf, codesOf, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
@@ -46,7 +47,6 @@ export class Panels {
     this.#rules = rules;
     this.#room = room;
     this.#address = new URL(address);
-    this.#address.hash = '';
     for (const dialog of document.querySelectorAll('dialog')) this.#prepare(dialog);
     for (const button of document.querySelectorAll('#buttons button')) {
       button.onclick = event => this.#choose(button.dataset.command, event);
@@ -209,6 +209,7 @@ export class Panels {
     setText($('#local b'), hostname);
     const watch = `watch.html?${new URLSearchParams({ room: this.#room })}`;
     for (const link of document.querySelectorAll('[data-watch]')) link.href = watch;
+    $('#private').onclick = () => { $('#private').href = privateSky(this.#address); };
     $('#qr').setAttribute('aria-label', `QR code of ${host}${this.#room}`);
   }
 
@@ -281,7 +282,7 @@ export class Panels {
     if (classic) other.searchParams.delete('rules');
     else other.searchParams.set('rules', '1962');
     link.href = other.href;
-    setText(link, classic ? 'Play by today’s rules' : 'Play by the rules of 1962');
+    setText(link, classic ? 'Play by today’s rules' : 'Play by the classic rules');
     $('#rules').append(...rulesOf(this.#rules).map(text => make('li', { textContent: text })));
   }
 

@@ -10,6 +10,7 @@
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
 // the page.
 
+import { inviteTo, roomOf } from './address.js';
 import { Controls } from './controls.js';
 import { Feed } from './feed.js';
 import { LOSSY, Netplay } from './netplay.js';
@@ -29,11 +30,12 @@ const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lo
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
 const UNSEEN = 1_000;    // ms between turns of a page without frames; browsers may stretch that to a minute
 const EARSHOT = 800;     // px at which others are at their faintest
+const GREETINGS_APART = 2_000;   // ms between two of ours
 const LEARNING = 5;      // lives in which one is shown where the ship will fall
 const PANELS = 250;      // ms between updates of what is no canvas
 
 const query = new URLSearchParams(location.search);
-const room = location.pathname.replace(/\/(index\.html)?$/, '') + location.search;
+const room = roomOf(location);
 
 class Game {
   settings = new Settings();
@@ -50,7 +52,7 @@ class Game {
   controls = new Controls({
     canvas: document.querySelector('#sky'), pads: document.querySelector('#pads'), settings: this.settings,
   });
-  panels = new Panels({ settings: this.settings, room, address: location.href, rules: this.world.rules });
+  panels = new Panels({ settings: this.settings, room, address: inviteTo(location), rules: this.world.rules });
 
   frames = 0;
   fps = 60;              // smoothed
@@ -150,6 +152,9 @@ class Game {
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
+    const company = netplay.others + [...world.ships.values()].filter(({ remote }) => remote).length;
+    const title = company ? `(${company}) Spacewar` : 'Spacewar';
+    if (document.title !== title) document.title = title;
     const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
     this.panels.update({ ships: world.ships, others: netplay.others, link: this.#link, lines: feed.lines,
       peers: pilots });
@@ -260,7 +265,9 @@ class Game {
     this.#learn(event);
     if (event.type === 'scored' && event.ship === this.me) this.view.mark(event.victim);
     const distance = Math.hypot(event.ship.x - this.me.x, event.ship.y - this.me.y);
-    if (!document.hidden) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
+    // Whoever joins is heard in a hidden tab, too.
+    const isHeard = !document.hidden || (event.type === 'entered' && event.ship.remote);
+    if (isHeard) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
   }
 
   #draw(now) {
@@ -324,6 +331,13 @@ class Game {
     this.netplay.recolour();
   }
 
+  /** Says something to the others, not too often. */
+  #greet(greeting) {
+    const { world, me } = this;
+    if (world.time - me.greetedAt < GREETINGS_APART) return;
+    world.greet(me, greeting);
+  }
+
   #change(setting) {
     this.settings[setting] = !this.settings[setting];
     this.settings.save();
@@ -344,7 +358,17 @@ class Game {
     help: () => this.panels.open('help'),
     settings: () => this.panels.open('settings'),
     invite: () => this.panels.open('invite'),
+    gg: () => this.#greet('gg'),
+    hello: () => this.#greet('hello'),
+    again: () => this.#greet('again?'),
+    fullscreen: () => toggleFullScreen(),
   };
+}
+
+/** Browsers may refuse; phones that know no full screen have nothing to ask. */
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => { /* refused */ });
 }
 
 /** How a round has ended, in words. */

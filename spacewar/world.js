@@ -51,6 +51,8 @@ export class Ship {
   thrust = false; fire = false;    // held
   hyperspace = false;              // pressed; the next step takes it
   cause = '';                      // of its latest explosion
+  greeting = '';                   // what its pilot said last ...
+  greetedAt = -Infinity;           // ... and at which world time
   score = 0;
   shots = 0;                       // fired so far, which numbers them
   until = 0;                       // world time at which it is back, if exploded or in hyperspace
@@ -253,6 +255,13 @@ export class World {
   }
 
   // ---- What ships do, ours and remote ones ----
+
+  /** A pilot says something, which is seen at the ship for a while. */
+  greet(ship, greeting) {
+    ship.greeting = greeting;
+    ship.greetedAt = this.time;
+    this.#note('greeted', ship, { greeting });
+  }
 
   /** How many of a ship's missiles are flying. */
   inFlight(ship) {

@@ -293,13 +293,14 @@ class SpacewarTest {
         @Test
         void itsAddressIsItsRoom() throws IOException {
             try (var relay = withPages(0);
-                    var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?a=b&c=d").expect("1 self");
-                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?a=b&c=d#e",
+                    var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?game=a&rules=1962")
+                    .expect("1 self");
+                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?fbclid=b&rules=1962&game=a#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
                 peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
-                assertEquals("/spacewar/?a=b&c=d#e", player.ask("location.href.slice(location.origin.length)"));
-                assertEquals("/spacewar?a=b&c=d", player.ask("game.inspect().room"));
-                assertEquals("arena", player.ask("game.world.rules.name"));
+                assertEquals("/spacewar/?fbclid=b&rules=1962&game=a#e", player.ask("location.href.slice(location.origin.length)"));
+                assertEquals("/spacewar?game=a&rules=1962", player.ask("game.inspect().room"));
+                assertEquals("1962", player.ask("game.world.rules.name"));
             }
         }
 
@@ -1398,7 +1399,7 @@ class SpacewarTest {
         @Test
         void eachDialogIsLabelledOpensByItsKeyPausesKeepsTheFocusAndClosesByEscape(Player ann) throws IOException {
             DIALOGS.forEach((dialog, key) -> {
-                ann.page.press(key).until(open(dialog)).press("Tab", "Tab", "KeyD", "Tab")
+                ann.page.press(key).until(open(dialog)).press("Tab", "KeyD", "Tab")
                         .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
                 ann.until("label('#" + dialog + "').length > 3").standsStill();
                 assertEquals(false, ann.ask("game.me.thrust"));
@@ -1524,6 +1525,18 @@ class SpacewarTest {
                     assertEquals(List.of(Player.address(relay.port())), reader.expectExit(0).out);
                 }
                 assertEquals(Player.address(relay.port()), ann.ask("document.querySelector('#address').value"));
+            }
+        }
+
+        @Test
+        void aPrivateSkyIsARoomOfItsOwn() throws IOException {
+            try (var relay = withPages(0); var ann = Player.of(relay, "Ann")) {
+                ann.page.press("KeyI").until(open("invite"));
+                ann.ask("globalThis.old = true; document.querySelector('#private').click(); null");
+                ann.until("globalThis.old === undefined && globalThis.game !== undefined")
+                        .until("/^.spacewar.game=[a-z0-9]{16}$/.test(game.inspect().room)");
+                ann.page.press("KeyI").until(open("invite"))
+                        .until("document.querySelector('#address').value === location.href");
             }
         }
 

@@ -82,7 +82,7 @@ export default {
       left: 'KeyA KeyH ArrowLeft', right: 'KeyD KeyJ ArrowRight', thrust: 'KeyW KeyK ArrowUp',
       fire: 'KeyF KeyL Space', hyperspace: 'KeyS Enter ArrowDown', zoomIn: 'KeyZ', zoomOut: 'KeyX', reset: 'KeyR',
       names: 'KeyN', observe: 'KeyO', pause: 'KeyP', timing: 'KeyT', sound: 'KeyM', help: 'Slash',
-      settings: 'KeyC', invite: 'KeyI',
+      settings: 'KeyC', invite: 'KeyI', gg: 'KeyG', hello: 'KeyV', again: 'KeyB', fullscreen: 'KeyU',
     });
     const all = ACTIONS.flatMap(action => action.codes);
     equal(new Set(all).size, all.length, 'different codes');

@@ -375,6 +375,23 @@ export default {
     equal([netplay.link, netplay.why], ['relay', '']);
   },
 
+  'a greeting is seen by the others, one a second from each at most': () => {
+    const { page, say, ship, room } = withPeer();
+    const told = () => page.world.takeEvents().filter(({ type }) => type === 'greeted').length;
+    say('greet [1,1]');
+    equal([ship().greeting, told()], ['hello', 1]);
+    for (let i = 0; i < 50; i++) say('greet [1,0]');
+    equal([ship().greeting, told()], ['hello', 0], 'at once');
+    room.run(1_100);
+    for (const wrong of ['greet [1,3]', 'greet [1,-1]', 'greet [1,0.5]', 'greet [1,"gg"]', 'greet [1]']) say(wrong);
+    equal(ship().greeting, 'hello', 'what is none');
+    say('greet [1,2]');
+    equal(ship().greeting, 'again?');
+    page.world.greet(page.me, 'gg');
+    room.run(50);
+    equal(messages(room, 'greet').map(({ message }) => message), ['greet [1,0]']);
+  },
+
   'who leaves is forgotten': () => {
     const { room, one, two } = duel();
     const id = two.relay.id;
