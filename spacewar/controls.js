@@ -84,7 +84,8 @@ function chosen({ id }, keys) {
 }
 
 export class Controls {
-  oncommand = null;  // (id, detail): an action that is not steering, 'zoom' { factor, x, y } or 'track' { x, y }
+  // (id, detail): an action that is not steering, 'zoom' { factor, x, y }, 'track' { x, y }, or 'unknownGamepad'
+  oncommand = null;
   onwake = null;     // the person did something that allows a page to make sounds; any number of times
 
   #held = new Map();     // source -> id of an action
@@ -129,7 +130,7 @@ export class Controls {
 
   /** Steers a ship, once per frame. */
   steer(ship) {
-    if (this.#gamepads) this.#pollGamepads();
+    if (this.#gamepads && document.hasFocus()) this.#pollGamepads();
     ship.turn = this.#isOn('right') - this.#isOn('left');
     ship.thrust = this.#isOn('thrust');
     ship.fire = this.#isOn('fire');
@@ -278,8 +279,11 @@ export class Controls {
   // ---- Gamepads ----
 
   /** Asked for only when there is one, since the answer is a new list each time. */
-  #findGamepads = () => {
+  #findGamepads = event => {
     this.#gamepads = gamepads().length > 0;
+    if (event.type === 'gamepadconnected' && event.gamepad && event.gamepad.mapping !== 'standard') {
+      this.oncommand?.('unknownGamepad');
+    }
     this.#buttons.clear();
     this.release();
   };
@@ -304,6 +308,7 @@ export class Controls {
       return this.#lift(source);
     }
     this.#buttons.add(source);
+    if (navigator.userActivation?.hasBeenActive ?? true) this.onwake?.();   // which some browsers grant for a button
     if (!ACTIONS.find(action => action.id === id).steering) this.oncommand?.(id);
     else if (!isDialogOpen()) this.#press(source, id);
   }

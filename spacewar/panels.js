@@ -244,9 +244,9 @@ export class Panels {
   }
 
   #fillSettings() {
-    const { name, look, practice, muted, names } = this.#settings;
+    const { name, look, practice, muted, volume, names } = this.#settings;
     const { elements } = $('#settings form');
-    const values = { name, shape: look & 7, colour: look >> 3, practice };
+    const values = { name, shape: look & 7, colour: look >> 3, practice, volume };
     for (const [field, value] of Object.entries(values)) elements[field].value = value;
     elements.sound.checked = !muted;
     elements.names.checked = names;
@@ -260,6 +260,7 @@ export class Panels {
       look: Number(elements.shape.value) + 8 * Number(elements.colour.value),
       practice: Number(elements.practice.value),
       muted: !elements.sound.checked,
+      volume: Number(elements.volume.value),
       names: elements.names.checked,
     });
     this.#changed();

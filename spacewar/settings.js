@@ -10,6 +10,7 @@ import { cleanName } from './names.js';
 import { LOOKS } from './world.js';
 
 const KEY = 'spacewar';
+const LOUDEST = 10;
 const KEYS_EACH = 4;    // keys for one action
 const REACHED = ['wins', 'wave', 'streak', 'lives'];
 
@@ -18,6 +19,7 @@ export class Settings {
   look = Math.floor(LOOKS * Math.random());  // shape + 8 × colour
   keys = {};            // action -> KeyboardEvent codes, of those that differ from controls.js
   muted = false;
+  volume = 10;          // 1 to 10
   names = true;         // shown at the ships
   practice = 2;         // ships to fly against while alone
   wins = 0;             // rounds won against people
@@ -72,12 +74,13 @@ function read(storage) {
 }
 
 /** Those fields that are what they should be. */
-function fieldsOf({ name, look, keys, muted, names, practice, ...reached }) {
+function fieldsOf({ name, look, keys, muted, volume, names, practice, ...reached }) {
   const fields = {};
   if (cleanName(name)) fields.name = cleanName(name);
   if (isCount(look, LOOKS - 1)) fields.look = look;
   if (isRecord(keys)) fields.keys = Object.fromEntries(Object.entries(keys).filter(isBinding));
   if (typeof muted === 'boolean') fields.muted = muted;
+  if (isCount(volume, LOUDEST) && volume > 0) fields.volume = volume;
   if (typeof names === 'boolean') fields.names = names;
   if (isCount(practice, 3)) fields.practice = practice;
   for (const what of REACHED) if (isCount(reached[what], 1e6)) fields[what] = reached[what];

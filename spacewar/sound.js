@@ -89,8 +89,9 @@ export class Synth {
     this.#engine.gain.setTargetAtTime(on ? ENGINE.gain : 0, at, RAMP);
   }
 
-  mute(muted, at = this.#soon) {
-    this.#master.gain.setTargetAtTime(muted ? 0 : MASTER, at, RAMP);
+  /** From 0 to 1; ears hear a product as a sum. */
+  setVolume(volume, at = this.#soon) {
+    this.#master.gain.setTargetAtTime(MASTER * volume * volume, at, RAMP);
   }
 
   /** Returns when it ends. */
@@ -138,6 +139,7 @@ function glide(param, [[start, first], ...points], at) {
 export class Sound {
   #create; #context; #synth;
   #muted = false;
+  #volume = 1;
   #burning = false;
 
   constructor(create = () => new AudioContext({ latencyHint: 'interactive' })) {
@@ -155,7 +157,7 @@ export class Sound {
   #begin() {
     const context = this.#create();
     this.#synth = new Synth(context);
-    this.#synth.mute(this.#muted);
+    this.#synth.setVolume(this.#heard);
     this.#context = context;
   }
 
@@ -165,7 +167,17 @@ export class Sound {
 
   set muted(muted) {
     this.#muted = muted;
-    this.#synth?.mute(muted);
+    this.#synth?.setVolume(this.#heard);
+  }
+
+  /** From 0 to 1. */
+  set volume(volume) {
+    this.#volume = volume;
+    this.#synth?.setVolume(this.#heard);
+  }
+
+  get #heard() {
+    return this.#muted ? 0 : this.#volume;
   }
 
   /** Plays an event of the world; `near`, from 0 to 1, is how close to the person it is. */

@@ -2,9 +2,10 @@
 
 // Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
 // from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
-// some of them. netplay.js makes the worlds of all who opened this address one, in the words of
-// messages.js, with what peer.js believes of each, on the time of clock.js; crowd.js says who of many has a
-// ship here. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
+// some of them; round.js says when a round is over. netplay.js makes the worlds of all who opened this address
+// (address.js) one, in the words of messages.js, with what peer.js believes of each, on the time of clock.js;
+// crowd.js says who of many has a ship here, standings.js in which round the room is and who has how many
+// points. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
 // thread of its own, threaded-socket.js) or goes directly (link.js is such a connection, and order.js sees
 // to it that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
@@ -64,6 +65,7 @@ class Game {
   #practice = null;      // the round against practice ships
   #kills = 0;            // of practice ships since practice began: each makes them better
   #streak = 0;           // kills since our latest death
+  #awake = null;         // what keeps the screen on
   #begun = false;        // whether the person has done anything yet
   #score = 0;            // our own among people: what is won against practice ships stays there
   #paused = false;
@@ -152,6 +154,7 @@ class Game {
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
+    this.#stayAwake();
     const company = netplay.others + [...world.ships.values()].filter(({ remote }) => remote).length;
     const title = company ? `(${company}) Spacewar` : 'Spacewar';
     if (document.title !== title) document.title = title;
@@ -328,7 +331,24 @@ class Game {
     const { settings, me, sound } = this;
     Object.assign(me, { name: settings.name, look: settings.look });
     sound.muted = settings.muted;
+    sound.volume = settings.volume / 10;
     this.netplay.recolour();
+  }
+
+  /** The screen stays on while we fly; browsers give that up by themselves in a hidden tab. */
+  async #stayAwake() {
+    const wanted = !document.hidden && this.me.state !== 'observing' && !this.#frozen;
+    if (wanted === Boolean(this.#awake)) return;
+    const before = this.#awake;
+    this.#awake = wanted ? {} : null;   // asked for
+    before?.release?.();
+    if (!wanted) return;
+    try {
+      const lock = await navigator.wakeLock.request('screen');
+      if (!this.#awake) return lock.release();
+      this.#awake = lock;
+      lock.addEventListener('release', () => { if (this.#awake === lock) this.#awake = null; });
+    } catch { /* not over plain http, or the battery is low */ }
   }
 
   /** Says something to the others, not too often. */
@@ -362,6 +382,7 @@ class Game {
     hello: () => this.#greet('hello'),
     again: () => this.#greet('again?'),
     fullscreen: () => toggleFullScreen(),
+    unknownGamepad: () => this.feed.say('This gamepad is unknown to the browser', performance.now()),
   };
 }
 
@@ -380,3 +401,4 @@ function describeEnd({ winners, score }, me) {
 }
 
 export const game = new Game();
+dispatchEvent(new Event('spacewar'));   // for failed.js

@@ -279,6 +279,19 @@ class SpacewarTest {
         }
 
         @Test
+        void ifAPartIsMissingThePageSaysSoInWords(@TempDir Path folder) throws IOException {
+            Path game = Files.createDirectory(folder.resolve("spacewar"));
+            try (var files = Files.list(Path.of("spacewar"))) {
+                for (Path file : files.filter(Files::isRegularFile).filter(file -> !file.endsWith("qr.js")).toList())
+                    Files.copy(file, game.resolve(file.getFileName()));
+            }
+            try (var relay = RelayTest.relay(options -> options.folders = List.of(game));
+                    var page = InChromium.chromium.blank().go(Player.address(relay.port()))) {
+                page.shows("could not be loaded", "Try again");
+            }
+        }
+
+        @Test
         void whoIsRefusedReadsWhy() throws IOException {
             try (var relay = RelayTest.relay(options -> {
                 options.folders = List.of(Path.of("spacewar"));

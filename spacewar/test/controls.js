@@ -66,10 +66,12 @@ function gamepad({ pressed = [], axes = [0, 0, 0, 0], mapping = 'standard' } = {
 
 function withGamepads(get, test) {
   Object.defineProperty(navigator, 'getGamepads', { value: get, configurable: true });
+  document.hasFocus = () => true;
   try {
-    test(() => globalThis.dispatchEvent(new Event('gamepadconnected')));
+    test(gamepad => globalThis.dispatchEvent(Object.assign(new Event('gamepadconnected'), { gamepad })));
   } finally {
     delete navigator.getGamepads;
+    delete document.hasFocus;
   }
 }
 
@@ -497,6 +499,31 @@ export default {
       equal(seen({ axes: [0.3, 0] }).turn, 0, 'a stick that trembles');
       equal(seen({ pressed: [0], mapping: '' }), STILL, 'buttons that nobody knows');
       equal(said, []);
+    });
+  }),
+
+  'a gamepad steers only a window that has the focus, and its buttons unlock the sound': withControls(
+    ({ controls, steer }) => {
+      let wakes = 0;
+      controls.onwake = () => wakes++;
+      withGamepads(() => [gamepad({ pressed: [0] })], connect => {
+        connect();
+        document.hasFocus = () => false;
+        equal([steer(), wakes], [STILL, 0], 'in the background');
+        document.hasFocus = () => true;
+        const activation = { value: { hasBeenActive: true }, configurable: true };
+        Object.defineProperty(navigator, 'userActivation', activation);
+        equal([steer().fire, wakes], [true, 1]);
+        equal([steer().fire, wakes], [true, 1], 'held');
+        delete navigator.userActivation;
+      });
+    }),
+
+  'whoever plugs in a gamepad that the browser does not know is told so': withControls(({ said }) => {
+    withGamepads(() => [gamepad({ mapping: '' })], connect => {
+      connect(gamepad({ mapping: '' }));
+      connect(gamepad());
+      equal(said, ['unknownGamepad']);
     });
   }),
 
