@@ -180,7 +180,7 @@ export class Netplay {
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
     this.#welcomeUntil = clock + WELCOME;
     this.#relay.send(write('pilot', this.#me), id);
-    const round = this.#standings.saying(clock, [...this.#pilots, { id: this.self, counted: this.#me.score }]);
+    const round = this.#standings.saying(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
     if (round) this.#relay.send(write('round', round), id);
     this.#relay.send(write('report', this.#state()), id);
   }
@@ -246,7 +246,7 @@ export class Netplay {
     this.#worldTime = this.#world.time;
     this.#readWaiting(clock);
     this.#review(clock);
-    const news = this.#standings.update(clock, this.#pilots);
+    const news = this.#standings.update(clock, [...this.#sky], this.self);
     if (this.self === null) return news;
     this.#settle(clock);
     if (this.#isPilotNew()) this.#tellPilot();

@@ -288,6 +288,9 @@ export class Panels {
   }
 
   #fillHelp() {
+    const { wins, wave, streak } = this.#settings;
+    setText($('#best'), `Your best so far: ${wins} ${wins === 1 ? 'round' : 'rounds'} won, wave ${wave}, `
+      + `${streak} ${streak === 1 ? 'kill' : 'kills'} without dying.`);
     $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
       [make('dt', { textContent: action.label }), make('dd', {}, caps(action, this.#settings.keys))]));
     $('#fingers').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(({ id, label }) =>

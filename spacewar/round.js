@@ -67,14 +67,14 @@ export function isSame(a, b) {
  * pilots, { id, round, isNew }: what each says, or null; whether it has only just come.
  *
  * Two or more who are the majority are believed. Whoever has only just come believes, if there is no majority,
- * who is there longest, unless there is but one: alone nobody was in a round. And of two, both begin anew
- * when one has just come.
+ * the one who was there before and longest, by the ids; unless there is but one other: alone nobody was in a
+ * round. And of two, both begin anew when one has just come.
  */
-export function agreed(own, others, { now, isNew }) {
+export function agreed(own, others, { now, isNew, self }) {
   const told = others.filter(({ round }) => round && !isStale(round, own));
   const groups = told.map(({ round }) => told.filter(other => isSame(other.round, round)));
   const most = groups.reduce((best, group) => group.length > best.length ? group : best, []);
-  const oldest = told.reduce((least, other) => other.id < least.id ? other : least, told[0]);
+  const [oldest] = told.filter(({ id }) => id < self).sort((a, b) => a.id - b.id);
   let believed = null;
   if (most.length > 1 && most.length > others.length / 2) believed = most[0].round;
   else if (isNew && others.length > 1 && oldest) believed = oldest.round;
@@ -89,6 +89,7 @@ function isStale({ number }, own) {
   return own !== null && !own.begun && number === own.number - 1;
 }
 
-function hasJustBegun({ start }, now) {
-  return Math.abs(now - start) <= SAME;
+/** Whether it is the round of a page that was in none before. */
+function hasJustBegun({ number, start }, now) {
+  return number === 1 && start <= now && now - start <= SAME;
 }

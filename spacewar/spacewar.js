@@ -89,6 +89,7 @@ class Game {
   /** What is going on, as plain data: positions as drawn, which hold at `now` (performance.now()). */
   inspect() {
     const { world, me, netplay, frames, fps } = this;
+    const { number, begun, start } = netplay.round ?? {};
     const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
       now: this.#now, self: netplay.self, room, link: netplay.link, others: netplay.others, frames, fps,
@@ -98,6 +99,7 @@ class Game {
       })),
       missiles: world.missiles.map(({ owner, x, y, vx, vy, age }) => ({ owner: idOf(owner), x, y, vx, vy, age })),
       peers: netplay.peers.map(({ id, path, rtt, skew }) => ({ id, path, rtt, skew })),
+      round: netplay.round && { number, begun, start },   // when it begins or began, performance.now()
     };
   }
 
@@ -174,6 +176,7 @@ class Game {
   /** The round goes on; `news` are the people's. */
   #goOn(news, now) {
     const { world, me } = this;
+    if (news === 'began') this.#score = 0;
     if (this.#practising) {
       const ships = [...world.ships.values()].filter(({ remote }) => !remote);
       news = this.#practice.update(world.time, ships);

@@ -69,13 +69,13 @@ export class Standings {
     peer.scores = scores;
   }
 
-  /** Goes on to a time with those who are here; returns what round.update() does. */
-  update(now, pilots) {
+  /** Goes on to a time with those who are here, where we are `self`; returns what round.update() does. */
+  update(now, pilots, self) {
     const playing = [this.#me, ...pilots.map(({ ship }) => ship)].filter(({ state }) => state !== 'observing');
     if (playing.length > 1) this.#company = now;
     if (now - this.#company > ALONE && now > this.#keepUntil) this.#dissolve();
     if (playing.length < 2) return '';
-    this.#agree(now, pilots);
+    this.#agree(now, pilots, self);
     if (!this.round) return '';
     const ships = [this.#me, ...pilots.map(({ ship }) => ship)];
     const news = this.round.update(now, ships);
@@ -98,10 +98,10 @@ export class Standings {
     return { number, since: now - start, scores: peers.map(({ id, counted }) => [id, counted]) };
   }
 
-  #agree(now, pilots) {
+  #agree(now, pilots, self) {
     const isNew = now - this.#enteredAt < NEW;
     const others = pilots.map(({ id, round, joinedAt }) => ({ id, round, isNew: now - joinedAt < NEW }));
-    const believed = agreed(this.round, others, { now, isNew });
+    const believed = agreed(this.round, others, { now, isNew, self });
     if (believed) return this.#join(believed, now, pilots);
     const same = others.filter(({ round }) => round && this.round && isSame(round, this.round));
     this.round?.settle(same.map(({ round }) => round.start));

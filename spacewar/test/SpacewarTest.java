@@ -387,6 +387,41 @@ class SpacewarTest {
         }
     }
 
+    /** What one plays for. */
+    @Nested
+    @ExtendWith({InChromium.class, Players.class})
+    class Rounds {
+        private static final String BANNER = "game.view.scene.banner?.title";
+
+        @Test
+        void tenKillsWinAlsoAgainstPracticeShipsAndTheNextRoundBeginsAt0(Player ann) throws IOException {
+            ann.page.press("ArrowLeft");
+            ann.ask("game.settings.practice = 2; null");
+            ann.until("/^wave 1 . first to 10 . [45]:/.test(game.view.scene.goal)").ask("game.me.score = 10; null");
+            ann.until(BANNER + " === 'You win with 10'").page.shows("You win with 10");
+            ann.until("game.view.scene.banner === null && game.me.score === 0 && game.view.scene.goal !== ''");
+            assertEquals(0.0, ann.ask("game.settings.wins"), "no win against people");
+        }
+
+        @Test
+        void allAgreeOnTheRoundWhoComesLaterToo(Relay relay, Player ann, Player bob) throws IOException {
+            meet(ann, bob);
+            shoot(ann, bob, 800);
+            try (var cyd = Player.of(relay, "Cyd")) {
+                meet(ann, bob, cyd);
+                allSee("Ann", "ship.score === 1", ann, bob, cyd);
+                for (Player player : List.of(ann, bob, cyd)) {
+                    player.until("game.inspect().round?.begun && game.inspect().round.number === 1");
+                }
+                // that one may have come a while before the other two is no matter
+                var starts = Stream.of(ann, bob, cyd)
+                        .mapToDouble(player -> player.number("performance.timeOrigin + game.inspect().round.start"))
+                        .summaryStatistics();
+                assertTrue(starts.getMax() - starts.getMin() < 1_000, starts::toString);
+            }
+        }
+    }
+
     /** A remote ship is where its pilot sees it. */
     @Nested
     @ExtendWith({InChromium.class, Players.class})
@@ -939,7 +974,8 @@ class SpacewarTest {
                 "report", List.of("1", "0", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "0", "0"),
                 "fire", List.of("1", "0", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "0", "0", "1"),
                 "death", List.of("1", "0", Stranger.AWAY, Stranger.AWAY, "0", "0", "0", "1", "\"missile\"", "1", "1"),
-                "pilot", List.of("1", "\"Eve\"", "1", "0"), "ping", List.of("1", "0"), "pong", List.of("1", "0", "0"));
+                "pilot", List.of("1", "\"Eve\"", "1", "0"), "round", List.of("1", "3", "0", "[1,5,9,10]"),
+                "greet", List.of("1", "0"), "ping", List.of("1", "0"), "pong", List.of("1", "0", "0"));
 
         private static final String ORBIT =
                 "Math.abs(Math.hypot(game.me.x, game.me.y) - 300) < 1 && game.me.state === 'flying' && game.me.score "
@@ -986,6 +1022,25 @@ class SpacewarTest {
                                     .says(message.getKey(), String.join(",", fields), "0");
                         }
                     }
+                }
+            });
+        }
+
+        /** What is claimed wins nothing, and nobody ends or stops a round alone. */
+        @Test
+        void scoresAndRoundsThatAreOnlyClaimed() throws Exception {
+            changesNothing((relay, ann) -> {
+                try (var eve = Stranger.join(relay).flies()) {
+                    ann.until("game.inspect().round?.begun");
+                    double start = ann.number("game.inspect().round.start");
+                    for (String round : List.of("2,-6000", "2,0", "1,299000", "1,300000", "7,0", "1,-1000000")) {
+                        eve.flies().says("pilot", "1", "\"Eve\"", "0", "10").says("round", "1", round, "[1,-9,3,10]");
+                        ann.waitAMoment();
+                        assertEquals("1 true 0", ann.ask("(({ number, begun }) => `${number} ${begun} "
+                                + "${seen('Eve').score}`)(game.inspect().round)"), round);
+                    }
+                    assertEquals(start, ann.number("game.inspect().round.start"), 5_000);
+                    assertFalse(ann.ask("document.querySelector('#log').textContent").toString().contains("win"));
                 }
             });
         }
@@ -1897,7 +1952,7 @@ class SpacewarTest {
             var data = List.of("", " ", " 1", " 2 x", " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]",
                     " [1,0,0,0,0,0,0,0,0,0,1]", " " + "[".repeat(5_000), " \u0000\ud83d\ude80",
                     " 99999999999999999999 x", " webrtc 1", " relay 1");
-            var words = Stream.of("report", "fire", "death", "pilot", "ping", "pong", "score", "self", "join", "quit",
+            var words = Stream.of("report", "fire", "death", "pilot", "round", "greet", "ping", "pong", "score", "self", "join", "quit",
                     "status", "recv", "path", "rename", "offer", "answer", "candidate", "reunite", "constructor",
                     "__proto__", "", " ", " now", " pulse", " path")
                     .flatMap(word -> data.stream().map(word::concat)).toList();

@@ -61,14 +61,18 @@ export default {
   'when one of two has just come, both begin anew': () => {
     const own = begun(0, 3);
     equal(agreed(own, [says(2, 1, 60_000, true)], { now: 60_100 }), { number: 1, start: 60_000 });
-    equal(agreed(null, [says(1, 1, 60_000)], { now: 60_100, isNew: true }), { number: 1, start: 60_000 });
-    equal(agreed(null, [says(1, 3, -200_000)], { now: 60_100, isNew: true }), null, 'a round of one who was alone');
+    equal(agreed(null, [says(1, 1, 60_000)], { now: 60_100, isNew: true, self: 5 }), { number: 1, start: 60_000 });
+    for (const [number, start] of [[2, 60_000], [1, 64_000], [1, 50_000]]) {
+      equal(agreed(own, [says(2, number, start, true)], { now: 60_100 }), null, `round ${number} from ${start}`);
+    }
+    equal(agreed(null, [says(1, 3, -200_000)], { now: 60_100, isNew: true, self: 5 }), null, 'a round of one who was alone');
   },
 
   'who has just come believes the majority, and without one who is there longest': () => {
-    equal(agreed(null, [says(1, 9, 0), says(2, 3, 0), says(3, 3, 100)], { now: 60_000, isNew: true }).number, 3);
-    equal(agreed(null, [says(2, 3, 0), says(1, 9, 0)], { now: 60_000, isNew: true }).number, 9);
-    equal(agreed(null, [silent(1), silent(2)], { now: 60_000, isNew: true }), null);
+    equal(agreed(null, [says(1, 9, 0), says(2, 3, 0), says(3, 3, 100)], { now: 60_000, isNew: true, self: 5 }).number, 3);
+    equal(agreed(null, [says(2, 3, 0), says(1, 9, 0)], { now: 60_000, isNew: true, self: 5 }).number, 9);
+    equal(agreed(null, [silent(1), says(6, 9, 0)], { now: 60_000, isNew: true, self: 5 }), null, 'who came later');
+    equal(agreed(null, [silent(1), silent(2)], { now: 60_000, isNew: true, self: 5 }), null);
   },
 
   'in the pause after a round nobody is drawn back into it': () => {
