@@ -2013,6 +2013,7 @@ class SpacewarTest {
                 shoot(dan, cyd, -800);
                 allSee("Ann", "ship.score === 1", ann, bob, cyd, dan);
                 allSee("Dan", "ship.score === 1", ann, bob, cyd, dan);
+                for (Player player : List.of(bob, cyd)) player.until("game.me.state === 'flying'");
                 for (Player player : direct) player.ask(COUNT);
 
                 first.close();
