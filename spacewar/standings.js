@@ -16,6 +16,7 @@ const NEW = 5_000;        // ms after joining in which a page, or a peer, has on
 const ARRIVING = 1_500;   // ms after joining until all that those who are there say has come
 const RETURN = 60_000;    // ms offline after which the room has forgotten us, ...
 const REUNION = 10_000;   // ... and ms that it takes all others to come back too
+const MOST_LEFT = 100;    // pilots remembered who have left a round
 
 export class Standings {
   round = null;           // null while nobody else plays
@@ -53,7 +54,9 @@ export class Standings {
   }
 
   left(peer) {
-    if (this.round && peer.isPilot) this.#left.set(keyOf(peer), peer.counted);
+    if (!this.round || !peer.isPilot) return;
+    this.#left.set(keyOf(peer), peer.counted);
+    if (this.#left.size > MOST_LEFT) this.#left.delete(this.#left.keys().next().value);
   }
 
   /** A peer has won or lost a point, as its victim says or as it says itself. */
