@@ -4,10 +4,11 @@
 // in each frame as all ships, and seldom change. So it is a picture of its own, drawn anew only when it
 // has something new to say.
 
-import { textWidth, writeText } from './font.js';
+import { clustersOf, textWidth, writeText } from './font.js';
 import { CORE, colourOf, stroke, traceShip } from './ships.js';
 
 export const ROW = 21;         // css px
+export const WIDTH = 260;      // css px that it takes at most
 const WIDE = { size: 11, rows: 16, room: 170 };      // css px of capitals, ships at most, css px for a name
 const NARROW = { size: 10, rows: 6, room: 92 };      // the same on narrow screens
 const LEFT = 38;               // css px before a name, for the pointer and the ship
@@ -19,15 +20,19 @@ const QUIET = '#86a5a1';
 export class Board {
   left = 0; bottom = 0;        // css px, where on the screen it ends
   #ranking = [];
+  #unlisted = 0;               // pilots for whom there is no row
   #said = [];                  // all that the picture shows, one thing after the other
   #picture = document.createElement('canvas');
   #context = this.#picture.getContext('2d');
 
-  /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels. */
-  draw(context, { ships, me, right, top, narrow, ratio }) {
+  /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels, and not below `end`. */
+  draw(context, { ships, others, goal, me, right, top, end, narrow, ratio }) {
     const form = narrow ? NARROW : WIDE;
-    this.#rank(ships, me, form.rows);
-    if (this.#isNew(me, narrow, ratio)) this.#paint(me, form, ratio);
+    const room = Math.floor((end - top) / ROW) - (goal ? 1 : 0);
+    const rows = Math.min(form.rows, Math.max(1, ships.size + others > room ? room - 1 : room));
+    this.#rank(ships, me, rows);
+    this.#unlisted = ships.size - this.#ranking.length + others;
+    if (this.#isNew(me, goal, narrow, ratio)) this.#paint(me, goal, form, ratio);
     const { width, height } = this.#picture;
     this.left = Math.floor((right - width / ratio) * ratio) / ratio;      // whole pixels
     this.bottom = top + height / ratio;
@@ -53,14 +58,15 @@ export class Board {
     if (mine >= rows) ranking[rows - 1] = me;
   }
 
-  #isNew(me, narrow, ratio) {
+  #isNew(me, goal, narrow, ratio) {
     const says = (thing, i) => {
       const changed = this.#said[i] !== thing;
       this.#said[i] = thing;
       return changed;
     };
-    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2);
-    let i = 3;
+    let fresh = says(narrow, 0) | says(ratio, 1) | says(this.#ranking.length, 2) | says(this.#unlisted, 3)
+      | says(goal, 4);
+    let i = 5;
     for (const ship of this.#ranking) {
       fresh |= says(ship.name, i++) | says(ship.look, i++) | says(ship.score, i++);
       fresh |= says(isDim(ship), i++) | says(ship === me, i++);
@@ -68,18 +74,22 @@ export class Board {
     return fresh;
   }
 
-  #paint(me, { size, room }, ratio) {
+  #paint(me, goal, { size, room }, ratio) {
     const names = this.#ranking.map(({ name }) => clip(name || 'you', size, room));      // only we may have no name yet
-    const width = LEFT + Math.max(...names.map(name => textWidth(name, size))) + RIGHT;
+    const rest = countOthers(this.#unlisted);
+    const widest = Math.max(...[...names, rest].map(text => textWidth(text, size)));
+    const width = Math.max(LEFT + widest + RIGHT, LEFT + textWidth(goal, size));
+    const head = goal ? 1 : 0;
     this.#picture.width = Math.ceil(width * ratio);      // which empties it
-    this.#picture.height = Math.ceil(names.length * ROW * ratio);
+    this.#picture.height = Math.ceil((head + names.length + (rest ? 1 : 0)) * ROW * ratio);
     const context = this.#context;
     context.fillStyle = SHADE;
     context.fillRect(0, 0, this.#picture.width, this.#picture.height);
     context.scale(ratio, ratio);
     context.lineCap = context.lineJoin = 'round';
+    writeText(context, goal, width - textWidth(goal, size) - 1, ROW / 2 + size / 2, size, QUIET);
     this.#ranking.forEach((ship, row) => {
-      const middle = row * ROW + ROW / 2;
+      const middle = (head + row) * ROW + ROW / 2;
       const base = middle + size / 2;
       const words = ship === me ? CORE : ship.bot ? QUIET : WORDS;
       const score = String(ship.score).replace('-', '–');
@@ -90,7 +100,14 @@ export class Board {
       writeText(context, score, width - textWidth(score, size) - 1, base, size, words);
       if (ship === me) drawPointer(context, 1, middle + 0.5, colourOf(ship.look));
     });
+    writeText(context, rest, LEFT, (head + names.length) * ROW + ROW / 2 + size / 2, size, QUIET);
   }
+}
+
+/** What stands below a list of pilots for those who are not in it. */
+export function countOthers(count) {
+  if (count === 0) return '';
+  return count === 1 ? 'and 1 other' : `and ${count} others`;
 }
 
 /** Whether it is no opponent now. */
@@ -99,9 +116,9 @@ function isDim({ bot, state }) {
 }
 
 /** A name that is no wider than there is room. */
-function clip(name, size, room) {
+export function clip(name, size, room) {
   if (textWidth(name, size) <= room) return name;
-  const letters = [...name];
+  const letters = clustersOf(name);
   while (letters.length && textWidth(`${letters.join('').trimEnd()}…`, size) > room) letters.pop();
   return `${letters.join('').trimEnd()}…`;
 }

@@ -8,7 +8,7 @@
 // Whatever the camera should look at, `offset` is what it is still away from there, and fades.
 
 const REACH = 420;        // px of the world from the sun to the nearest edge ...
-const LEAST = 0.85;       // ... but no fewer css px than this for one, so that a ship is 20 long
+const LEAST = 0.6;        // ... but no fewer css px than this for one: on a phone, so far out most of a fight is seen
 const MARGIN = 110;       // css px from the edge at which the camera begins to go with the ship
 const SOFT = 60;          // px in which it gets up to the ship's speed
 const EASE = 160;         // ms in which about two thirds of a change are done
@@ -27,7 +27,9 @@ export function drawnY({ y, dy = 0, vy }, lead) {
 
 export class Camera {
   x = 0; y = 0; scale = 1;             // the point of the world in the middle, css px for a px
-  width = 1; height = 1; bottom = 0;   // of the screen, and how much of it is covered by the pads
+  width = 1; height = 1;               // of the screen, ...
+  top = 0; bottom = 0;                 // ... and how much of it is covered, as by the pads ...
+  #top = 0; #bottom = 0;               // ... eased
   tracked = null;
   #zoom = 1;
   #pan = { x: 0, y: 0 };               // away from what it follows ...
@@ -73,6 +75,8 @@ export class Camera {
   move(dt, ships, me, lead, still) {
     const ease = this.#settled && !still ? 1 - Math.exp(-dt / EASE) : 1;
     this.#settled = true;
+    this.#top += (this.top - this.#top) * ease;
+    this.#bottom += (this.bottom - this.#bottom) * ease;
     // Eased by its inverse, like the pan: then the point under the pointer stays there on the way, too.
     this.scale = 1 / (1 / this.scale + (1 / this.#goal - 1 / this.scale) * ease);
     this.#aim(ships, me, lead);
@@ -83,18 +87,23 @@ export class Camera {
     }
   }
 
-  /** The middle of what the pads leave of the screen. */
+  /** The middle of what is not covered of the screen. */
   get #middleX() {
     return this.width / 2;
   }
 
   get #middleY() {
-    return (this.height - this.bottom) / 2;
+    return (this.height + this.#top - this.#bottom) / 2;
+  }
+
+  /** From there to the upper or lower edge. */
+  get #reachY() {
+    return (this.height - this.#top - this.#bottom) / 2;
   }
 
   /** The scale to come to. */
   get #goal() {
-    return this.#zoom * Math.max(LEAST, Math.min(this.#middleX, this.#middleY) / REACH);
+    return this.#zoom * Math.max(LEAST, Math.min(this.#middleX, this.#reachY) / REACH);
   }
 
   #aim(ships, me, lead) {
@@ -107,7 +116,7 @@ export class Camera {
       const shipY = drawnY(ship, lead);
       const whole = this.tracked !== null;
       this.#anchor.x = whole ? shipX : beyond(shipX, (this.#middleX - MARGIN) / this.scale);
-      this.#anchor.y = whole ? shipY : beyond(shipY, (this.#middleY - MARGIN) / this.scale);
+      this.#anchor.y = whole ? shipY : beyond(shipY, (this.#reachY - MARGIN) / this.scale);
     }
     if (Math.abs(this.#anchor.x - x) + Math.abs(this.#anchor.y - y) > LEAP) {
       this.#offset.x += x - this.#anchor.x;

@@ -13,10 +13,10 @@
 /** All there is to do, in the order in which to show it; `codes` are the keys as KeyboardEvent.code. */
 export const ACTIONS = [
   { id: 'left', label: 'Turn left', codes: ['KeyA', 'KeyH', 'ArrowLeft'], steering: true },
-  { id: 'right', label: 'Turn right', codes: ['KeyS', 'KeyJ', 'ArrowRight'], steering: true },
-  { id: 'thrust', label: 'Thrust', codes: ['KeyD', 'KeyK', 'ArrowUp'], steering: true },
+  { id: 'right', label: 'Turn right', codes: ['KeyD', 'KeyJ', 'ArrowRight'], steering: true },
+  { id: 'thrust', label: 'Thrust', codes: ['KeyW', 'KeyK', 'ArrowUp'], steering: true },
   { id: 'fire', label: 'Fire', codes: ['KeyF', 'KeyL', 'Space'], steering: true },
-  { id: 'hyperspace', label: 'Hyperspace', codes: ['Enter', 'ArrowDown'], steering: true },
+  { id: 'hyperspace', label: 'Hyperspace', codes: ['KeyS', 'Enter', 'ArrowDown'], steering: true },
   { id: 'zoomIn', label: 'Zoom in', codes: ['KeyZ'], steering: false },
   { id: 'zoomOut', label: 'Zoom out', codes: ['KeyX'], steering: false },
   { id: 'reset', label: 'Reset the view', codes: ['KeyR'], steering: false },
@@ -28,19 +28,24 @@ export const ACTIONS = [
   { id: 'help', label: 'Help', codes: ['Slash'], steering: false },
   { id: 'settings', label: 'Settings', codes: ['KeyC'], steering: false },
   { id: 'invite', label: 'Invite', codes: ['KeyI'], steering: false },
+  { id: 'gg', label: 'Say “gg”', codes: ['KeyG'], steering: false },
+  { id: 'hello', label: 'Say “hello”', codes: ['KeyV'], steering: false },
+  { id: 'again', label: 'Say “again?”', codes: ['KeyB'], steering: false },
+  { id: 'fullscreen', label: 'Full screen', codes: ['KeyU'], steering: false },
 ];
 
 const HELP = ACTIONS.find(({ id }) => id === 'help');
+const MEANINGLESS = /^(Arrow\w+|Space)$/;           // keys that in an empty field steer the ship
 const USABLE = /^(?!(?:Tab|Escape)$)[A-Z]\w+$/;  // codes; these two are how one gets around and out
 
-// The pads for fingers, each with its sign in a square of 48 by 48 and the pad that a finger may slide
-// to. To hyperspace none slides: it takes a finger of its own.
+// The pads for fingers, each with its word, its sign in a square of 48 by 48, and the pad that a finger may
+// slide to. To hyperspace none slides: it takes a finger of its own.
 const PADS = {
-  left: { slide: 'right', sign: 'M13 31 A13 13 0 1 1 33 35 M6 25 L13 31 L19 24' },
-  right: { slide: 'left', sign: 'M35 31 A13 13 0 1 0 15 35 M42 25 L35 31 L29 24' },
-  thrust: { slide: 'fire', sign: 'M24 8 L33 29 L24 24 L15 29 Z M19 32 L24 42 L29 32' },
-  fire: { slide: 'thrust', sign: 'M24 5 V15 M24 33 V43 M5 24 H15 M33 24 H43 M24 21 L27 24 L24 27 L21 24 Z' },
-  hyperspace: { sign: 'M24 24 A3 3 0 0 1 30 24 A7 7 0 0 1 16 24 A11 11 0 0 1 38 24 A15 15 0 0 1 8 24' },
+  left: { word: 'left', slide: 'right', sign: 'M13 31 A13 13 0 1 1 33 35 M6 25 L13 31 L19 24' },
+  right: { word: 'right', slide: 'left', sign: 'M35 31 A13 13 0 1 0 15 35 M42 25 L35 31 L29 24' },
+  thrust: { word: 'thrust', slide: 'fire', sign: 'M24 8 L33 29 L24 24 L15 29 Z M19 32 L24 42 L29 32' },
+  fire: { word: 'fire', slide: 'thrust', sign: 'M24 5 V15 M24 33 V43 M5 24 H15 M33 24 H43 M24 21 L27 24 L24 27 L21 24 Z' },
+  hyperspace: { word: 'jump', sign: 'M24 24 A3 3 0 0 1 30 24 A7 7 0 0 1 16 24 A11 11 0 0 1 38 24 A15 15 0 0 1 8 24' },
 };
 
 // A gamepad of the standard mapping: A, B, Y, bumpers, triggers, Back, Start, stick, cross.
@@ -79,7 +84,8 @@ function chosen({ id }, keys) {
 }
 
 export class Controls {
-  oncommand = null;  // (id, detail): an action that is not steering, 'zoom' { factor, x, y } or 'track' { x, y }
+  // (id, detail): an action that is not steering, 'zoom' { factor, x, y }, 'track' { x, y }, or 'unknownGamepad'
+  oncommand = null;
   onwake = null;     // the person did something that allows a page to make sounds; any number of times
 
   #held = new Map();     // source -> id of an action
@@ -124,7 +130,7 @@ export class Controls {
 
   /** Steers a ship, once per frame. */
   steer(ship) {
-    if (this.#gamepads) this.#pollGamepads();
+    if (this.#gamepads && document.hasFocus()) this.#pollGamepads();
     ship.turn = this.#isOn('right') - this.#isOn('left');
     ship.thrust = this.#isOn('thrust');
     ship.fire = this.#isOn('fire');
@@ -182,7 +188,7 @@ export class Controls {
   #keydown = event => {
     const { code, key, target } = event;
     if (key === 'Meta') return this.release();  // while it is down, macOS keeps other keys' keyup to itself
-    if (event.ctrlKey || event.altKey || event.metaKey || takesKeys(target) || presses(target, code)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || takesKeys(target, code) || presses(target, code)) return;
     // Help is found by its character too, wherever a keyboard has it.
     const action = key === '?' ? HELP : actionOf(code, this.#settings.keys);
     if (!action) return;
@@ -273,8 +279,11 @@ export class Controls {
   // ---- Gamepads ----
 
   /** Asked for only when there is one, since the answer is a new list each time. */
-  #findGamepads = () => {
+  #findGamepads = event => {
     this.#gamepads = gamepads().length > 0;
+    if (event.type === 'gamepadconnected' && event.gamepad && event.gamepad.mapping !== 'standard') {
+      this.oncommand?.('unknownGamepad');
+    }
     this.#buttons.clear();
     this.release();
   };
@@ -299,6 +308,7 @@ export class Controls {
       return this.#lift(source);
     }
     this.#buttons.add(source);
+    if (navigator.userActivation?.hasBeenActive ?? true) this.onwake?.();   // which some browsers grant for a button
     if (!ACTIONS.find(action => action.id === id).steering) this.oncommand?.(id);
     else if (!isDialogOpen()) this.#press(source, id);
   }
@@ -314,7 +324,8 @@ function gamepads() {
 }
 
 /** Whether what is typed is meant for something on the page: a field, or a dialog. */
-function takesKeys(target) {
+function takesKeys(target, code) {
+  if (target.matches?.('[data-flies]') && target.value === '' && MEANINGLESS.test(code)) return false;
   return isDialogOpen() || Boolean(target.closest?.('input, textarea, select, dialog, [contenteditable]'));
 }
 
@@ -332,6 +343,15 @@ function pad(id) {
   const button = document.createElement('button');
   Object.assign(button, { type: 'button', name: id, className: id, tabIndex: -1 });
   button.setAttribute('aria-label', ACTIONS.find(action => action.id === id).label);
+  const word = document.createElement('span');
+  word.textContent = PADS[id].word;
+  word.ariaHidden = 'true';
+  button.append(sign(id), word);
+  return button;
+}
+
+/** The sign on a pad. */
+export function sign(id) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', '0 0 48 48');
   svg.setAttribute('aria-hidden', 'true');
@@ -341,6 +361,5 @@ function pad(id) {
     path.setAttribute('d', PADS[id].sign);
     svg.append(path);
   }
-  button.append(svg);
-  return button;
+  return svg;
 }

@@ -9,6 +9,7 @@ const KNOWN = 100;   // ships remembered, those of the latest events
 
 export class Feed {
   lines = [];        // { text, at }
+  fate = '';         // how the person here was destroyed last
   #me;
   #known = new Map();
 
@@ -21,7 +22,12 @@ export class Feed {
   tell(event, at) {
     this.#remember(event.ship);
     const text = this.#sentence(event);
-    if (!text) return;
+    if (event.type === 'destroyed' && event.ship === this.#me) this.fate = text;
+    if (text) this.say(text, at);
+  }
+
+  /** Adds a line. */
+  say(text, at) {
     this.lines.push({ text, at });
     if (this.lines.length > KEPT) this.lines.shift();
   }
@@ -32,8 +38,9 @@ export class Feed {
     if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value);
   }
 
-  #sentence({ type, ship, cause, owner }) {
+  #sentence({ type, ship, cause, owner, greeting }) {
     if (type === 'destroyed') return this.#fate(ship, cause, owner);
+    if (type === 'greeted') return `${ship === this.#me ? 'You' : this.#name(ship)}: ${greeting}`;
     if (ship === this.#me || ship.bot) return '';  // that practice ships come and go is no news
     if (type === 'entered') return `${this.#name(ship)} joined`;
     if (type === 'left') return `${this.#name(ship)} left`;
@@ -44,10 +51,13 @@ export class Feed {
     const mine = ship === this.#me;
     const who = mine ? 'You' : this.#name(ship);
     if (cause === 'sun') return `${who} fell into the sun`;
-    if (cause === 'debris') return `${who} hit debris`;
+    const shooter = this.#shooter(owner);
+    if (cause === 'debris' && (!shooter || shooter === ship)) return `${who} hit debris`;
+    if (cause === 'debris') {
+      return `${shooter === this.#me ? 'Your' : `${this.#name(shooter)}’s`} debris hit ${mine ? 'you' : who}`;
+    }
     if (cause === 'hyperspace') return `${who} broke up in hyperspace`;
     if (owner === ship.id) return mine ? 'You were hit by your own missile' : `${who} was hit by their own missile`;
-    const shooter = this.#shooter(owner);
     return `${shooter === this.#me ? 'You' : this.#name(shooter)} shot ${mine ? 'you' : who}`;
   }
 

@@ -41,21 +41,29 @@ const ABOVE = {
 const BELOW = { '\u0327': '20313212', '\u0328': '20121323', '\u0323': '1222' };
 
 const ALIKE = { '’': '\'', '‘': '\'', '“': '"', '”': '"', '„': '"', '‐': '-', '‑': '-', '−': '–', Đ: 'Ð' };
-const BOX = '0151580801';
 const CAP = 8;            // grid units from the line to the top of a capital
 const SMALL = 0.78;       // of a small capital
 const GAP = 2.4;          // between letters
 const SPACE = 3.2;        // the width of a space
+const EM = 10.8;          // grid units of the browser's font, whose capitals are then as high as ours
+const FAMILY = 'system-ui, sans-serif';
+const UNKNOWN = 8;        // grid units that a letter takes where there is no browser to ask
 const KEPT = 400;         // lines of text laid out and kept
 
+const SEGMENTER = globalThis.Intl?.Segmenter ? new Intl.Segmenter() : null;
+
 const layouts = new Map();
+let measuring = null;     // a canvas that is never seen
 
 /** The width of a line of text whose capitals are `size` high. */
 export function textWidth(text, size) {
   return layout(text).width * size / CAP;
 }
 
-/** Adds a line of text to the path that is being built, from x to the right, standing on y. */
+/**
+ * Adds a line of text to the path that is being built, from x to the right, standing on y; but not what has no
+ * strokes, which writeForeign() writes.
+ */
 export function traceText(path, text, x, y, size) {
   const { points } = layout(text);
   const scale = size / CAP;
@@ -81,14 +89,67 @@ function layout(text) {
   return line;
 }
 
-/** Sets a line: its points in grid units from the start of the line, x and y in turn, NaN between strokes. */
+/**
+ * Sets a line: its points in grid units from the start of the line, x and y in turn, NaN between strokes. In
+ * between stand runs that have no strokes, { text, x }, since scripts join their letters in ways of their own.
+ */
 function set(text) {
   const points = [];
+  const foreign = [];
   let x = 0;
+  for (const [run, known] of runsOf(text)) {
+    if (known) x = setKnown(points, run, x);
+    else {
+      foreign.push({ text: run, x });
+      x += measure(run) + GAP;
+    }
+  }
+  return { points: Float32Array.from(points), foreign, width: Math.max(0, x - GAP) };
+}
+
+/** The runs of a text that have strokes or have none; spaces among the latter belong to them. */
+function runsOf(text) {
+  const runs = [];
+  let spaces = '';
+  for (const cluster of clustersOf(text)) {
+    const known = hasStrokes(cluster);
+    const last = runs.at(-1);
+    if (cluster === ' ' && last && !last[1]) {
+      spaces += cluster;
+      continue;
+    }
+    if (last?.[1] === known) last[0] += known ? cluster : spaces + cluster;
+    else runs.push([known ? spaces + cluster : cluster, known]);
+    spaces = '';
+  }
+  if (spaces) runs.push([spaces, true]);
+  return runs;
+}
+
+/** What a reader takes for one letter each, which no line may be cut within. */
+export function clustersOf(text) {
+  return SEGMENTER ? Array.from(SEGMENTER.segment(text), ({ segment }) => segment) : Array.from(text);
+}
+
+function hasStrokes(cluster) {
+  return [...cluster.normalize('NFD')].every(character => character === ' ' || character in ABOVE
+    || character in BELOW || [...character.toUpperCase()].every(letter => (ALIKE[letter] ?? letter) in GLYPHS));
+}
+
+/** How wide a run is in the browser's font, in grid units. */
+function measure(run) {
+  if (!globalThis.document) return UNKNOWN * clustersOf(run).length;
+  measuring ??= document.createElement('canvas').getContext('2d');
+  measuring.font = `100px ${FAMILY}`;
+  return measuring.measureText(run).width * EM / 100;
+}
+
+/** Sets a run that has strokes, from x on; returns where the next one begins. */
+function setKnown(points, text, x) {
   let scale = 1;
   let width = 0;      // of the latest letter, on which accents may follow
   for (const character of text.normalize('NFD')) {
-    if (/\p{M}|\u200d/u.test(character)) {
+    if (/\p{M}/u.test(character)) {
       const middle = x - GAP * scale - width / 2 - 2 * scale;
       if (character in ABOVE) draw(points, ABOVE[character], middle, -(CAP + 3.6) * scale, scale);
       if (character in BELOW) draw(points, BELOW[character], middle, 0, scale);
@@ -97,12 +158,11 @@ function set(text) {
     const capitals = character.toUpperCase();
     scale = capitals === character ? 1 : SMALL;
     for (const letter of capitals) {
-      const strokes = GLYPHS[ALIKE[letter] ?? letter] ?? BOX;
-      width = letter.trim() ? draw(points, strokes, x, -CAP * scale, scale) : SPACE;
+      width = letter.trim() ? draw(points, GLYPHS[ALIKE[letter] ?? letter], x, -CAP * scale, scale) : SPACE;
       x += width + GAP * scale;
     }
   }
-  return { points: Float32Array.from(points), width: Math.max(0, x - GAP * scale) };
+  return x + GAP * (1 - scale);
 }
 
 /** Adds strokes to points and returns how wide they are. */
@@ -124,4 +184,16 @@ export function writeText(context, text, x, y, size, colour, alpha = 1) {
   traceText(context, text, x, y, size);
   stroke(context, colour, 1, alpha);
   context.stroke();
+  writeForeign(context, text, x, y, size, colour, alpha);
+}
+
+/** Writes those parts of a line that have no strokes, in the browser's font. */
+export function writeForeign(context, text, x, y, size, colour, alpha = 1) {
+  const { foreign } = layout(text);
+  if (!foreign.length) return;
+  const scale = size / CAP;
+  context.font = `${EM * scale}px ${FAMILY}`;
+  context.fillStyle = colour;
+  context.globalAlpha = alpha;
+  for (const run of foreign) context.fillText(run.text, x + run.x * scale, y);
 }

@@ -5,9 +5,9 @@
 // banner, and gauges under rules with supplies. Everything keeps to `insets`, what a notch, the page's
 // buttons or the pads cover.
 
-import { Board, ROW, SHADE } from './board.js';
+import { Board, ROW, SHADE, WIDTH, clip } from './board.js';
 import { drawnX, drawnY } from './camera.js';
-import { textWidth, traceText, writeText } from './font.js';
+import { textWidth, traceText, writeForeign, writeText } from './font.js';
 import { CORE, colourOf, stroke } from './ships.js';
 
 const SIZE = 11;               // css px, the height of capitals
@@ -15,8 +15,13 @@ const SMALL = 10;              // on narrow screens, and of names at ships
 const NARROW = 600;            // css px of width below which a screen is narrow
 const LOW = 500;               // css px of height below which one is
 const EDGE = 16;               // css px from what is covered
+const FEW = 3;                 // lines of the feed on narrow screens: more would cover the fight
 const FADES = [4_500, 6_500];  // ms of age between which a line of the feed goes
 const MOST_NAMES = 40;         // at ships: a crowd of more is no longer read, and must not cost more
+const GREETING = 3_000;        // ms that one stands at its ship
+const NAME = 96;               // css px of a name at a ship
+const NEAR = 14;               // css px that arrows keep from what lies over the sky
+const LARGE = { width: 1_920, height: 1_080, most: 3 };   // css px of a screen from which on words grow with it
 const ARROW = 26;              // css px from the edge to an arrow
 const TICK = { apart: 5, height: 9 };        // css px, of gauges
 const TEXT = '#c4dcd8';        // at least 4.5 : 1 against the ground, as all colours of words here
@@ -25,24 +30,50 @@ const WARM = '#ffcf8f';
 
 export class Hud {
   insets = { top: 0, right: 0, bottom: 0, left: 0, corner: 0 };      // css px; the corner is the lower left one
+  obstacles = [];                       // what lies over the sky: { left, top, right, bottom }, css px
   #board = new Board();
   #distances = [];                      // where in this frame distances stand, x and y in turn
+  #taken = [];                          // ... and words: left, top, right and bottom in turn
 
   /** `ratio`: pixels of the canvas for a css px. */
   draw(context, camera, scene, ratio) {
+    const grown = Math.max(1, Math.min(LARGE.most, camera.width / LARGE.width, camera.height / LARGE.height));
+    if (grown === 1) return this.#draw(context, camera, scene, ratio);
+    // On a large screen everything is drawn as on a smaller one, and enlarged.
+    const { insets, obstacles } = this;
+    this.insets = shrunk(insets, grown);
+    this.obstacles = obstacles.map(box => shrunk(box, grown));
+    context.save();
+    context.scale(grown, grown);
+    this.#draw(context, new Enlarged(camera, grown), scene, ratio * grown);
+    context.restore();
+    Object.assign(this, { insets, obstacles });
+  }
+
+  #draw(context, camera, scene, ratio) {
     context.globalCompositeOperation = 'source-over';
     context.lineCap = context.lineJoin = 'round';
-    const { world, me } = scene;
+    const { world, me, others } = scene;
     const narrow = camera.width < NARROW;
     const top = this.insets.top + EDGE;
     const right = camera.width - this.insets.right - EDGE;
-    this.#board.draw(context, { ships: world.ships, me, right, top, narrow, ratio });
+    const end = this.#endOf(right, camera.height - this.insets.bottom - EDGE);
+    this.#board.draw(context, { ships: world.ships, others, goal: scene.goal, me, right, top, end, narrow, ratio });
     this.#drawArrows(context, camera, scene);
+    this.#keepClear(camera);
+    this.#drawGreetings(context, camera, scene);
     if (scene.names) this.#drawNames(context, camera, scene);
     this.#drawFeed(context, scene, narrow);
     if (world.rules.fuel < Infinity && me.state === 'flying') this.#drawGauges(context, camera, scene);
     if (scene.banner) this.#drawBanner(context, camera, scene.banner);
+    if (scene.fate) this.#drawFate(context, camera, scene);
     context.globalAlpha = 1;
+  }
+
+  /** How far down the board may reach: to what lies over the sky below it. */
+  #endOf(right, bottom) {
+    const below = this.obstacles.filter(box => box.right > right - WIDTH && box.left < right);
+    return Math.min(bottom, ...below.map(box => box.top - ROW));
   }
 
   // ---- The feed and the banner ----
@@ -54,7 +85,7 @@ export class Hud {
     writeLine(context, link, x, y, size, QUIET);
     if (narrow) y = Math.max(y, this.#board.bottom - ROW / 2);
     y += ROW + 4;
-    for (const { text, at } of lines) {
+    for (const { text, at } of narrow ? lines.slice(-FEW) : lines) {
       const alpha = Math.min(1, (FADES[1] - (time - at)) / (FADES[1] - FADES[0]));
       if (alpha <= 0) continue;
       writeLine(context, text, x, y, size, TEXT, alpha);
@@ -62,19 +93,50 @@ export class Hud {
     }
   }
 
-  #drawBanner(context, { width, height }, text) {
-    const size = Math.min(15, 0.88 * 15 * (width - this.insets.left - this.insets.right) / textWidth(text, 15));
-    const x = (width + this.insets.left - this.insets.right - textWidth(text, size)) / 2;
+  #drawBanner(context, { width, height }, { title, note }) {
+    const size = Math.min(20, 0.88 * 20 * (width - this.insets.left - this.insets.right) / textWidth(title, 20));
+    const middle = (width + this.insets.left - this.insets.right) / 2;
     const share = width < NARROW || height < LOW ? 0.76 : 0.24;
     const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * share;
     context.beginPath();
-    traceText(context, text, x, y, size);
+    traceText(context, title, middle - textWidth(title, size) / 2, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
     stroke(context, CORE, size * 0.11, 1);
+    writeForeign(context, title, middle - textWidth(title, size) / 2, y, size, CORE);
+    writeLine(context, note, middle - textWidth(note, SIZE) / 2, y + ROW + SIZE, SIZE, TEXT);
+  }
+
+  /** How the own ship was destroyed, below where that was: there the eye is. */
+  #drawFate(context, camera, { fate, me }) {
+    const { left, right, top, bottom } = this.insets;
+    const width = textWidth(fate, SIZE + 1);
+    const x = limit(camera.toX(me.x) - width / 2, left + EDGE, camera.width - right - EDGE - width);
+    const y = limit(camera.toY(me.y) + 64, top + 4 * ROW, camera.height - bottom - 3 * ROW);
+    writeLine(context, fate, x, y, SIZE + 1, CORE);
   }
 
   // ---- At the ships ----
 
+  /** Words at ships cover neither the board nor what lies over the sky. */
+  #keepClear(camera) {
+    const taken = this.#taken;
+    taken.length = 0;
+    taken.push(this.#board.left, 0, camera.width, this.#board.bottom);
+    for (const box of this.obstacles) taken.push(box.left, box.top, box.right, box.bottom);
+  }
+
+  /** What pilots say, above their ships. */
+  #drawGreetings(context, camera, { world, lead }) {
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying' || world.time - ship.greetedAt > GREETING) continue;
+      const width = textWidth(ship.greeting, SIZE);
+      const x = camera.toX(drawnX(ship, lead)) - width / 2;
+      const y = camera.toY(drawnY(ship, lead)) - Math.max(13 * camera.scale, 10) - 9;
+      if (this.#isFree(x, y - SIZE, x + width, y)) writeLine(context, ship.greeting, x, y, SIZE, CORE);
+    }
+  }
+
+  /** Below the ships, else above, and not at all where another name or the board would be covered. */
   #drawNames(context, camera, { world, lead, me }) {
     let left = MOST_NAMES;
     for (const ship of world.ships.values()) {
@@ -82,9 +144,25 @@ export class Hud {
       const x = camera.toX(drawnX(ship, lead));
       const y = camera.toY(drawnY(ship, lead));
       if (!camera.sees(x, y)) continue;
-      const below = Math.max(13 * camera.scale, 10) + SMALL + 7;
-      writeText(context, ship.name, x - textWidth(ship.name, SMALL) / 2, y + below, SMALL, colourOf(ship.look), 0.8);
+      const name = clip(ship.name, SMALL, NAME);
+      const width = textWidth(name, SMALL);
+      const from = limit(x - width / 2, this.insets.left + 4, camera.width - this.insets.right - width - 4);
+      const away = Math.max(13 * camera.scale, 10) + 7;
+      const base = [y + away + SMALL, y - away].find(base => this.#isFree(from, base - SMALL, from + width, base));
+      if (base !== undefined) writeText(context, name, from, base, SMALL, colourOf(ship.look), 0.8);
     }
+  }
+
+  /** Whether there is room for words; if so they have it. */
+  #isFree(left, top, right, bottom) {
+    const taken = this.#taken;
+    for (let i = 0; i < taken.length; i += 4) {
+      const beside = left >= taken[i + 2] + 3 || right <= taken[i] - 3;
+      const apart = top >= taken[i + 3] + 2 || bottom <= taken[i + 1] - 2;
+      if (!beside && !apart) return false;
+    }
+    taken.push(left, top, right, bottom);
+    return true;
   }
 
   #drawArrows(context, camera, { world, me, lead }) {
@@ -113,8 +191,15 @@ export class Hud {
     const share = Math.min((right - left - 2 * ARROW) / 2 / Math.abs(toX - middleX),
       (bottom - top - 2 * ARROW) / 2 / Math.abs(toY - middleY));
     let x = middleX + (toX - middleX) * share;
-    const y = middleY + (toY - middleY) * share;
+    let y = middleY + (toY - middleY) * share;
     if (y < this.#board.bottom + 8) x = Math.min(x, this.#board.left - ARROW);      // next to the score board
+    for (const box of this.obstacles) {      // nor under a button
+      if (x < box.left - NEAR || x > box.right + NEAR || y < box.top - NEAR || y > box.bottom + NEAR) continue;
+      const aside = x > middleX ? box.left - NEAR : box.right + NEAR;
+      const above = y > middleY ? box.top - NEAR : box.bottom + NEAR;
+      if (Math.abs(aside - x) < Math.abs(above - y)) x = aside;
+      else y = above;
+    }
     const angle = Math.atan2(toY - y, toX - x);
     const ahead = Math.cos(angle);
     const aside = Math.sin(angle);
@@ -152,6 +237,51 @@ export class Hud {
     drawGauge(context, 'torpedoes', x, y - ROW, rules.torpedoes, me.torpedoes);
     drawGauge(context, 'jumps', x, y, rules.jumps, jumps > 0 ? jumps - 1 + ready : 0);
   }
+}
+
+/** A camera whose px are so many times as large. */
+class Enlarged {
+  #camera; #grown;
+
+  constructor(camera, grown) {
+    this.#camera = camera;
+    this.#grown = grown;
+    this.width = camera.width / grown;
+    this.height = camera.height / grown;
+    this.scale = camera.scale / grown;
+  }
+
+  get tracked() {
+    return this.#camera.tracked;
+  }
+
+  get x() {
+    return this.#camera.x;
+  }
+
+  get y() {
+    return this.#camera.y;
+  }
+
+  toX(x) {
+    return this.#camera.toX(x) / this.#grown;
+  }
+
+  toY(y) {
+    return this.#camera.toY(y) / this.#grown;
+  }
+
+  sees(x, y) {
+    return this.#camera.sees(x * this.#grown, y * this.#grown);
+  }
+}
+
+function shrunk(sides, times) {
+  return Object.fromEntries(Object.entries(sides).map(([side, px]) => [side, px / times]));
+}
+
+function limit(value, least, most) {
+  return Math.max(least, Math.min(most, value));
 }
 
 /** A row of ticks: those that are left are bright, the last one by as much as is left of it. */

@@ -8,8 +8,17 @@ import { ACTIONS, actionOf, codesOf, usable } from './controls.js';
 
 const PRINTED = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Slash: '?' };
 
-let layout = new Map();  // code -> what is printed on the key, from browsers that know
-globalThis.navigator?.keyboard?.getLayoutMap?.().then(known => { layout = known; }, () => { /* not told */ });
+const layout = new Map();  // code -> what is printed on the key, from browsers that know, else from what is pressed
+globalThis.navigator?.keyboard?.getLayoutMap?.().then(known => {
+  for (const [code, key] of known) layout.set(code, key);
+}, () => { /* not told */ });
+globalThis.addEventListener?.('keydown', learn, { capture: true });
+
+/** Learns what is printed on a key: with Shift or Alt it may be something else. */
+export function learn({ code, key, shiftKey, ctrlKey, altKey, metaKey, isComposing }) {
+  if (shiftKey || ctrlKey || altKey || metaKey || isComposing) return;
+  if (/^(Key|Digit)/.test(code) && /^\p{L}$|^\p{N}$/u.test(key)) layout.set(code, key);
+}
 
 /** What is printed on a key, as far as is known: its place on the keyboard (code) is what counts. */
 export function keyLabel(code) {

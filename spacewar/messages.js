@@ -5,8 +5,11 @@
 //
 //     report [1,time,state,x,y,vx,vy,angle,turn,burning]        our ship, and when it was so
 //     fire   [ ... the same ... ,number]                        it fired its shot of that number then
-//     death  [1,time,x,y,vx,vy,angle,seed,cause,owner,number]   it broke up, by whose shot (0: nobody's)
+//     death  [1,time,x,y,vx,vy,angle,seed,cause,owner,number]   it broke up, by whose shot or wreck (0: nobody's)
 //     pilot  [1,name,look,score]                                when it changes, and to newcomers
+//     round  [1,number,since,[id,score,...]]                    when it changes, and to newcomers: how long it lasts,
+//                                                               and how many points we have counted for whom
+//     greet  [1,greeting]                                       gg, hello or again? (0 to 2)
 //     ping   [1,time]    pong [1,time,received]                 see clock.js
 //
 // All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
@@ -14,8 +17,10 @@
 import { LOOKS } from './world.js';
 
 const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
+export const GREETINGS = ['gg', 'hello', 'again?'];
 const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
-const LONGEST = 300;   // characters of a message's data: what is longer is not even parsed
+const MOST_SCORES = 40; // that fit into a message
+const LONGEST = 600;   // characters of a message's data: what is longer is not even parsed
 
 const plain = valid => ({ valid, write: value => value, read: value => value });
 
@@ -35,6 +40,8 @@ const count = (least, most) => ({
 const time = number(1e13, 1);     // ms: three centuries, so any clock that ever counted up
 const place = number(4_000, 2);   // px
 const speed = number(2, 5);       // px/ms
+const id = count(0, Number.MAX_SAFE_INTEGER);
+const score = count(-99_999, 99_999);
 const FIELDS = {
   time, received: time, x: place, y: place, vx: speed, vy: speed,
   angle: number(1e6, 3),
@@ -43,11 +50,21 @@ const FIELDS = {
   burning: { ...count(0, 1), write: Number, read: Boolean },
   number: count(0, 1e9),
   seed: count(0, 2 ** 31),
-  owner: count(0, Number.MAX_SAFE_INTEGER),
+  owner: id,
   cause: plain(value => CAUSES.includes(value)),
+  greeting: {
+    ...count(0, GREETINGS.length - 1), write: text => GREETINGS.indexOf(text), read: index => GREETINGS[index],
+  },
   name: plain(value => typeof value === 'string'),
   look: count(0, LOOKS - 1),
-  score: count(-99_999, 99_999),
+  score,
+  since: number(1e6, 0),          // ms, negative of a round that is still to begin
+  scores: {                       // pairs of an id and a score, read as a map
+    valid: pairs => Array.isArray(pairs) && pairs.length % 2 === 0
+      && pairs.every((value, i) => (i % 2 ? score : id).valid(value)),
+    write: scores => scores.slice(0, MOST_SCORES).flat(),
+    read: pairs => new Map(pairs.flatMap((value, i) => i % 2 ? [] : [[value, pairs[i + 1]]])),
+  },
 };
 
 const REPORT = ['time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
@@ -56,6 +73,8 @@ export const MESSAGES = {
   fire: [...REPORT, 'number'],
   death: ['time', 'x', 'y', 'vx', 'vy', 'angle', 'seed', 'cause', 'owner', 'number'],
   pilot: ['name', 'look', 'score'],
+  round: ['number', 'since', 'scores'],
+  greet: ['greeting'],
   ping: ['time'],
   pong: ['time', 'received'],
 };

@@ -18,12 +18,18 @@
 // Each pilot judges hits on its own ship, as it sees them, so nobody is shot by what is not on the
 // screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
 // from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
+//
+// A crowd costs no more than crowd.js and BUDGET let it: whoever is not chosen for the sky is counted, and
+// what is too much to be read in this frame is read in a later one, unless it has been superseded by then.
 
+import { choose, SHIPS } from './crowd.js';
 import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
 import { advance, fly, turned } from './physics.js';
-import { LOOKS } from './world.js';
+import { describeClose } from './reasons.js';
+import { Standings } from './standings.js';
+import { LOOKS, SHIELD, isSuicide } from './world.js';
 
 // When reports are due: ms since the last one.
 const CHANGED = 30;           // if turn or engine changed: in the same frame, but not in each
@@ -44,21 +50,32 @@ const FIRST_PING = 200;       // ... with these ms between them
 const LATEST = 250;           // ms that what is late is flown on; of what is later, the state simply holds
 const FADING = 60;            // ms in which a difference fades to 1/e: gone after 150 or so
 const SILENT = 5_000;         // ms without a word after which a flying ship fades away
+const REVIEW = 1_000;         // ms between looks at who of a crowd is in the sky
 const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
+
+// What is read: 40 ships in a fight say 1,500 messages a second, 25 for each frame at 60 Hz.
+const BUDGET = 200;           // messages a frame; to read one takes some 5 µs
+const SUPERSEDED = ['pilot', 'report'];   // of these only a peer's latest counts; read in this order
 
 // What is believed, beside what peer.js says.
 const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
+const GREETINGS_APART = 1_000;   // ms between two of one pilot: we send them half as often
 const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
 
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
 
 export class Netplay {
-  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only
+  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only, like ...
+  why = '';              // ... the reason to be offline, if there is one to tell
   #world;
   #me;
   #relay;
   #clock;
   #peers = new Map();    // by id, as the room has it; it may become another
+  #sky = new Set();      // those of them whose ships are in the world
+  #reviewAt = -Infinity; // when to look again who is
+  #budget = BUDGET;      // messages that may still be read in this frame
+  #waiting = new Set();  // peers with messages that wait for the next
   #ships = 0;            // given ids of our world so far, which no ship loses or inherits
   #now;                  // the clock for which the world's positions hold, ...
   #worldTime;            // ... when its own time was this
@@ -69,6 +86,7 @@ export class Netplay {
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
+  #standings;
 
   /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
@@ -78,7 +96,8 @@ export class Netplay {
     this.#clock = clock;
     this.#now = clock();
     this.#worldTime = world.time;
-    relay.onstatus = status => this.#status(status);
+    this.#standings = new Standings(me);
+    relay.onstatus = (status, detail) => this.#status(status, detail);
     relay.onself = () => this.#enter();
     relay.onjoin = id => this.#welcome(id);
     relay.onquit = id => this.#forget(id);
@@ -93,6 +112,18 @@ export class Netplay {
       ({ id, ship, path: this.#pathTo(id), ...clock.statistics(now) }));
   }
 
+  /** How many pilots are in the room whose ships are not in the sky. */
+  get others() {
+    let count = 0;
+    for (const peer of this.#peers.values()) if (peer.isPilot && !this.#sky.has(peer)) count++;
+    return count;
+  }
+
+  /** The round that we and others are in, or null if nobody else plays. */
+  get round() {
+    return this.#standings.round;
+  }
+
   /** Our id in the room, or null. */
   get self() {
     return this.#relay.id;
@@ -100,8 +131,7 @@ export class Netplay {
 
   /** Whether all who play here are reached directly; those who only watch the room are not. */
   get direct() {
-    const pilots = [...this.#peers.values()].filter(({ ship }) => this.#isHere(ship));
-    return pilots.length > 0 && pilots.every(({ id }) => this.#isDirect(id));
+    return this.#sky.size > 0 && [...this.#sky].every(({ id }) => this.#isDirect(id));
   }
 
   /** Who has this ship of our world in the room: its id there, or null. */
@@ -126,9 +156,14 @@ export class Netplay {
 
   // ---- The room ----
 
-  #status(status) {
+  #status(status, { code, reason } = {}) {
     if (status === 'open') this.link = 'relay';
-    if (status === 'closed') this.link = 'offline';   // and so it stays while the relay is tried again
+    if (status === 'open') this.why = '';
+    if (status !== 'closed') return;
+    this.link = 'offline';   // and so it stays while the relay is tried again
+    // That nobody answers is what "offline" says.
+    if (code !== undefined) this.why = code === 1006 && !reason ? '' : describeClose(code, reason);
+    this.#standings.lost();
   }
 
   /** In the room, perhaps again: nobody has been told anything. Each peer is announced next, and welcomed. */
@@ -136,6 +171,7 @@ export class Netplay {
     this.#told = {};
     this.#toldPilot = {};
     this.#settleAt = this.#clock() + SETTLING;
+    this.#standings.entered(this.#clock());
   }
 
   /** Whoever is new to us does not know us either. */
@@ -144,6 +180,8 @@ export class Netplay {
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
     this.#welcomeUntil = clock + WELCOME;
     this.#relay.send(write('pilot', this.#me), id);
+    const round = this.#standings.saying(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
+    if (round) this.#relay.send(write('round', round), id);
     this.#relay.send(write('report', this.#state()), id);
   }
 
@@ -157,29 +195,75 @@ export class Netplay {
 
   #forget(id) {
     const peer = this.#peers.get(id);
-    if (this.#peers.delete(id)) this.#world.remove(peer.ship.id);
+    if (!this.#peers.delete(id)) return;
+    this.#standings.left(peer);
+    this.#waiting.delete(peer);
+    this.#sky.delete(peer);
+    this.#world.remove(peer.ship.id);
+  }
+
+  // ---- Who is in the sky ----
+
+  /** Lets the ships that are chosen of a crowd take the places of those that are not; no news for the feed. */
+  #review(clock) {
+    if (clock < this.#reviewAt) return;
+    this.#reviewAt = clock + REVIEW;
+    const pilots = this.#pilots;
+    if (pilots.length === this.#sky.size) return;
+    const chosen = choose(pilots, this.#me, this.#sky);
+    for (const peer of [...this.#sky]) {
+      if (chosen.has(peer)) continue;
+      this.#sky.delete(peer);
+      peer.setAt = this.#now;
+      this.#world.remove(peer.ship.id, { quietly: true });
+    }
+    for (const peer of chosen) if (!this.#sky.has(peer)) this.#show(peer, clock, { quietly: true });
+  }
+
+  get #pilots() {
+    return [...this.#peers.values()].filter(({ isPilot }) => isPilot);
+  }
+
+  /** Puts a ship into the sky, flown on from where it was last said to be; there it may act after a moment. */
+  #show(peer, clock, { quietly }) {
+    const { ship, setAt } = peer;
+    if (ship.state === 'flying') advance(ship, Math.min(this.#now - setAt, SILENT), fly);
+    peer.appeared(clock);
+    this.#sky.add(peer);
+    this.#world.add(ship, { quietly });
   }
 
   // ---- What we tell ----
 
-  /** Once a frame, after the world's steps; now is the clock for which its positions hold. */
+  /**
+   * Once a frame, after the world's steps; now is the clock for which its positions hold. Returns 'began' or 'ended'
+   * if a round has, else ''.
+   */
   update(now) {
     const clock = this.#clock();
     this.#fade(now - this.#now, clock);
     this.#now = now;
     this.#worldTime = this.#world.time;
-    if (this.self === null) return;
+    this.#readWaiting(clock);
+    this.#review(clock);
+    const news = this.#standings.update(clock, [...this.#sky], this.self);
+    if (this.self === null) return news;
     this.#settle(clock);
     if (this.#isPilotNew()) this.#tellPilot();
     if (this.#isReportDue(clock)) this.#tellReport(clock);
-    for (const peer of this.#peers.values()) this.#ping(peer, clock);
+    this.#tellRound(clock);
+    for (const peer of this.#sky) this.#ping(peer, clock);
+    return news;
   }
 
   /** An event of the world: those of our own ship that others must know are told. */
   tell({ type, ship, ...event }) {
-    if (ship !== this.#me || this.self === null) return;
+    if (ship !== this.#me) return;
+    if (type === 'destroyed') this.#count(event);
+    if (this.self === null) return;
     if (type === 'fired') this.#tellShot(event.missile);
     if (type === 'destroyed') this.#tellDeath(event);
+    if (type === 'greeted') this.#relay.send(write('greet', event));
   }
 
   /** Our look was set to the chosen one: if that was taken when we came, we keep the free one we were given. */
@@ -196,6 +280,11 @@ export class Netplay {
   #tellPilot() {
     const { name, look, score } = this.#me;
     if (this.#relay.send(write('pilot', this.#me))) this.#toldPilot = { name, look, score };
+  }
+
+  #tellRound(clock) {
+    const news = this.#standings.news(clock);
+    if (news) this.#relay.send(write('round', news));
   }
 
   /** Where our ship is and what it does. */
@@ -276,47 +365,92 @@ export class Netplay {
     const clock = this.#clock();   // first of all: each ms until then would count as delay
     const peer = this.#peers.get(id);
     if (!peer?.mayTalk(clock)) return;
+    const isNext = !(msgtype in peer.waiting);   // nothing overtakes what it supersedes
+    if (isNext && this.#budget-- > 0) this.#read(peer, msgtype, data, clock);
+    else if (SUPERSEDED.includes(msgtype)) this.#postpone(peer, msgtype, data);
+    else if (!LOSSY.includes(msgtype) && this.#sky.has(peer)) this.#read(peer, msgtype, data, clock);
+  }
+
+  #read(peer, msgtype, data, clock) {
     const message = read(msgtype, data);
     if (!message) return;
     peer.heardAt = clock;
     this.#heard[msgtype](peer, message, clock);
   }
 
+  /** Keeps a message for a later frame, in the place of an older one of its kind. */
+  #postpone(peer, msgtype, data) {
+    peer.waiting[msgtype] = data;
+    this.#waiting.add(peer);
+  }
+
+  /** A new frame: reads what waits since the last one as far as the budget goes, of ships in the sky first. */
+  #readWaiting(clock) {
+    this.#budget = BUDGET;
+    if (!this.#waiting.size) return;
+    for (const peer of [...this.#sky, ...this.#waiting]) {
+      if (!this.#waiting.has(peer)) continue;
+      if (this.#budget <= 0) return;
+      this.#waiting.delete(peer);
+      const { waiting } = peer;
+      peer.waiting = {};
+      for (const msgtype of SUPERSEDED) {
+        if (!(msgtype in waiting)) continue;
+        this.#budget--;
+        this.#read(peer, msgtype, waiting[msgtype], clock);
+      }
+    }
+  }
+
   #heard = {
-    /** A ship enters with its name: until it has told that, it neither fires nor dies here. */
-    pilot: ({ id, ship }, { name, look, score }) => {
-      Object.assign(ship, { name: cleanName(name) || `pilot ${id}`, look, score });
-      if (!this.#isHere(ship)) this.#world.add(ship);
+    /** A ship enters with its name, if there is room: until it has, it neither fires nor dies here. */
+    pilot: (peer, { name, look, score }, clock) => {
+      Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look });
+      this.#standings.claimed(peer, score, !peer.isPilot);
+      peer.isPilot = true;
+      if (!this.#sky.has(peer) && this.#sky.size < SHIPS) this.#show(peer, clock, { quietly: false });
     },
+
+    round: (peer, message, clock) => this.#standings.told(peer, message, clock),
 
     report: (peer, message, clock) => this.#set(peer, message, clock),
 
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
-      if (!this.#isHere(ship) || message.state !== 'flying') return;
+      if (!this.#sky.has(peer) || message.state !== 'flying') return;
       if (message.number <= shots || clock - diedAt < DEAD) return;
       if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
       if (!peer.mayFire(clock)) return;
       peer.shots = message.number;
+      ship.shieldUntil = 0;
       this.#makeRoom(ship);
       this.#relive(peer, message, clock, late => this.#world.shoot(ship, message.number, late));
     },
 
     death: (peer, message, clock) => {
       const { ship, alive, diedAt } = peer;
-      if (!this.#isHere(ship) || !alive || clock - diedAt < DEAD) return;
+      if (!this.#sky.has(peer) || !alive || clock - diedAt < DEAD) return;
       peer.alive = false;
       peer.diedAt = clock;
       const { seed, cause } = message;
       const end = { ...message, state: 'exploded', turn: 0, burning: false };
       const seen = this.#mayAct(peer, message, clock);  // if not, it is gone, but that changes nothing else
-      const owner = seen && cause === 'missile' ? this.#shooter(message.owner) : null;
+      const by = cause === 'missile' || cause === 'debris' ? this.#shipOf(message.owner) : null;
+      const owner = seen ? by : null;
       this.#relive(peer, end, clock, late => {
         // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
         const number = !seen || this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
         this.#world.explode(ship, seed, { cause, owner, number, seen }, Math.max(0, late));
       });
-      if (owner === this.#me.id) this.#world.claim(this.#me, ship, message.number);
+      if (owner === this.#me.id) this.#world.claim(this.#me, ship, message);
+      if (isSuicide({ cause, owner: by }, ship)) this.#standings.count(peer, -1);
+      else this.#count({ ...message, owner: by });
+    },
+
+    greet: (peer, { greeting }, clock) => {
+      if (!this.#sky.has(peer) || clock - peer.greetedAt < GREETINGS_APART) return;
+      peer.greetedAt = clock;
+      this.#world.greet(peer.ship, greeting);
     },
 
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),
@@ -326,10 +460,6 @@ export class Netplay {
       if (leapt) peer.saidAt = -Infinity;  // its times count from elsewhere now
     },
   };
-
-  #isHere({ id }) {
-    return this.#world.ships.has(id);
-  }
 
   /** How long ago, for our world, it was a time on a peer's clock; negative if it is still to come. */
   #late(peer, time) {
@@ -353,13 +483,17 @@ export class Netplay {
     const { ship } = peer;
     const { x, y, angle } = { x: ship.x + ship.dx, y: ship.y + ship.dy, angle: ship.angle + ship.dangle };
     const wasFlying = ship.state === 'flying';
+    const wasAway = ship.state === 'exploded' || ship.state === 'hyperspace';
     const late = this.#late(peer, message.time);
     peer.saidAt = message.time;
+    peer.setAt = this.#now;
     const { state, turn, burning } = message;
     Object.assign(ship, motionOf(message), { state, turn, burning, dx: 0, dy: 0, dangle: 0 });
     if (state === 'observing') peer.alive = false;
     if (state === 'flying' || state === 'hyperspace') peer.alive = true;
     if (state === 'flying') advance(ship, late, fly);
+    if (state === 'flying') ship.cause = '';
+    if (state === 'flying' && wasAway) ship.shieldUntil = this.#world.time + SHIELD - late;
     const [dx, dy] = [x - ship.x, y - ship.y];
     const leapt = peer.moved(dx, dy, clock);
     if (leapt || !wasFlying || state !== 'flying') return;  // a leap that faded would look stranger than a leap
@@ -384,8 +518,15 @@ export class Netplay {
     missiles.splice(missiles.findIndex(({ owner }) => owner === ship.id), 1);
   }
 
+  /** A death, of ours or a peer's: the point is the peer's who did it, if any. */
+  #count({ cause, owner, number }) {
+    for (const peer of this.#peers.values()) {
+      if (peer.ship.id === owner && peer.mayScore({ cause, number })) this.#standings.count(peer, 1);
+    }
+  }
+
   /** The id, in our world, of whoever has this one in the room. */
-  #shooter(id) {
+  #shipOf(id) {
     return id === this.self ? this.#me.id : this.#peers.get(id)?.ship.id ?? null;
   }
 

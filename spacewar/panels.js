@@ -7,13 +7,16 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
-import { ACTIONS, codesOf } from './controls.js';
+import { privateSky } from './address.js';
+import { countOthers } from './board.js';
+import { ACTIONS, actionOf, codesOf, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
 import { qr } from './qr.js';
+import { GOAL, LENGTH } from './round.js';
 import { COLOUR_NAMES, SHAPES, drawShip } from './ships.js';
-import { ARMED, AWAY } from './world.js';
+import { ARMED, AWAY, SHIELD } from './world.js';
 
 const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
 const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
@@ -44,7 +47,6 @@ export class Panels {
     this.#rules = rules;
     this.#room = room;
     this.#address = new URL(address);
-    this.#address.hash = '';
     for (const dialog of document.querySelectorAll('dialog')) this.#prepare(dialog);
     for (const button of document.querySelectorAll('#buttons button')) {
       button.onclick = event => this.#choose(button.dataset.command, event);
@@ -74,12 +76,22 @@ export class Panels {
     return keyLabel(codesOf(ACTIONS.find(action => action.id === id), this.#settings.keys)[0] ?? '');
   }
 
-  /** Asks for the name beside the game, which has the keys until somebody goes there to answer. */
+  /** Asks for the name beside the game. It has the focus, unless that would open the keyboard of a phone. */
   askName() {
     const dialog = $('#name');
-    dialog.inert = true;  // or it would take the focus
+    dialog.inert = matchMedia('(pointer: coarse)').matches;
     dialog.show();
     dialog.inert = false;
+  }
+
+  /** Whether the name is being asked for. */
+  get isAsking() {
+    return $('#name').open;
+  }
+
+  /** The person flies: the question for a name goes away. */
+  stopAsking() {
+    if (this.isAsking) $('#name').close();
   }
 
   toggleTiming() {
@@ -87,13 +99,14 @@ export class Panels {
   }
 
   /**
-   * What is going on, a few times a second. `lines` are the feed's; `peers`, a function, gives a list of
+   * What is going on, a few times a second. `others` counts the pilots who have no ship; `lines` are the
+   * feed's; `peers`, a function, gives a list of
    * { ship, path, least, mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
-  update({ ships, link, lines, peers }) {
+  update({ ships, others, link, lines, peers }) {
     setText($('#link'), link);
     $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
-    this.#showScores([...ships.values()]);
+    this.#showScores([...ships.values()], others);
     this.#log(lines);
     if (!$('#timing').hidden) this.#showTiming(peers());
   }
@@ -101,9 +114,10 @@ export class Panels {
   // ---- For those who do not see the sky ----
 
   /** Written anew only when it says something new: whoever is reading it should not lose the place. */
-  #showScores(ships) {
+  #showScores(ships, others) {
     const rows = ships.sort((a, b) => b.score - a.score)
       .map(({ name, score, id }) => [id === 0 ? `${name} (you)`.trim() : name, score]);
+    if (others) rows.push([countOthers(others), '']);
     const shown = JSON.stringify(rows);
     if (shown !== this.#shown) $('#scores tbody').replaceChildren(...rows.map(row));
     this.#shown = shown;
@@ -145,6 +159,15 @@ export class Panels {
     dialog.addEventListener('close', () => {
       if (!this.isOpen) toSky();
     });
+    // The key that opened it closes it; the table of keys may want that one for itself.
+    dialog.addEventListener('keydown', event => {
+      const { code, key, target, repeat, defaultPrevented } = event;
+      if (repeat || defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
+      const action = key === '?' ? 'help' : actionOf(code, this.#settings.keys)?.id;
+      if (action !== dialog.id || target.matches('input:not([type=radio], [type=checkbox], [readonly])')) return;
+      event.preventDefault();
+      dialog.close();
+    });
   }
 
   /** After a click the keys are the ship's again: Space shall not press the button once more. */
@@ -165,10 +188,10 @@ export class Panels {
   }
 
   #prepareName() {
-    $('#name form').onsubmit = () => this.#rename($('#first-name').value);
-    $('#name').onkeydown = ({ key }) => {
-      if (key === 'Escape') $('#name').close();  // only a modal one does so itself
-    };
+    $('#name').addEventListener('close', () => this.#rename($('#first-name').value));
+    addEventListener('keydown', ({ key, isComposing }) => {
+      if (key === 'Escape' && !isComposing && !this.isOpen) this.stopAsking();  // only a modal one does so itself
+    });
   }
 
   // ---- Invite ----
@@ -186,6 +209,7 @@ export class Panels {
     setText($('#local b'), hostname);
     const watch = `watch.html?${new URLSearchParams({ room: this.#room })}`;
     for (const link of document.querySelectorAll('[data-watch]')) link.href = watch;
+    $('#private').onclick = () => { $('#private').href = privateSky(this.#address); };
     $('#qr').setAttribute('aria-label', `QR code of ${host}${this.#room}`);
   }
 
@@ -220,9 +244,9 @@ export class Panels {
   }
 
   #fillSettings() {
-    const { name, look, practice, muted, names } = this.#settings;
+    const { name, look, practice, muted, volume, names } = this.#settings;
     const { elements } = $('#settings form');
-    const values = { name, shape: look & 7, colour: look >> 3, practice };
+    const values = { name, shape: look & 7, colour: look >> 3, practice, volume };
     for (const [field, value] of Object.entries(values)) elements[field].value = value;
     elements.sound.checked = !muted;
     elements.names.checked = names;
@@ -236,6 +260,7 @@ export class Panels {
       look: Number(elements.shape.value) + 8 * Number(elements.colour.value),
       practice: Number(elements.practice.value),
       muted: !elements.sound.checked,
+      volume: Number(elements.volume.value),
       names: elements.names.checked,
     });
     this.#changed();
@@ -258,13 +283,18 @@ export class Panels {
     if (classic) other.searchParams.delete('rules');
     else other.searchParams.set('rules', '1962');
     link.href = other.href;
-    setText(link, classic ? 'Play by today’s rules' : 'Play by the rules of 1962');
+    setText(link, classic ? 'Play by today’s rules' : 'Play by the classic rules');
     $('#rules').append(...rulesOf(this.#rules).map(text => make('li', { textContent: text })));
   }
 
   #fillHelp() {
+    const { wins, wave, streak } = this.#settings;
+    setText($('#best'), `Your best so far: ${wins} ${wins === 1 ? 'round' : 'rounds'} won, wave ${wave}, `
+      + `${streak} ${streak === 1 ? 'kill' : 'kills'} without dying.`);
     $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
       [make('dt', { textContent: action.label }), make('dd', {}, caps(action, this.#settings.keys))]));
+    $('#fingers').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(({ id, label }) =>
+      [make('dt', {}, sign(id)), make('dd', { textContent: label })]));
     const others = ACTIONS.filter(({ id, steering }) => !steering && id !== 'help');
     $('#commands').replaceChildren(...others.map(action => {
       const onclick = () => {
@@ -280,11 +310,15 @@ export class Panels {
 /** The rules of a room in a few sentences. */
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
   const seconds = ms => `${ms / 1000}\u00a0s`;
+  const goal = `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most `
+    + `after ${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
   const always = [
-    `Whoever is destroyed loses a point and is back after ${seconds(AWAY)}. Whoever fired the missile gains one.`,
-    'Debris is as deadly as a missile.',
+    'Debris is as deadly as a missile, and its point is theirs who made the wreck.',
+    `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `
+      + 'first shot.',
   ];
   if (name === '1962') return [
+    goal,
     `The sun pulls ships, but not their ${torpedoes} torpedoes, which fly for ${seconds(life)}.`,
     `There is fuel for ${Math.round(fuel * STEP / 1000)} s of thrust.`,
     `Hyperspace takes you away for ${seconds(AWAY)}, ${jumps} times, ${seconds(recharge)} apart at least; `
@@ -293,6 +327,7 @@ function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk 
     'A new ship is full of everything.',
   ];
   return [
+    goal,
     'The sun pulls ships and missiles, and burns what falls into it. An orbit costs nothing.',
     `Missiles fly for ${seconds(life)}, at most ${inFlight} at a time. After ${seconds(ARMED)} they are deadly, `
       + 'to you too.',

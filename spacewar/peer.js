@@ -10,16 +10,27 @@ const RATE = 60 / 1_000;      // messages per ms ...
 const BURST = 1_200;          // ... and how many at once: a minute's, as a page gets them that was frozen
 const LEAP = 200;             // px of difference from which on a ship has not flown to where it is
 const EARLY = 600;            // ms that shots may come closer together than they were fired
+const SHOTS = 64;             // of a pilot, of which we know that they hit: more than can be in flight
 
 export class Peer {
   clock = new PeerClock();
   pingAt;                // on our clock: when to ping it next, ...
+  joinedAt;              // ... when it came, ...
   heardAt = -Infinity;   // ... when we heard of it, ...
   diedAt = -Infinity;    // ... when it died, ...
+  greetedAt = -Infinity; // ... when it last greeted, ...
   #leaptAt;              // ... when it last was in another place, as in the beginning
   saidAt = -Infinity;    // on the peer's clock: for when the newest state of its ship holds
+  setAt = 0;             // on our clock: for when our ship of it was put where it is
+  isPilot = false;       // whether it has told a name, and so plays or watches the sky
+  waiting = {};          // its latest messages, by type, for which a frame had no time yet
   alive = false;         // whether it has been about since it last died
   shots = 0;             // number of its latest shot
+  claimed = 0;           // points it says it has ...
+  counted = 0;           // ... and those that we have counted: the lesser is believed
+  round = null;          // in which round it says it is, { number, start } on our clock
+  scores = new Map();    // points it has counted for others, by their ids
+  #scored = new Set();   // numbers of its shots that have hit somebody in this round
   pings = 0;
   #loadedAt = 0;         // when its gun is loaded again, if it fires no faster than it may
   #allowance = BURST;    // messages ...
@@ -29,7 +40,12 @@ export class Peer {
   constructor(id, shipId, now) {
     this.id = id;
     this.ship = new Ship(shipId, `pilot ${id}`, id % LOOKS, { remote: true });
-    this.pingAt = this.#leaptAt = this.#allowedAt = now;
+    this.pingAt = this.joinedAt = this.#leaptAt = this.#allowedAt = now;
+  }
+
+  /** Notes that its ship has come into sight. */
+  appeared(now) {
+    this.#leaptAt = now;
   }
 
   /** Notes that its ship has moved by this, in px; whether it can't have flown there. */
@@ -53,6 +69,15 @@ export class Peer {
     this.#allowedAt = now;
     if (this.#allowance < 1) return false;
     this.#allowance--;
+    return true;
+  }
+
+  /** Whether a death may be put down to it: to a shot that it fired, once, or to the debris of one, or of its own. */
+  mayScore({ cause, number }) {
+    if (cause !== 'missile') return number <= this.shots;
+    if (number < 1 || number > this.shots || this.#scored.has(number)) return false;
+    this.#scored.add(number);
+    if (this.#scored.size > SHOTS) this.#scored.delete(this.#scored.values().next().value);
     return true;
   }
 

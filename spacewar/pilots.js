@@ -15,10 +15,13 @@ import { ARMED, HIT, MUZZLE, RELOAD } from './world.js';
 /** Of practice ships, in the order they come: drones, after the machines of Spacewar's first years. */
 export const NAMES = ['Drone PDP-1', 'Drone TX-0', 'Drone LINC'];
 
+const FIRST = 0.05;           // skill of the first practice ships, from 0 to 1 ...
+const BETTER = 0.05;          // ... and what each kill adds
 const GRACE = 8_000;          // ms from its first step in which a pilot fires at nobody
 const TAKE_IN = 3_500;        // ms from seeing a target to the first shot at it
 const REACTION = [200, 320];  // ms between looks
 const CALM = [800, 8_500];    // ms between shots beyond the reload, least and greatest
+const HASTE = 6;              // times as often the best pilot fires as the worst
 const TREMBLE = 0.6;          // rad by which the worst pilot's hand may be wrong
 const CHANCE = 1.5 * HIT;     // px by which an imagined shot may miss and be worth it
 const SPARE = 12;             // torpedoes from which on only good shots are worth one
@@ -35,9 +38,13 @@ const shot = { x: 0, y: 0, vx: 0, vy: 0 };
 const prey = { x: 0, y: 0, vx: 0, vy: 0 };
 const miss = { x: 0, y: 0, time: 0, distance: 0 };
 
+/** How good practice ships are when so many of them have been shot. */
+export function skillAfter(kills) {
+  return Math.min(1, FIRST + BETTER * kills);
+}
+
 export class Pilot {
   #random;
-  #skill;
   #lookAt = 0;          // world time of the next look
   #fireAt = -1;         // world time from which it fires, -1 before its first step
   #target = null;       // the ship to fight
@@ -51,7 +58,7 @@ export class Pilot {
   constructor(ship, random, skill = 0.5) {
     this.ship = ship;
     this.#random = random;
-    this.#skill = skill;
+    this.skill = skill;
   }
 
   /** Holds the ship's keys for the next step. */
@@ -88,12 +95,12 @@ export class Pilot {
   #pull(time) {
     this.ship.fire = true;
     this.#shoot = false;
-    this.#fireAt = time + RELOAD + this.#between(CALM);
+    this.#fireAt = time + RELOAD + HASTE ** (0.5 - this.skill) * this.#between(CALM);
     this.#tremble();
   }
 
   #tremble() {
-    this.#error = TREMBLE * (1 - this.#skill) * (2 * this.#random() - 1);
+    this.#error = TREMBLE * (1 - this.skill) * (2 * this.#random() - 1);
   }
 
   #between([least, greatest]) {
@@ -114,7 +121,7 @@ export class Pilot {
       soonest = time;
       danger = missile;
     }
-    if (!danger || this.#random() > 0.4 + 0.6 * this.#skill) return false;
+    if (!danger || this.#random() > 0.4 + 0.6 * this.skill) return false;
     if (soonest < ALERT / 4 && this.#random() < 0.2) this.#despair();
     const way = Math.atan2(danger.vy - ship.vy, danger.vx - ship.vx);
     const place = Math.atan2(ship.y - danger.y, ship.x - danger.x);

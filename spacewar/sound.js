@@ -38,6 +38,11 @@ export const SOUNDS = {
     { wave: 'triangle', pitch: [[0, 784]], gain: [[0, 0], [0.006, 0.16], [0.1, 0.06], [0.2, 0]] },
     { wave: 'triangle', pitch: [[0, 1175]], gain: [[0.1, 0], [0.106, 0.16], [0.2, 0.07], [0.42, 0]] },
   ],
+  ended: [
+    { wave: 'triangle', pitch: [[0, 523]], gain: [[0, 0], [0.01, 0.13], [0.3, 0.05], [0.9, 0]] },
+    { wave: 'triangle', pitch: [[0, 659]], gain: [[0.14, 0], [0.15, 0.13], [0.45, 0.05], [1.1, 0]] },
+    { wave: 'triangle', pitch: [[0, 784]], gain: [[0.28, 0], [0.29, 0.15], [0.7, 0.06], [1.6, 0]] },
+  ],
   entered: [{ wave: 'sine', pitch: [[0, 1400]], gain: [[0, 0], [0.003, 0.04], [0.035, 0]] }],
   left: [{ wave: 'sine', pitch: [[0, 700]], gain: [[0, 0], [0.003, 0.05], [0.045, 0]] }],
 };
@@ -84,8 +89,9 @@ export class Synth {
     this.#engine.gain.setTargetAtTime(on ? ENGINE.gain : 0, at, RAMP);
   }
 
-  mute(muted, at = this.#soon) {
-    this.#master.gain.setTargetAtTime(muted ? 0 : MASTER, at, RAMP);
+  /** From 0 to 1; ears hear a product as a sum. */
+  setVolume(volume, at = this.#soon) {
+    this.#master.gain.setTargetAtTime(MASTER * volume * volume, at, RAMP);
   }
 
   /** Returns when it ends. */
@@ -133,6 +139,7 @@ function glide(param, [[start, first], ...points], at) {
 export class Sound {
   #create; #context; #synth;
   #muted = false;
+  #volume = 1;
   #burning = false;
 
   constructor(create = () => new AudioContext({ latencyHint: 'interactive' })) {
@@ -150,7 +157,7 @@ export class Sound {
   #begin() {
     const context = this.#create();
     this.#synth = new Synth(context);
-    this.#synth.mute(this.#muted);
+    this.#synth.setVolume(this.#heard);
     this.#context = context;
   }
 
@@ -160,7 +167,17 @@ export class Sound {
 
   set muted(muted) {
     this.#muted = muted;
-    this.#synth?.mute(muted);
+    this.#synth?.setVolume(this.#heard);
+  }
+
+  /** From 0 to 1. */
+  set volume(volume) {
+    this.#volume = volume;
+    this.#synth?.setVolume(this.#heard);
+  }
+
+  get #heard() {
+    return this.#muted ? 0 : this.#volume;
   }
 
   /** Plays an event of the world; `near`, from 0 to 1, is how close to the person it is. */

@@ -2,39 +2,50 @@
 
 // Spacewar, the page: it builds the game from its parts and runs the one loop that there is. To read on,
 // from the bottom up: physics.js moves one body, world.js has the ships and the rules, pilots.js flies
-// some of them. netplay.js makes the worlds of all who opened this address one, in the words of
-// messages.js, with what peer.js believes of each, on the time of clock.js, through webrtc-relay.js, which
-// takes the relay of ws-relay.js or goes directly (link.js is such a connection, and order.js sees to it
-// that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
+// some of them; round.js says when a round is over. netplay.js makes the worlds of all who opened this address
+// (address.js) one, in the words of messages.js, with what peer.js believes of each, on the time of clock.js;
+// crowd.js says who of many has a ship here, standings.js in which round the room is and who has how many
+// points. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
+// thread of its own, threaded-socket.js) or goes directly (link.js is such a connection, and order.js sees
+// to it that the two ways deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
 // the page.
 
+import { inviteTo, roomOf } from './address.js';
 import { Controls } from './controls.js';
 import { Feed } from './feed.js';
 import { LOSSY, Netplay } from './netplay.js';
 import { Panels } from './panels.js';
 import { STEP } from './physics.js';
-import { NAMES, Pilot } from './pilots.js';
+import { NAMES, Pilot, skillAfter } from './pilots.js';
+import { GOAL, LENGTH, Round } from './round.js';
 import { Settings } from './settings.js';
 import { Sound } from './sound.js';
+import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
-import { LOOKS, RULES, Ship, World } from './world.js';
+import { LOOKS, RULES, SHIELD, Ship, World } from './world.js';
+import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
 const UNSEEN = 1_000;    // ms between turns of a page without frames; browsers may stretch that to a minute
 const EARSHOT = 800;     // px at which others are at their faintest
+const GREETINGS_APART = 2_000;   // ms between two of ours
+const LEARNING = 5;      // lives in which one is shown where the ship will fall
 const PANELS = 250;      // ms between updates of what is no canvas
 
 const query = new URLSearchParams(location.search);
-const room = location.pathname.replace(/\/(index\.html)?$/, '') + location.search;
+const room = roomOf(location);
 
 class Game {
   settings = new Settings();
   world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
   me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
-  relay = new WebRTCRelay(location.origin + room, { lossy: LOSSY });
+  relay = new WebRTCRelay(location.origin + room, {
+    lossy: LOSSY,
+    relay: new WebSocketRelay(location.origin + room, { open: url => new ThreadedSocket(url, LOSSY) }),
+  });
   netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay });
   feed = new Feed(this.me);
   view = new View(document.querySelector('#sky'));
@@ -42,7 +53,7 @@ class Game {
   controls = new Controls({
     canvas: document.querySelector('#sky'), pads: document.querySelector('#pads'), settings: this.settings,
   });
-  panels = new Panels({ settings: this.settings, room, address: location.href, rules: this.world.rules });
+  panels = new Panels({ settings: this.settings, room, address: inviteTo(location), rules: this.world.rules });
 
   frames = 0;
   fps = 60;              // smoothed
@@ -51,6 +62,11 @@ class Game {
   #pilots = [];          // of the practice ships
   #aloneSince = -Infinity;
   #practising = false;
+  #practice = null;      // the round against practice ships
+  #kills = 0;            // of practice ships since practice began: each makes them better
+  #streak = 0;           // kills since our latest death
+  #awake = null;         // what keeps the screen on
+  #begun = false;        // whether the person has done anything yet
   #score = 0;            // our own among people: what is won against practice ships stays there
   #paused = false;
   #watching = false;
@@ -61,7 +77,7 @@ class Game {
     this.controls.onwake = () => this.sound.wake();
     this.controls.oncommand = (command, detail) => this.#commands[command]?.(detail);
     this.panels.oncommand = this.controls.oncommand;
-    this.panels.onchange = () => this.#apply();
+    this.panels.onchange = this.settings.onchange = () => this.#apply();
     document.addEventListener('visibilitychange', () => this.#tick(performance.now()));
     setInterval(() => performance.now() - this.#drawn > UNSEEN / 2 && this.#tick(performance.now()), UNSEEN);
     this.#apply();
@@ -73,15 +89,17 @@ class Game {
   /** What is going on, as plain data: positions as drawn, which hold at `now` (performance.now()). */
   inspect() {
     const { world, me, netplay, frames, fps } = this;
+    const { number, begun, start } = netplay.round ?? {};
     const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
-      now: this.#now, self: netplay.self, room, link: netplay.link, frames, fps,
+      now: this.#now, self: netplay.self, room, link: netplay.link, others: netplay.others, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
         id: idOf(ship.id), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
         x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
       })),
       missiles: world.missiles.map(({ owner, x, y, vx, vy, age }) => ({ owner: idOf(owner), x, y, vx, vy, age })),
       peers: netplay.peers.map(({ id, path, rtt, skew }) => ({ id, path, rtt, skew })),
+      round: netplay.round && { number, begun, start },   // when it begins or began, performance.now()
     };
   }
 
@@ -100,6 +118,16 @@ class Game {
   get #alone() {
     for (const { remote } of this.world.ships.values()) if (remote) return false;
     return true;
+  }
+
+  /** The round that we are in, or null: the people's, or one against practice ships. */
+  get #round() {
+    return this.#practising ? this.#practice : this.netplay.round;
+  }
+
+  /** Now, on the clock of the round: against practice ships time stands still in a pause. */
+  get #roundTime() {
+    return this.#practising ? this.world.time : performance.now();
   }
 
   /** Whether time stands still: where others see us, a pause can only be to observe. */
@@ -121,15 +149,20 @@ class Game {
     this.#attend();
     this.#practise(now);
     this.#advance(now);
-    this.netplay.update(this.#now);
+    this.#goOn(this.netplay.update(this.#now), now);
     for (const event of this.world.takeEvents()) this.#tell(event, now);
     this.sound.thrust(this.me.burning && !this.#frozen);
     if (now < this.#panelsAt) return;
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
     this.#link = this.#describeLink();
+    this.#stayAwake();
+    const company = netplay.others + [...world.ships.values()].filter(({ remote }) => remote).length;
+    const title = company ? `(${company}) Spacewar` : 'Spacewar';
+    if (document.title !== title) document.title = title;
     const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
-    this.panels.update({ ships: world.ships, link: this.#link, lines: feed.lines, peers: pilots });
+    this.panels.update({ ships: world.ships, others: netplay.others, link: this.#link, lines: feed.lines,
+      peers: pilots });
   }
 
   /** Our ship is in the sky while we look at it. */
@@ -138,6 +171,52 @@ class Game {
     if (away === (this.me.state === 'observing')) return;
     if (away) this.world.observe(this.me);
     else this.world.resume(this.me);
+  }
+
+  /** The round goes on; `news` are the people's. */
+  #goOn(news, now) {
+    const { world, me } = this;
+    if (news === 'began') this.#score = 0;
+    if (this.#practising) {
+      const ships = [...world.ships.values()].filter(({ remote }) => !remote);
+      news = this.#practice.update(world.time, ships);
+      if (news === 'began') for (const ship of ships) ship.score = 0;
+    }
+    world.scoring = this.#round?.begun ?? false;
+    const last = this.#round?.last;
+    if (news !== 'ended' || !last) return;
+    this.feed.say(describeEnd(last, me), now);
+    if (!document.hidden) this.sound.play({ type: 'ended', ship: me });
+    const won = last.winners.some(({ id }) => id === me.id);
+    if (won && !this.#practising) this.#keepBest({ wins: this.settings.wins + 1 });
+  }
+
+  /** What has been reached is kept, if it is more than ever before. */
+  #keepBest(reached) {
+    const more = Object.entries(reached).filter(([what, count]) => count > this.settings[what]);
+    if (!more.length) return;
+    Object.assign(this.settings, Object.fromEntries(more));
+    this.settings.save();
+  }
+
+  /** Our own kills and deaths: practice ships grow with their pilot. */
+  #learn({ type, ship }) {
+    if (ship !== this.me) return;
+    if (type === 'destroyed') {
+      this.#streak = 0;
+      this.#keepBest({ lives: Math.min(LEARNING, this.settings.lives + 1) });
+    }
+    if (type !== 'scored') return;
+    this.#keepBest({ streak: ++this.#streak });
+    if (!this.#practising) return;
+    this.#kills++;
+    for (const pilot of this.#pilots) pilot.skill = skillAfter(this.#kills);
+    this.#keepBest({ wave: this.#wave });
+  }
+
+  /** A wave is over when as many practice ships have been shot as there are. */
+  get #wave() {
+    return 1 + Math.floor(this.#kills / Math.max(1, this.#pilots.length));
   }
 
   /** Practice ships come when we are alone, and make room for people. */
@@ -152,13 +231,15 @@ class Game {
   #swapScore() {
     this.#practising = !this.#practising;
     [this.#score, this.me.score] = [this.me.score, this.#practising ? 0 : this.#score];
+    this.#practice = this.#practising ? new Round(this.world.time) : null;
+    this.#kills = 0;
   }
 
   #practiceShip(index) {
     const look = (this.settings.look + 9 * (index + 1)) % LOOKS;
     const ship = this.world.add(new Ship(-1 - index, NAMES[index], look, { bot: true }));
     this.world.launch(ship);
-    return new Pilot(ship, this.world.random);
+    return new Pilot(ship, this.world.random, skillAfter(this.#kills));
   }
 
   #advance(now) {
@@ -168,18 +249,31 @@ class Game {
     if (lost > 0 && !this.#frozen) this.world.skip(lost);
     // Between two steps nobody would obey. Frozen, nobody steers, but a gamepad's commands still count.
     if (this.#frozen) this.controls.steer({});
-    else if (this.#now + STEP <= now) this.controls.steer(this.me);
+    else if (this.#now + STEP <= now) this.#steer();
     while (this.#now + STEP <= now) {
       for (const pilot of this.#pilots) pilot.steer(this.world);
       this.world.step();
     }
   }
 
+  /** Whoever is still asked for a name cannot be hit; to burn or to fire is an answer, too. */
+  #steer() {
+    const { me, panels, world } = this;
+    this.controls.steer(me);
+    if (me.thrust || me.fire || me.turn) this.#begun = true;
+    if (me.thrust || me.fire) panels.stopAsking();
+    if (panels.isAsking) me.shieldUntil = world.time + SHIELD;
+  }
+
   #tell(event, now) {
     this.netplay.tell(event);
     this.feed.tell(event, now);
+    this.#learn(event);
+    if (event.type === 'scored' && event.ship === this.me) this.view.mark(event.victim);
     const distance = Math.hypot(event.ship.x - this.me.x, event.ship.y - this.me.y);
-    if (!document.hidden) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
+    // Whoever joins is heard in a hidden tab, too.
+    const isHeard = !document.hidden || (event.type === 'entered' && event.ship.remote);
+    if (isHeard) this.sound.play(event, { near: Math.max(0, 1 - distance / EARSHOT) });
   }
 
   #draw(now) {
@@ -187,19 +281,51 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      names: settings.names, link: this.#link, lines: feed.lines, banner: this.#banner,
+      others: this.netplay.others, names: settings.names, link: this.#begun ? this.#link : '', lines: feed.lines,
+      banner: this.#banner, goal: this.#goal, fate: this.#fate, forecast: settings.lives < LEARNING,
     });
   }
 
+  /** What is to be read in large letters, { title, note }, or null. */
   get #banner() {
-    if (this.#paused) return `paused · ${this.panels.keyOf('pause')} to go on`;
-    return this.#watching ? `observing · ${this.panels.keyOf('observe')} to fly` : '';
+    if (this.#paused) return { title: 'paused', note: `${this.panels.keyOf('pause')} to go on` };
+    if (this.#watching) return { title: 'observing', note: `${this.panels.keyOf('observe')} to fly` };
+    if (!this.#begun) return { title: 'Spacewar', note: 'Shoot the others. Stay out of the sun.' };
+    const round = this.#round;
+    if (!round?.last || round.begun) return this.#following;
+    const seconds = Math.ceil((round.start - this.#roundTime) / 1000);
+    return { title: describeEnd(round.last, this.me), note: `next round in ${Math.max(1, seconds)}` };
+  }
+
+  /** Whom the view follows, and how to come back. */
+  get #following() {
+    const ship = this.world.ships.get(this.view.tracked);
+    if (!ship || ship === this.me) return null;
+    const back = matchMedia('(hover: none) and (pointer: coarse)').matches ? 'tap the sky' : this.panels.keyOf('reset');
+    return { title: '', note: `following ${ship.name} · ${back} to come back` };
+  }
+
+  /** What it takes to win, and how long it can still take, or ''. */
+  get #goal() {
+    const round = this.#round;
+    if (!round?.begun) return '';
+    const left = Math.max(0, Math.ceil((LENGTH - (this.#roundTime - round.start)) / 1000));
+    const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+    return `${this.#practising ? `wave ${this.#wave} · ` : ''}first to ${GOAL} · ${clock}`;
+  }
+
+  /** Who destroyed us, and when we are back, or ''. */
+  get #fate() {
+    const { me, world, feed } = this;
+    if (me.state !== 'exploded') return '';
+    return `${feed.fate} · back in ${Math.max(1, Math.ceil((me.until - world.time) / 1000))}`;
   }
 
   #describeLink() {
     const link = this.netplay.direct ? 'direct' : this.netplay.link;
-    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length;
+    const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
+    if (this.netplay.why) return `${link} · ${this.netplay.why}`;
     return this.#practising ? `${link} · practice` : link;
   }
 
@@ -208,7 +334,31 @@ class Game {
     const { settings, me, sound } = this;
     Object.assign(me, { name: settings.name, look: settings.look });
     sound.muted = settings.muted;
+    sound.volume = settings.volume / 10;
     this.netplay.recolour();
+  }
+
+  /** The screen stays on while we fly; browsers give that up by themselves in a hidden tab. */
+  async #stayAwake() {
+    const wanted = !document.hidden && this.me.state !== 'observing' && !this.#frozen;
+    if (wanted === Boolean(this.#awake)) return;
+    const before = this.#awake;
+    this.#awake = wanted ? {} : null;   // asked for
+    before?.release?.();
+    if (!wanted) return;
+    try {
+      const lock = await navigator.wakeLock.request('screen');
+      if (!this.#awake) return lock.release();
+      this.#awake = lock;
+      lock.addEventListener('release', () => { if (this.#awake === lock) this.#awake = null; });
+    } catch { /* not over plain http, or the battery is low */ }
+  }
+
+  /** Says something to the others, not too often. */
+  #greet(greeting) {
+    const { world, me } = this;
+    if (world.time - me.greetedAt < GREETINGS_APART) return;
+    world.greet(me, greeting);
   }
 
   #change(setting) {
@@ -231,7 +381,27 @@ class Game {
     help: () => this.panels.open('help'),
     settings: () => this.panels.open('settings'),
     invite: () => this.panels.open('invite'),
+    gg: () => this.#greet('gg'),
+    hello: () => this.#greet('hello'),
+    again: () => this.#greet('again?'),
+    fullscreen: () => toggleFullScreen(),
+    unknownGamepad: () => this.feed.say('This gamepad is unknown to the browser', performance.now()),
   };
 }
 
+/** Browsers may refuse; phones that know no full screen have nothing to ask. */
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => { /* refused */ });
+}
+
+/** How a round has ended, in words. */
+function describeEnd({ winners, score }, me) {
+  if (!winners.length) return 'Nobody has won';
+  const names = winners.map(({ id, name }) => id === me.id ? 'You' : name || 'Somebody');
+  const verb = winners.length > 1 || names[0] === 'You' ? 'win' : 'wins';
+  return `${names.join(' and ')} ${verb} with ${score}`;
+}
+
 export const game = new Game();
+dispatchEvent(new Event('spacewar'));   // for failed.js

@@ -6,25 +6,27 @@
 //
 // All trails take a sample at the same time and so share one index into their rings: what lies n
 // samples back is equally old in each. That lets us draw the trails of all bodies together, one band of
-// age after the other, in as few strokes as there are bands. Where there was no body, the sample is NaN.
+// age after the other, in as few strokes as there are bands; the youngest are in the colours of their ships,
+// with a stroke for each colour. Where there was no body, the sample is NaN.
 // The trail of a body that is gone ages on until it is empty.
 
 import { drawnX, drawnY } from './camera.js';
+import { COLOURS, colourOf } from './ships.js';
 
 const EVERY = 40;           // ms of the world between samples
 const LENGTH = 48;          // samples kept of a ship ...
 const SHORT = 26;           // ... and drawn of a missile
 const CLEAR = 13;           // px around a ship's middle without a trail: its outline is there
 const LEAP = 90;            // px between samples: the body did not fly there
-const BANDS = [             // from sample to sample: colour, alpha
-  { to: 4, colour: '#b4eef0', alpha: 0.66 },
-  { to: 9, colour: '#aee6b4', alpha: 0.5 },
-  { to: 15, colour: '#b0d982', alpha: 0.38 },
+const BANDS = [             // from sample to sample: colour, that of the ship if none, alpha
+  { to: 6, colour: null, alpha: 0.7 },
+  { to: 14, colour: null, alpha: 0.45 },
   { to: 22, colour: '#accb60', alpha: 0.28 },
   { to: 30, colour: '#a0bb52', alpha: 0.2 },
   { to: 38, colour: '#93ad4c', alpha: 0.13 },
   { to: LENGTH - 1, colour: '#86a046', alpha: 0.07 },
 ];
+const LEFT = 56;            // the look of a missile whose ship has left: white
 const WIDTH = 1;            // css px; up to one pixel a line is a hairline, which software draws much faster
 
 export class Trails {
@@ -41,11 +43,13 @@ export class Trails {
     this.#head = (this.#head + 1) % LENGTH;
     for (const trail of this.#trails) trail.seen = false;
     for (const ship of world.ships.values()) this.#sample(ship, ship.state === 'flying', LENGTH);
-    for (const missile of world.missiles) this.#sample(missile, true, SHORT);
+    for (const missile of world.missiles) {
+      this.#sample(missile, true, SHORT, world.ships.get(missile.owner)?.look);
+    }
     for (let i = this.#trails.length - 1; i >= 0; i--) this.#outlive(this.#trails[i], i);
   }
 
-  #sample(body, there, length) {
+  #sample(body, there, length, look = body.look ?? LEFT) {
     let trail = this.#byBody.get(body);
     if (!trail) {
       trail = this.#spare.pop() ?? { body, x: new Float32Array(LENGTH), y: new Float32Array(LENGTH) };
@@ -61,6 +65,7 @@ export class Trails {
     trail.x[this.#head] = there && !leapt ? x : NaN;
     trail.y[this.#head] = y;
     trail.there = there;
+    trail.colour = colourOf(look);
     trail.seen = true;
   }
 
@@ -83,11 +88,18 @@ export class Trails {
     context.lineWidth = WIDTH;
     let from = 0;
     for (const band of BANDS) {
-      context.beginPath();
-      for (const trail of this.#trails) this.#trace(context, camera, trail, from, band.to, lead);
-      context.strokeStyle = band.colour;
-      context.globalAlpha = band.alpha;
-      context.stroke();
+      for (const colour of band.colour ? [null] : COLOURS) {
+        context.beginPath();
+        let any = false;
+        for (const trail of this.#trails) {
+          if (colour && trail.colour !== colour) continue;
+          this.#trace(context, camera, trail, from, band.to, lead);
+          any = true;
+        }
+        context.strokeStyle = colour ?? band.colour;
+        context.globalAlpha = band.alpha;
+        if (any) context.stroke();
+      }
       from = band.to;
     }
     context.globalAlpha = 1;

@@ -12,21 +12,24 @@
 import { Camera, drawnX, drawnY } from './camera.js';
 import { Effects, hash } from './effects.js';
 import { Hud } from './hud.js';
-import { TURN } from './physics.js';
+import { SUN, TURN, advance } from './physics.js';
 import { COLOURS, CORE, colourOf, stroke, traceFlame, tracePiece, traceShip } from './ships.js';
 import { Sky } from './sky.js';
 import { Trails } from './trails.js';
-import { DEBRIS_LIFE } from './world.js';
+import { DEBRIS_LIFE, SHIELD } from './world.js';
 
 const GROUND = '#020a0b';
 const LINE = 1.35;            // css px, the beam
 const FLAME = '#ff9d4d';
+const AMBER = '#ffb02e';
+const FORECAST = { dots: 40, apart: 60 };    // ms between dots
 const LEAST = 0.75;           // css px for a px of a ship, however far out one zooms
 const NEAR = 28;              // css px from a ship that still are a click on it
 const FADE = 1_200;           // ms in which debris fades at its end
 const FLICKER = 33;           // ms that a flame keeps its length
 const SHAKE = { far: 5, lasts: 450 };      // css px, ms
 const SLOWEST = 100;          // ms that a frame may move the camera on
+const COVERS = '#buttons, .pads.touched button';      // what lies over the sky
 const LOOK = 1_000;           // ms between looks at what covers the edges: pads come with the first touch
 
 export class View {
@@ -71,8 +74,23 @@ export class View {
     this.#camera.reset();
   }
 
+  /** The id of the ship that is followed, or null. */
+  get tracked() {
+    return this.#camera.tracked;
+  }
+
   track(id) {
     this.#camera.track(id);
+  }
+
+  /** What was drawn last. */
+  get scene() {
+    return this.#scene;
+  }
+
+  /** A point for what was done to this ship. */
+  mark(ship) {
+    if (this.#scene) this.#effects.mark(ship, this.#scene.world.time);
   }
 
   /** The id of the ship at a point of the canvas, or null. */
@@ -94,7 +112,9 @@ export class View {
 
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
-   * time: performance.now(), names, link, lines: [{ text, at }], banner }.
+   * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }],
+   * forecast: whether to show where the own ship will fall, banner: { title, note } or null, goal: what it takes
+   * to win, fate: how the own ship was destroyed }.
    */
   draw(scene) {
     this.#scene = scene;
@@ -117,6 +137,7 @@ export class View {
     this.#shake(time);
     this.#sky.draw(context, camera, time, this.still, this.#ratio);
     context.lineJoin = 'round';
+    if (scene.forecast) this.#drawForecast(context, scene);
     if (!this.still) this.#trails.draw(context, camera, lead);
     this.#drawBodies(context, scene);
     this.#effects.draw(context, camera, world.time);
@@ -144,6 +165,8 @@ export class View {
     }
     context.beginPath();
     if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.45);
+    this.#drawMark(context, scene);
+    this.#drawShields(context, scene);
     this.#drawFlames(context, scene);
     this.#drawMissiles(context, scene);
     this.#drawDebris(context, scene);
@@ -164,6 +187,62 @@ export class View {
       any = true;
     }
     return any;
+  }
+
+  /** Four arcs around the own ship, which others may look like. */
+  #drawMark(context, { me, lead }) {
+    if (me.state !== 'flying') return;
+    const camera = this.#camera;
+    const x = camera.toX(drawnX(me, lead));
+    const y = camera.toY(drawnY(me, lead));
+    const radius = 22 * Math.max(LEAST, camera.scale);
+    context.beginPath();
+    for (let i = 0; i < 4; i++) {
+      const middle = Math.PI / 4 + i * Math.PI / 2;
+      context.moveTo(x + radius * Math.cos(middle - 0.3), y + radius * Math.sin(middle - 0.3));
+      context.arc(x, y, radius, middle - 0.3, middle + 0.3);
+    }
+    stroke(context, CORE, 1, 0.55);
+  }
+
+  /** Where the own ship will fall if nothing is done, faint dots; amber if that is into the sun. */
+  #drawForecast(context, { me, lead }) {
+    if (me.state !== 'flying') return;
+    const camera = this.#camera;
+    const body = { x: drawnX(me, lead), y: drawnY(me, lead), vx: me.vx, vy: me.vy };
+    const size = Math.max(1, camera.scale);
+    let burns = false;
+    context.beginPath();
+    for (let dot = 0; dot < FORECAST.dots && !burns; dot++) {
+      advance(body, FORECAST.apart);
+      burns = Math.hypot(body.x, body.y) < SUN;
+      if (dot < 2 || burns) continue;
+      const x = camera.toX(body.x);
+      const y = camera.toY(body.y);
+      context.moveTo(x + size, y);
+      context.arc(x, y, size, 0, 2 * Math.PI);
+    }
+    context.globalAlpha = burns ? 0.8 : 0.4;
+    context.fillStyle = burns ? AMBER : CORE;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+
+  /** A ring around who has just come back, fainter and fainter. */
+  #drawShields(context, { world, lead }) {
+    const camera = this.#camera;
+    const radius = 17 * Math.max(LEAST, camera.scale);
+    for (const ship of world.ships.values()) {
+      const left = (ship.shieldUntil - world.time) / SHIELD;
+      if (ship.state !== 'flying' || left <= 0) continue;
+      const x = camera.toX(drawnX(ship, lead));
+      const y = camera.toY(drawnY(ship, lead));
+      if (!camera.sees(x, y, radius)) continue;
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      stroke(context, colourOf(ship.look), LINE * 4, 0.12 * left);
+      stroke(context, CORE, LINE * 0.8, 0.75 * left);
+    }
   }
 
   #drawFlames(context, { world, lead, time }) {
@@ -254,6 +333,9 @@ export class View {
     const style = getComputedStyle(this.#canvas);
     const { insets } = this.#hud;
     for (const side of Object.keys(insets)) insets[side] = parseFloat(style.getPropertyValue(`--hud-${side}`)) || 0;
+    const boxes = Array.from(document.querySelectorAll(COVERS), box => box.getBoundingClientRect());
+    this.#hud.obstacles = boxes.map(({ left, top, right, bottom }) => ({ left, top, right, bottom }));
+    this.#camera.top = insets.top;
     this.#camera.bottom = insets.bottom;
   }
 }

@@ -6,6 +6,7 @@
 // What arrives comes from strangers, in any amount. It reaches the page as text only, cut to a
 // bearable length, and is drawn once per frame, as much as a frame bears; the rest is counted.
 
+import { describeClose } from './reasons.js';
 import { WebSocketRelay } from './ws-relay.js';
 
 const MAX_LINES = 300;       // kept in the feed; as many may wait to be drawn
@@ -16,13 +17,6 @@ const MAX_PEERS = 200;       // ids listed, and offered as receivers
 const MAX_SHIPS = 12;        // clients drawn in orbit; more are drawn as a plain list
 const ALONE = 'Nobody else yet. Open this page in a second window, or on another device.';
 const GLOW = { filter: ['brightness(2) drop-shadow(0 0 .4em #6ea8ff)', 'none'] };
-
-const REASONS = {
-  1000: 'the relay has closed the connection',
-  1001: 'the relay is shutting down',
-  1006: 'the relay does not answer',
-  1013: 'the relay is full',
-};
 
 // ---- The room ----
 
@@ -153,7 +147,7 @@ relay.onquit = id => {
 // While it is tried again and again the line stays as it is: what it says is still true.
 relay.onstatus = (now, { code, reason }) => {
   if (now === 'connecting') return;
-  const why = reason || REASONS[code] || `closed with code ${code}`;
+  const why = describeClose(code, reason);
   if (status.className === 'open') say('relay', '', 'lost', why);
   peopleChanged = true;
   status.className = now;

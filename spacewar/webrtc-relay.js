@@ -16,7 +16,9 @@
  * browser it is a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with
  * this module say to each other: they can't be sent, and reach no handler.
  *
- * Whoever was in the room before offers a connection to whoever comes (link.js). `ice` is the address of
+ * Whoever was in the room before offers a connection (link.js) to whoever comes, at its first word (this
+ * module says `path` when it enters): so the silent cost none, and the talkative get the next that is free.
+ * `ice` is the address of
  * an RTCConfiguration as JSON: which ICE servers to ask.
  *
  * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
@@ -145,7 +147,10 @@ export class WebRTCRelay {
 
   #enter(id) {
     this.#id = id;
-    if (globalThis.RTCPeerConnection) this.#configuration = configurationFrom(this.#ice);
+    if (globalThis.RTCPeerConnection) {
+      this.#configuration = configurationFrom(this.#ice);
+      this.#relay.send('path');   // our first word: whoever was here before may offer
+    }
     // Who is here already is connected with us, and is nobody in this room until it proves who.
     for (const peer of [...this.#peers.values()]) this.#rename(peer, this.#nameless++);
     this.#call('onself', id);
@@ -169,7 +174,6 @@ export class WebRTCRelay {
     });
     this.#peers.set(id, peer);
     this.#call('onjoin', id);
-    if (id > this.#relay.id) this.#connect(peer, true);   // who was here before offers to us
     for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
   }
 
@@ -225,6 +229,7 @@ export class WebRTCRelay {
     const peer = this.#peers.get(id);
     if (!peer || peer.parted !== null) return;
     if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
+    else if (id > this.#relay.id) this.#connect(peer, true);   // who was here before offers to us
     if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
     else if (msgtype === 'path') peer.order.switched(data);
     else if (peer.order.isNew(peer.link?.healthy ?? false)) this.#dispatch(id, { msgtype, data });

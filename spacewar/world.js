@@ -16,13 +16,15 @@ export const RELOAD = 500;       // ms between shots
 export const ARMED = 250;        // ms after which a missile is deadly, to its own ship too, and so is debris
 export const HIT = 12;           // px, the radius of a ship
 export const AWAY = 3_000;       // ms in hyperspace, or until a destroyed ship is back
-export const DEBRIS_LIFE = 4_000;  // ms
+export const DEBRIS_LIFE = 2_000;  // ms
+export const SHIELD = 1_500;     // ms after coming back in which neither missiles nor debris harm a ship
 export const PIECES = 6;         // of debris that a ship breaks up into
 export const LOOKS = 64;         // of ships: shape + 8 × colour, both 0 to 7
 const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
 const MOST = 600;                // missiles, and as many pieces of debris: no crowd can fill the sky with more
 const ROOM = 60;                 // px that a ship which comes back should have around it
 const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
+const NEWS = 1_000;              // ms that the news of a death may take
 
 const CENTRE = { x: 0, y: 0 };
 
@@ -48,14 +50,19 @@ export class Ship {
   // Keys, only of a ship that is ours:
   thrust = false; fire = false;    // held
   hyperspace = false;              // pressed; the next step takes it
+  cause = '';                      // of its latest explosion
+  greeting = '';                   // what its pilot said last ...
+  greetedAt = -Infinity;           // ... and at which world time
   score = 0;
   shots = 0;                       // fired so far, which numbers them
   until = 0;                       // world time at which it is back, if exploded or in hyperspace
+  shieldUntil = 0;                 // world time at which its shield ends, unless it fires before
   readyAt = 0;                     // world time from which it may fire
   jumpAt = 0;                      // world time from which it may jump
   fuel = 0; torpedoes = 0;         // left
   jumped = 0;                      // jumps since it was new
   claimable = [];                  // numbers of the latest shots that have not scored yet
+  wrecks = [];                     // { number, until }: wrecks it made, whose debris may score until then
 
   constructor(id, name, look, { bot = false, remote = false } = {}) {
     this.id = id;          // 0 is the person here, negative a practice ship, positive somebody else's
@@ -70,8 +77,9 @@ export class World {
   time = 0;            // ms, a multiple of STEP
   ships = new Map();   // by id
   missiles = [];       // { owner, number, x, y, vx, vy, age }
-  debris = [];         // { owner, look, piece, x, y, vx, vy, angle, spin, age }
+  debris = [];         // { owner, maker, number, look, piece, x, y, vx, vy, angle, spin, age }
   events = [];         // { type, ship, at (world time), ... } since they were last taken
+  scoring = true;      // whether kills and suicides count, as in a round
   #flight;             // how missiles move
 
   constructor(rules = RULES.arena, seed = 1) {
@@ -80,17 +88,17 @@ export class World {
     this.#flight = rules.gravity ? fall : drift;
   }
 
-  /** Adds a ship, which observes until it is launched or reported to fly. */
-  add(ship) {
+  /** Adds a ship, which observes until it is launched or reported to fly; quietly: that is no event. */
+  add(ship, { quietly = false } = {}) {
     this.ships.set(ship.id, ship);
-    this.#note('entered', ship);
+    if (!quietly) this.#note('entered', ship);
     return ship;
   }
 
-  /** Takes a ship away for good; its missiles fly on. */
-  remove(id) {
+  /** Takes a ship away; its missiles fly on. */
+  remove(id, { quietly = false } = {}) {
     const ship = this.ships.get(id);
-    if (this.ships.delete(id)) this.#note('left', ship);
+    if (this.ships.delete(id) && !quietly) this.#note('left', ship);
   }
 
   /** What happened since this was last asked. */
@@ -167,6 +175,7 @@ export class World {
   #fire(ship) {
     if (this.inFlight(ship) >= this.rules.inFlight) return;
     ship.readyAt = this.time + RELOAD;
+    ship.shieldUntil = 0;
     ship.torpedoes--;
     ship.claimable.push(++ship.shots);
     if (ship.claimable.length > CLAIMS) ship.claimable.shift();
@@ -176,12 +185,14 @@ export class World {
   /** Our own judgement of our own ship, the only one there is. */
   #judge(ship) {
     if (within(ship, CENTRE, SUN)) return this.#destroy(ship, 'sun');
+    if (this.time < ship.shieldUntil) return;
     for (const missile of this.missiles) {
       if (missile.age >= ARMED && within(ship, missile, HIT)) return this.#destroy(ship, 'missile', missile);
     }
     for (const piece of this.debris) {
       const armed = piece.age >= ARMED && piece.owner !== ship.id;
-      if (armed && within(ship, piece, HIT)) return this.#destroy(ship, 'debris');
+      const { maker: owner, number } = piece;
+      if (armed && within(ship, piece, HIT)) return this.#destroy(ship, 'debris', { owner, number });
     }
   }
 
@@ -189,10 +200,22 @@ export class World {
     const shooter = this.ships.get(owner);
     const seed = Math.floor(this.random() * 2 ** 31);
     this.explode(ship, seed, { cause, owner, number });
-    ship.score--;
+    if (isSuicide({ cause, owner }, ship)) this.#blame(ship);
     this.#refit(ship);
     this.#hide(ship, 'exploded');
-    if (shooter && !shooter.remote) this.claim(shooter, ship, number);
+    if (shooter && !shooter.remote) this.claim(shooter, ship, { cause, number });
+  }
+
+  /** A suicide costs a point; what its debris does counts for it. */
+  #blame(ship) {
+    if (this.scoring) ship.score--;
+    this.#wrecked(ship, 0);
+  }
+
+  /** The debris of a wreck that a ship has made may score as long as there is any, and news of it takes. */
+  #wrecked(ship, number) {
+    ship.wrecks = ship.wrecks.filter(({ until }) => until > this.time);
+    ship.wrecks.push({ number, until: this.time + DEBRIS_LIFE + NEWS });
   }
 
   #refit(ship) {
@@ -219,6 +242,7 @@ export class World {
     } while (--tries && this.#crowded(ship));
     ship.angle = Math.atan2(ship.vy, ship.vx);
     ship.state = 'flying';
+    ship.shieldUntil = this.time + SHIELD;
     if (ship.jumped) ship.jumpAt = this.time + this.rules.recharge;
     this.#note('returned', ship);
     if (this.random() < ship.jumped * this.rules.risk) this.#destroy(ship, 'hyperspace');
@@ -231,6 +255,13 @@ export class World {
   }
 
   // ---- What ships do, ours and remote ones ----
+
+  /** A pilot says something, which is seen at the ship for a while. */
+  greet(ship, greeting) {
+    ship.greeting = greeting;
+    ship.greetedAt = this.time;
+    this.#note('greeted', ship, { greeting });
+  }
 
   /** How many of a ship's missiles are flying. */
   inFlight(ship) {
@@ -263,11 +294,12 @@ export class World {
   explode(ship, seed, { cause, owner = null, number = 0, seen = true }, late = 0) {
     const chance = random(seed);
     const pieces = seen ? PIECES : 0;
+    const maker = cause === 'missile' || cause === 'debris' ? owner : ship.id;
     for (let piece = 0; piece < pieces; piece++) {
       const direction = (piece + chance()) / PIECES * 2 * Math.PI;
       const speed = 0.02 + 0.06 * chance();
       const fragment = {
-        owner: ship.id, look: ship.look, piece, age: 0,
+        owner: ship.id, maker, number, look: ship.look, piece, age: 0,
         x: ship.x, y: ship.y, angle: ship.angle, spin: (chance() - 0.5) * 0.012,
         vx: ship.vx + speed * Math.cos(direction), vy: ship.vy + speed * Math.sin(direction),
       };
@@ -276,18 +308,26 @@ export class World {
     }
     if (this.debris.length > MOST) this.debris.splice(0, PIECES);
     const spent = this.missiles.findIndex(missile => missile.owner === owner && missile.number === number);
-    if (spent >= 0) this.missiles.splice(spent, 1);
+    if (cause === 'missile' && spent >= 0) this.missiles.splice(spent, 1);
     ship.state = 'exploded';
+    ship.cause = cause;
     ship.burning = false;
     this.#note('destroyed', ship, { cause, owner, number, seed });
   }
 
-  /** A point to one of our ships, for a shot that it did fire and that has not scored yet. */
-  claim(shooter, victim, number) {
-    const at = shooter.claimable.indexOf(number);
-    if (at < 0) return;
-    shooter.claimable.splice(at, 1);
+  /**
+   * A point to one of our ships: for a shot that it did fire and that has not scored yet, or for the debris of a
+   * wreck that it made.
+   */
+  claim(shooter, victim, { cause, number }) {
+    if (cause === 'missile') {
+      const at = shooter.claimable.indexOf(number);
+      if (at < 0) return;
+      shooter.claimable.splice(at, 1);
+    } else if (!shooter.wrecks.some(wreck => wreck.number === number && wreck.until > this.time)) return;
     if (shooter === victim) return;
+    this.#wrecked(shooter, number);
+    if (!this.scoring) return;
     shooter.score++;
     this.#note('scored', shooter, { victim });
   }
@@ -295,6 +335,11 @@ export class World {
   #note(type, ship, more) {
     this.events.push({ type, ship, at: this.time, ...more });
   }
+}
+
+/** Whether a death is the pilot's own doing. */
+export function isSuicide({ cause, owner }, ship) {
+  return cause === 'sun' || cause === 'hyperspace' || (cause === 'missile' && owner === ship.id);
 }
 
 function age(body, time, move) {

@@ -47,6 +47,7 @@ export class WebSocketRelay {
   id = null;              // our own, or null while not in the room
   peers = new Set();      // ids of the others in the room
 
+  #open;                  // (url) => a WebSocket
   #listening = new AbortController();
   #socket = null;
   #timer;                 // the one thing we wait for: an answer, the next look, the next try
@@ -59,14 +60,16 @@ export class WebSocketRelay {
    * Starts to connect; set the handlers in the same turn of the event loop.
    * `url` (http, https, ws or wss; relative to the page) names the room: `/ws-relay` goes before
    * its path, its query is kept, its fragment is not. Throws a TypeError for any other address.
+   * `open` makes the WebSocket, or what acts like one (threaded-socket.js).
    */
-  constructor(url) {
+  constructor(url, { open = url => new WebSocket(url) } = {}) {
     const room = new URL(url, globalThis.location?.href);
     if (!/^(http|ws)s?:$/.test(room.protocol)) throw new TypeError(`no relay at ${room.protocol}`);
     room.protocol = room.protocol.replace('http', 'ws');
     room.pathname = `/ws-relay${room.pathname}`;
     room.hash = '';
     this.url = room.href;
+    this.#open = open;
     const { signal } = this.#listening;
     globalThis.addEventListener?.('online', this.#hurry, { signal });
     globalThis.addEventListener?.('pageshow', this.#hurry, { signal });
@@ -104,7 +107,7 @@ export class WebSocketRelay {
   #connect() {
     this.#began = performance.now();
     try {
-      const socket = new WebSocket(this.url);
+      const socket = this.#open(this.url);
       socket.binaryType = 'arraybuffer';
       // A socket given up may still speak: only the current one is listened to.
       socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);

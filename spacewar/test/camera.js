@@ -127,6 +127,6 @@ export default {
     const { camera, go } = look(ship(0, 0, 0));
     Object.assign(camera, { width: 360, height: 640, bottom: 150 });
     go(200);
-    ok(camera.scale > 0.8);
+    near(camera.scale, 0.6, 0.01);
   },
 };

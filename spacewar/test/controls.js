@@ -66,10 +66,12 @@ function gamepad({ pressed = [], axes = [0, 0, 0, 0], mapping = 'standard' } = {
 
 function withGamepads(get, test) {
   Object.defineProperty(navigator, 'getGamepads', { value: get, configurable: true });
+  document.hasFocus = () => true;
   try {
-    test(() => globalThis.dispatchEvent(new Event('gamepadconnected')));
+    test(gamepad => globalThis.dispatchEvent(Object.assign(new Event('gamepadconnected'), { gamepad })));
   } finally {
     delete navigator.getGamepads;
+    delete document.hasFocus;
   }
 }
 
@@ -79,10 +81,10 @@ export default {
   'the keys are those of the rules, and none has two meanings': () => {
     const codes = Object.fromEntries(ACTIONS.map(action => [action.id, action.codes.join(' ')]));
     equal(codes, {
-      left: 'KeyA KeyH ArrowLeft', right: 'KeyS KeyJ ArrowRight', thrust: 'KeyD KeyK ArrowUp',
-      fire: 'KeyF KeyL Space', hyperspace: 'Enter ArrowDown', zoomIn: 'KeyZ', zoomOut: 'KeyX', reset: 'KeyR',
+      left: 'KeyA KeyH ArrowLeft', right: 'KeyD KeyJ ArrowRight', thrust: 'KeyW KeyK ArrowUp',
+      fire: 'KeyF KeyL Space', hyperspace: 'KeyS Enter ArrowDown', zoomIn: 'KeyZ', zoomOut: 'KeyX', reset: 'KeyR',
       names: 'KeyN', observe: 'KeyO', pause: 'KeyP', timing: 'KeyT', sound: 'KeyM', help: 'Slash',
-      settings: 'KeyC', invite: 'KeyI',
+      settings: 'KeyC', invite: 'KeyI', gg: 'KeyG', hello: 'KeyV', again: 'KeyB', fullscreen: 'KeyU',
     });
     const all = ACTIONS.flatMap(action => action.codes);
     equal(new Set(all).size, all.length, 'different codes');
@@ -95,7 +97,7 @@ export default {
     equal(steer(), { ...STILL, turn: -1 });
     up('KeyA');
     equal(steer(), STILL);
-    for (const code of ['KeyS', 'KeyD', 'KeyF']) down(code);
+    for (const code of ['KeyD', 'KeyW', 'KeyF']) down(code);
     equal(steer(), { hyperspace: false, turn: 1, thrust: true, fire: true });
   }),
 
@@ -132,7 +134,7 @@ export default {
 
   'opposite turns cancel': withControls(({ steer }) => {
     down('KeyA');
-    down('KeyS');
+    down('KeyD');
     equal(steer().turn, 0, 'both');
     up('KeyA');
     equal(steer().turn, 1, 'right');
@@ -161,36 +163,50 @@ export default {
   }),
 
   'Meta lets go of everything, as its keyups get lost': withControls(({ steer }) => {
-    down('KeyD');
+    down('KeyW');
     down('MetaLeft', { key: 'Meta', metaKey: true });
     equal(steer(), STILL);
   }),
 
   'a lost focus lets go of everything, and a repeat does not bring it back': withControls(({ steer }) => {
-    down('KeyD');
+    down('KeyW');
     down('Enter');
     globalThis.dispatchEvent(new Event('blur'));
     equal(steer(), STILL, 'blur');
-    down('KeyD', { repeat: true });
+    down('KeyW', { repeat: true });
     equal(steer(), STILL, 'repeat');
-    down('KeyD');
+    down('KeyW');
     equal(steer().thrust, true, 'pressed anew');
     globalThis.dispatchEvent(new Event('contextmenu'));
     equal(steer(), STILL, 'menu');
   }),
 
   'a page that is hidden lets go of everything': withControls(({ steer }) => {
-    down('KeyD');
+    down('KeyW');
     Object.defineProperty(document, 'hidden', { value: true, configurable: true });
     document.dispatchEvent(new Event('visibilitychange'));
     delete document.hidden;
     equal(steer(), STILL);
   }),
 
+  'in an empty field that is made for it, arrows and Space steer and all else is typed': withControls(({ steer }) => {
+    withElement('input', field => {
+      field.dataset.flies = '';
+      for (const [code, typed] of [['KeyA', true], ['Enter', true], ['ArrowLeft', false], ['Space', false]]) {
+        equal(down(code, { target: field }), typed, code);
+        up(code);
+      }
+      equal(steer(), { ...STILL, turn: -1, fire: true });
+      field.value = 'Ada';
+      for (const code of ['ArrowLeft', 'Space']) ok(down(code, { target: field }), `${code} in a name`);
+      equal(steer(), STILL);
+    });
+  }),
+
   'a dialog that opens lets go of everything and keeps the keys': withControls(({ said, steer }) => {
     withElement('dialog', dialog => {
       dialog.append(document.createElement('button'));
-      down('KeyD');
+      down('KeyW');
       dialog.showModal();
       dialog.firstChild.dispatchEvent(new FocusEvent('focusin', { bubbles: true }));  // a page in the back gets none
       equal(steer(), STILL, 'held');
@@ -254,17 +270,17 @@ export default {
     steer();
     down('KeyH');
     equal(steer().turn, 0, 'the usual key of an action with a chosen one');
-    down('KeyS');
+    down('KeyD');
     equal(steer(), { ...STILL, fire: true }, 'taken from the right turn');
-    up('KeyS');
+    up('KeyD');
     settings.keys = { pause: ['KeyQ'] };
     down('KeyQ');
     equal(said, ['pause']);
-  }, { left: ['KeyQ'], fire: ['KeyS', 'Space'] }),
+  }, { left: ['KeyQ'], fire: ['KeyD', 'Space'] }),
 
   'codes of an action are those that work': () => {
     const [left, right] = ACTIONS;
-    equal(codesOf(right, { fire: ['KeyS'] }), ['KeyJ', 'ArrowRight']);
+    equal(codesOf(right, { fire: ['KeyD'] }), ['KeyJ', 'ArrowRight']);
     equal(codesOf(left, { left: ['KeyQ'] }), ['KeyQ']);
     equal(codesOf(left, undefined), left.codes);
     equal(actionOf('KeyA', { right: ['KeyA'] }), right);
@@ -483,6 +499,31 @@ export default {
       equal(seen({ axes: [0.3, 0] }).turn, 0, 'a stick that trembles');
       equal(seen({ pressed: [0], mapping: '' }), STILL, 'buttons that nobody knows');
       equal(said, []);
+    });
+  }),
+
+  'a gamepad steers only a window that has the focus, and its buttons unlock the sound': withControls(
+    ({ controls, steer }) => {
+      let wakes = 0;
+      controls.onwake = () => wakes++;
+      withGamepads(() => [gamepad({ pressed: [0] })], connect => {
+        connect();
+        document.hasFocus = () => false;
+        equal([steer(), wakes], [STILL, 0], 'in the background');
+        document.hasFocus = () => true;
+        const activation = { value: { hasBeenActive: true }, configurable: true };
+        Object.defineProperty(navigator, 'userActivation', activation);
+        equal([steer().fire, wakes], [true, 1]);
+        equal([steer().fire, wakes], [true, 1], 'held');
+        delete navigator.userActivation;
+      });
+    }),
+
+  'whoever plugs in a gamepad that the browser does not know is told so': withControls(({ said }) => {
+    withGamepads(() => [gamepad({ mapping: '' })], connect => {
+      connect(gamepad({ mapping: '' }));
+      connect(gamepad());
+      equal(said, ['unknownGamepad']);
     });
   }),
 

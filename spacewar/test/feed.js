@@ -20,6 +20,14 @@ function told(...events) {
 const lost = (ship, cause, owner = null) => told({ type: 'destroyed', ship, cause, owner })[0];
 
 export default {
+  'how the person here was destroyed last is at hand': () => {
+    const feed = new Feed(me);
+    for (const ship of [me, ada]) feed.tell({ type: 'entered', ship }, 0);
+    feed.tell({ type: 'destroyed', ship: me, cause: 'missile', owner: 1 }, 1);
+    feed.tell({ type: 'destroyed', ship: ada, cause: 'sun' }, 2);
+    equal(feed.fate, 'Ada shot you');
+  },
+
   'a missile is told with the pilot who fired it': () => {
     equal(lost(grace, 'missile', 1), 'Ada shot Grace');
     equal(lost(grace, 'missile', 0), 'You shot Grace');
@@ -36,6 +44,10 @@ export default {
     equal(lost(grace, 'sun'), 'Grace fell into the sun');
     equal(lost(me, 'sun'), 'You fell into the sun');
     equal(lost(grace, 'debris'), 'Grace hit debris');
+    equal(lost(grace, 'debris', 2), 'Grace hit debris');
+    equal(lost(grace, 'debris', 1), 'Ada’s debris hit Grace');
+    equal(lost(me, 'debris', 1), 'Ada’s debris hit you');
+    equal(lost(grace, 'debris', 0), 'Your debris hit Grace');
     equal(lost(grace, 'hyperspace'), 'Grace broke up in hyperspace');
   },
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { ACTIONS, actionOf, codesOf } from '../controls.js';
-import { give, keyLabel } from '../keys.js';
+import { give, keyLabel, learn } from '../keys.js';
 import { equal } from './check.js';
 
 const action = id => ACTIONS.find(one => one.id === id);
@@ -10,6 +10,17 @@ export default {
   'a key is shown as what is printed on it': () => {
     const codes = ['KeyA', 'Digit7', 'Space', 'Enter', 'ArrowLeft', 'ArrowDown', 'ShiftLeft', 'F11', 'Slash'];
     equal(codes.map(keyLabel), ['A', '7', 'Space', 'Enter', '←', '↓', 'Shift Left', 'F11', '?']);
+  },
+
+  'what is printed on a key is learnt when it is pressed': () => {
+    for (const code of ['KeyQ', 'KeyW']) learn({ code, key: code[3].toLowerCase() });
+    learn({ code: 'KeyW', key: 'z' });
+    learn({ code: 'KeyQ', key: 'Ä', shiftKey: true });
+    learn({ code: 'KeyQ', key: '@', altKey: true });
+    learn({ code: 'KeyQ', key: 'Dead' });
+    learn({ code: 'Slash', key: 'x' });
+    equal([keyLabel('KeyW'), keyLabel('KeyQ'), keyLabel('Slash')], ['Z', 'Q', '?']);
+    learn({ code: 'KeyW', key: 'w' });
   },
 
   'a key that is given to an action is its only one, and that of no other': () => {

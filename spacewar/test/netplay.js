@@ -1,224 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-// Two or more pages that play over a relay of this file's own, in virtual time: with delays that jitter,
-// clocks that are hours apart and drift, frames and handlers that are late. And what must not happen
-// when a peer says anything at all.
+// Two or more pages that play with one another (room.js), and what must not happen when a peer says anything at all.
 
-import { Netplay } from '../netplay.js';
-import { STEP, advance, fly } from '../physics.js';
+import { advance, fly } from '../physics.js';
 import { random } from '../random.js';
-import { RULES, Ship, World } from '../world.js';
 import { equal, near, ok } from './check.js';
-
-const FRAME = 1000 / 60;
-const HOUR = 3_600_000;
-
-/**
- * A room and its time. What is said in it arrives, in order, after delay ± jitter; if it is lossy, one
- * report in five never does, and the others come in any order.
- */
-class Room {
-  time = 0;
-  pages = [];
-  chatter = [];    // all that was sent: { at, from, to, message }
-  #due = [];       // { at, action }, sorted
-  #lastId = 0;
-
-  constructor({ delay = 1, jitter = 0, busy = 0, lossy = false, seed = 1 } = {}) {
-    Object.assign(this, { delay, jitter, busy, lossy, chance: random(seed) });
-  }
-
-  at(time, action) {
-    const i = this.#due.findLastIndex(due => due.at <= time);
-    this.#due.splice(i + 1, 0, { at: time, action });
-  }
-
-  run(time) {
-    const end = this.time + time;
-    while (this.#due.length && this.#due[0].at <= end) {
-      const { at, action } = this.#due.shift();
-      this.time = at;
-      action();
-    }
-    this.time = end;
-  }
-
-  newId() {
-    return ++this.#lastId;
-  }
-
-  /** The relay goes away; when it is back it counts from 1 again. */
-  stop() {
-    for (const { relay } of this.pages) relay.leave();
-    this.#lastId = 0;
-  }
-
-  /** Ms that something takes on the way, or waits for the event loop. */
-  way() {
-    return this.delay + this.jitter * (2 * this.chance() - 1);
-  }
-
-  wait() {
-    return this.busy * this.chance();
-  }
-}
-
-/** The interface of WebSocketRelay, within a room. */
-class FakeRelay {
-  id = null;
-  peers = new Set();
-  buffered = 0;
-  sent = 0;
-  #free = new Map();   // when the way to another is free again: nothing overtakes
-
-  constructor(room) {
-    this.room = room;
-  }
-
-  enter() {
-    this.onstatus('connecting', {});
-    const others = this.room.pages.filter(({ relay }) => relay !== this && relay.id !== null);
-    this.id = this.room.newId();
-    this.onstatus('open', {});
-    this.onself(this.id);
-    const { id } = this;
-    for (const { relay } of others) {
-      this.#reach(relay, () => {   // the others hear of it later
-        if (this.id !== id) return;
-        relay.peers.add(id);
-        relay.onjoin(id);
-      });
-      this.peers.add(relay.id);
-      this.onjoin(relay.id);
-    }
-  }
-
-  leave() {
-    const { id } = this;
-    const gone = [...this.peers];
-    this.id = null;
-    this.peers.clear();
-    this.onstatus('closed', { code: 1006, reason: '', retryIn: 250 });
-    for (const peer of gone) this.onquit(peer);
-    for (const { relay } of this.room.pages) if (relay.peers.delete(id)) relay.onquit(id);
-  }
-
-  send(message, target = '*') {
-    if (this.id === null) return false;
-    this.sent++;
-    this.room.chatter.push({ at: this.room.time, from: this.id, to: target, message });
-    const free = this.room.lossy && message.startsWith('report ');
-    for (const { relay } of this.room.pages) {
-      if (free && this.room.chance() < 0.2) continue;
-      if (relay === this || (target !== '*' && relay.id !== target)) continue;
-      const { id } = this;
-      this.#reach(relay, () => relay.receive(id, message), free);
-    }
-    return true;
-  }
-
-  /** Does something over there when all that went there before has arrived, or, if free, in any order. */
-  #reach(relay, action, free = false) {
-    const { room } = this;
-    const at = Math.max(free ? 0 : this.#free.get(relay) ?? 0, room.time + room.way() + room.wait()) + 0.01;
-    if (!free) this.#free.set(relay, at);
-    room.at(at, action);
-  }
-
-  receive(id, message) {
-    if (!this.peers.has(id)) return;
-    const [msgtype] = message.split(' ', 1);
-    this[`on${msgtype}`]?.(id, message.slice(msgtype.length + 1));
-  }
-}
-
-/** A page: a world, our ship in it, and a frame 60 times a second. */
-class Page {
-  frames = 0;
-  steer = () => {};
-  onframe = () => {};
-
-  constructor(room, { offset = 0, drift = 0, look = 5, name = 'Ada', seed = 7, rules = RULES.arena } = {}) {
-    Object.assign(this, { room, offset, drift });
-    this.world = new World(rules, seed);
-    this.me = this.world.add(new Ship(0, name, look));
-    this.relay = new FakeRelay(room);
-    this.began = this.clock();
-    this.netplay = new Netplay({ world: this.world, me: this.me, relay: this.relay, clock: () => this.clock() });
-    room.pages.push(this);
-    this.#next(room.time + FRAME * room.chance());
-  }
-
-  clock() {
-    return this.offset + this.room.time * (1 + this.drift);
-  }
-
-  get now() {
-    return this.began + this.world.time;
-  }
-
-  #next(at) {
-    this.room.at(at + this.room.wait(), () => {
-      if (!this.frozen) this.frame();
-      this.#next(at + FRAME);
-    });
-  }
-
-  frame() {
-    this.frames++;
-    this.steer(this.me);
-    while (this.now + STEP <= this.clock()) this.world.step();
-    const events = this.world.takeEvents();
-    for (const event of events) this.netplay.tell(event);
-    this.netplay.update(this.now);
-    this.onframe(events);
-  }
-
-  /** Another's ship here. */
-  ship(page) {
-    return shipOf(this, page.relay.id);
-  }
-
-  /** Where our own ship is at this very moment. */
-  get exact() {
-    const ship = { ...this.me };
-    advance(ship, this.clock() - this.now, fly);
-    return ship;
-  }
-
-  /** Where another's ship is drawn at this very moment. */
-  drawn(page) {
-    const { x, y, vx, vy, dx, dy } = this.ship(page);
-    const lead = this.clock() - this.now;
-    return { x: x + vx * lead + dx, y: y + vy * lead + dy };
-  }
-}
-
-/** The ship, in a page's world, of whoever has this id in the room. */
-function shipOf({ netplay, world }, id) {
-  const ship = netplay.peers.find(peer => peer.id === id)?.ship;
-  return world.ships.get(ship?.id);
-}
-
-/** Two pages that know each other since two seconds, both flying. */
-function duel(conditions = {}, ...more) {
-  const room = new Room(conditions);
-  const [one, two] = [new Page(room, { offset: 5 * HOUR, ...more[0] }),
-    new Page(room, { offset: 700, drift: 200e-6, seed: 8, look: 6, name: 'Bo', ...more[1] })];
-  for (const page of [one, two]) {
-    page.world.launch(page.me);
-    page.relay.enter();
-  }
-  room.run(conditions.warm ?? 2_000);
-  return { room, one, two };
-}
-
-/** A circle where nobody is in danger. */
-function orbitAt(page, r, phase) {
-  const speed = Math.sqrt(4 / r);
-  Object.assign(page.me, { x: r * Math.cos(phase), y: r * Math.sin(phase), state: 'flying',
-    vx: -speed * Math.sin(phase), vy: speed * Math.cos(phase) });
-}
+import { FRAME, HOUR, Page, Room, duel, hit, orbitAt, shipOf } from './room.js';
 
 /** How far the ship of one is drawn from where it is, in px, and how it moves between two frames. */
 function watch({ room, one, two }, ms) {
@@ -266,6 +53,25 @@ function withPeer({ fly: flies = true, rules } = {}) {
   if (flies) report(room.time);
   room.run(300);   // until it may fire and burst
   return { room, page, say, report, id, ship: () => shipOf(page, id) };
+}
+
+/** A page and so many peers, each with a name; the first are nearest to our ship at 300, 0. */
+function withCrowd(count) {
+  const { room, page, id } = withPeer({ fly: false });
+  page.relay.peers.delete(id);
+  page.relay.onquit(id);
+  const ids = Array.from({ length: count }, () => room.newId());
+  const enter = id => {
+    page.relay.peers.add(id);
+    page.relay.onjoin(id);
+    page.relay.receive(id, `pilot ${list([1, `P${id}`, id % 64, 0])}`);
+  };
+  const fly = (id, more) =>
+    page.relay.receive(id, `report ${list(state(room.time, { x: 310 + 0.3 * id, y: 0, vy: 0, ...more }))}`);
+  for (const id of ids) enter(id);
+  room.run(FRAME);
+  const remote = () => [...page.world.ships.values()].filter(({ remote }) => remote);
+  return { room, page, ids, enter, fly, remote };
 }
 
 /** The peer answers the latest ping, at once, with this reading of its clock. */
@@ -459,7 +265,7 @@ export default {
     room.run(30_000);
     for (const { message } of room.chatter) {
       ok(message.length < 200, `${message.length} characters: ${message}`);
-      ok(/^(report|fire|death|pilot|ping|pong) \[1,/.test(message), message);
+      ok(/^(report|fire|death|pilot|round|ping|pong) \[1,/.test(message), message);
     }
   },
 
@@ -555,6 +361,37 @@ export default {
     equal(page.me.look, 5);
   },
 
+  'why there is no relay is known in words': () => {
+    const { one: { relay, netplay } } = duel();
+    relay.onstatus('closed', { code: 1013, reason: 'the relay is full (limit: 2 clients)' });
+    equal([netplay.link, netplay.why], ['offline', 'the relay is full (limit: 2 clients)']);
+    relay.onstatus('closed', { code: 1013, reason: '' });
+    equal(netplay.why, 'the relay is full');
+    relay.onstatus('closed', { code: 1006, reason: '' });
+    equal(netplay.why, '', 'that nobody answers is no news');
+    relay.onstatus('closed', { code: 1006, reason: 'origin x is not allowed' });
+    equal(netplay.why, 'origin x is not allowed');
+    relay.onstatus('open', {});
+    equal([netplay.link, netplay.why], ['relay', '']);
+  },
+
+  'a greeting is seen by the others, one a second from each at most': () => {
+    const { page, say, ship, room } = withPeer();
+    const told = () => page.world.takeEvents().filter(({ type }) => type === 'greeted').length;
+    say('greet [1,1]');
+    equal([ship().greeting, told()], ['hello', 1]);
+    for (let i = 0; i < 50; i++) say('greet [1,0]');
+    equal([ship().greeting, told()], ['hello', 0], 'at once');
+    room.run(1_100);
+    for (const wrong of ['greet [1,3]', 'greet [1,-1]', 'greet [1,0.5]', 'greet [1,"gg"]', 'greet [1]']) say(wrong);
+    equal(ship().greeting, 'hello', 'what is none');
+    say('greet [1,2]');
+    equal(ship().greeting, 'again?');
+    page.world.greet(page.me, 'gg');
+    room.run(50);
+    equal(messages(room, 'greet').map(({ message }) => message), ['greet [1,0]']);
+  },
+
   'who leaves is forgotten': () => {
     const { room, one, two } = duel();
     const id = two.relay.id;
@@ -567,9 +404,8 @@ export default {
 
   'after the relay was away, all are together again with name and score': () => {
     const { room, one, two } = duel();
-    two.me.score = 4;
-    room.run(100);
-    equal(one.netplay.link, 'relay');
+    hit(room, two, one);
+    equal([one.netplay.link, one.ship(two).score], ['relay', 1]);
     for (const page of [one, two]) page.relay.leave();
     equal([one.netplay.link, one.netplay.self, one.netplay.peers], ['offline', null, []]);
     one.relay.onstatus('connecting', {});
@@ -578,7 +414,7 @@ export default {
     for (const page of [two, one]) page.relay.enter();
     room.run(500);
     equal([one.netplay.link, one.netplay.self, one.world.ships.size], ['relay', one.relay.id, 2]);
-    equal([one.ship(two).name, one.ship(two).score, one.ship(two).state], ['Bo', 4, 'flying']);
+    equal([one.ship(two).name, one.ship(two).score, one.ship(two).state], ['Bo', 1, 'flying']);
   },
 
   'a missile in flight does not become that of whoever comes with its pilot’s id': () => {
@@ -775,16 +611,9 @@ export default {
 
   'a hit counts for both, on both pages, and the pieces fly the same way': () => {
     const { room, one, two } = duel(ABROAD);
-    Object.assign(one.me, { x: 400, y: 0, vx: 0, vy: 0.1, angle: 0 });
-    Object.assign(two.me, { x: 520, y: 0, vx: 0, vy: 0.1, angle: 0 });
-    room.run(1_500);
-    one.me.angle = Math.atan2(two.me.y - one.me.y, two.me.x - one.me.x);
-    one.me.fire = true;
-    room.run(30);
-    one.me.fire = false;
-    room.run(1_500);
-    equal([one.me.score, two.me.score], [1, -1], 'scores');
-    equal([two.ship(one).score, one.ship(two).score], [1, -1], 'scores as the other knows them');
+    hit(room, one, two);
+    equal([one.me.score, two.me.score], [1, 0], 'scores');
+    equal([two.ship(one).score, one.ship(two).score], [1, 0], 'scores as the other knows them');
     equal([one.ship(two).state, one.world.debris.length, two.world.debris.length], ['exploded', 6, 6]);
     equal([one.world.missiles, two.world.missiles], [[], []]);
     const [a, b] = [one, two].map(({ world }) => world.debris[0]);
@@ -1003,7 +832,7 @@ export default {
     const { room, report, say, ship } = withPeer();
     report(room.time);
     const { x } = ship();
-    say(`report ${list(state(room.time, { x: 450 }))}${' '.repeat(300)}`);
+    say(`report ${list(state(room.time, { x: 450 }))}${' '.repeat(600)}`);
     equal(ship().x, x);
   },
 
@@ -1067,11 +896,104 @@ export default {
     ok(shipOf(page, id), 'its ship');
   },
 
+  // ---- A crowd ----
+
+  'a thousand pilots are 40 ships, and 960 who are counted': () => {
+    const { room, page, ids, fly, remote } = withCrowd(1_000);
+    for (const id of ids) fly(id);
+    room.run(3_000);
+    equal([remote().length, page.netplay.others, page.netplay.peers.length], [40, 960, 1_000]);
+  },
+
+  'who never says anything is neither a ship nor counted, and is not pinged': () => {
+    const { room, page } = withCrowd(0);
+    const ids = Array.from({ length: 100 }, () => room.newId());
+    for (const id of ids) page.relay.onjoin(id);
+    room.run(3_000);
+    equal([page.world.ships.size, page.netplay.others, page.netplay.peers.length], [1, 0, 100]);
+    equal(messages(room, 'ping').filter(({ to }) => ids.includes(to)).length, 0);
+  },
+
+  'those who fly get the places of those who are silent, without a word in the feed': () => {
+    const { room, page, ids, fly, remote } = withCrowd(200);
+    const last = ids.slice(-40);
+    page.onframe = events => events.forEach(({ type }) => ok(!['entered', 'left'].includes(type), type));
+    for (let i = 0; i < 20; i++) {
+      for (const id of last) fly(id);
+      room.run(100);
+    }
+    equal(remote().filter(({ state }) => state === 'flying').map(({ name }) => name).sort(),
+      last.map(id => `P${id}`).sort());
+  },
+
+  'who leaves makes room for another': () => {
+    const { room, page, ids, remote } = withCrowd(50);
+    room.run(1_500);
+    for (const id of ids.slice(0, 30)) page.relay.onquit(id);
+    room.run(1_500);
+    equal([remote().length, page.netplay.others], [20, 0]);
+  },
+
+  'who is not in the sky neither fires nor bursts there': () => {
+    const { room, page, ids, fly } = withCrowd(50);
+    for (const id of ids) fly(id);
+    room.run(400);
+    const hidden = ids.filter(id => !shipOf(page, id));
+    equal(hidden.length, 10);
+    for (const id of hidden) page.relay.receive(id, shot(room.time, 1, { x: 310 + 0.3 * id, vy: 0 }));
+    for (const id of hidden) page.relay.receive(id, death(room.time, { x: 310 + 0.3 * id, cause: 'sun' }));
+    equal([page.world.missiles.length, page.world.debris.length], [0, 0]);
+    const shown = ids.find(id => shipOf(page, id));
+    page.relay.receive(shown, shot(room.time, 1, { x: 310 + 0.3 * shown, vy: 0 }));
+    equal(page.world.missiles.length, 1, 'of one in the sky');
+  },
+
+  'who comes into the sky is where it has flown to meanwhile, and fires there only after a moment': () => {
+    const { room, page, ids, fly: report } = withCrowd(50);
+    for (const id of ids) report(id, { x: 500, vy: 0.09 });
+    const id = ids.at(-1);
+    ok(!shipOf(page, id), 'hidden at first');
+    for (const other of ids.slice(0, 20)) page.relay.onquit(other);
+    const reported = room.time;
+    while (!shipOf(page, id) && room.time < reported + 1_100) room.run(FRAME);
+    const ship = shipOf(page, id);
+    const expected = { x: 500, y: 0, vx: 0, vy: 0.09, angle: 0, turn: 0, burning: false };
+    advance(expected, room.time - reported, fly);
+    near(Math.hypot(ship.x - expected.x, ship.y - expected.y), 0, 3, 'px from where it must be');
+    const there = { x: ship.x, y: ship.y, vy: ship.vy };
+    page.relay.receive(id, shot(room.time, 1, there));
+    equal(page.world.missiles.length, 0, 'shots at once');
+    room.run(1_000);
+    page.relay.receive(id, shot(room.time, 1, { x: ship.x, y: ship.y, vx: ship.vx, vy: ship.vy }));
+    equal(page.world.missiles.length, 1, 'shots later');
+  },
+
+  'of 30,000 messages in a second few are read, but the latest of each ship': () => {
+    const { room, page, ids, fly } = withCrowd(1_000);
+    room.run(500);
+    let parsed = 0;
+    const { parse } = JSON;
+    JSON.parse = text => (parsed++, parse(text));
+    try {
+      for (let i = 0; i < 30; i++) {
+        for (const id of ids) fly(id, { x: 320 + i, y: 5 });
+        room.run(1_000 / 30);
+      }
+    } finally {
+      JSON.parse = parse;
+    }
+    ok(parsed <= 62 * 200, `${parsed} messages were read`);
+    room.run(500);
+    const [first] = ids;
+    near(shipOf(page, first).x, 349, 5, 'px to the right');
+  },
+
   'what comes late and all at once, to a page that was frozen for half a minute, is heard to its end': () => {
     const { room, say, report, ship } = withPeer();
     for (let i = 0; i < 30 * 15; i++) report(room.time + i / 100);
-    say(`pilot ${list([1, 'Bo', 1, 7])}`);
-    equal([ship().name, ship().score], ['Bo', 7]);
+    say(`pilot ${list([1, 'Bo', 17, 0])}`);
+    room.run(2 * FRAME);
+    equal([ship().name, ship().look], ['Bo', 17]);
   },
 
   'who is not in the room is not heard': () => {

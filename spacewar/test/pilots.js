@@ -3,7 +3,7 @@
 // Practice opponents: that they are alive, worth fighting and fair, measured over games with seeds.
 
 import { STEP } from '../physics.js';
-import { NAMES, Pilot } from '../pilots.js';
+import { NAMES, Pilot, skillAfter } from '../pilots.js';
 import { random } from '../random.js';
 import { RULES, Ship, World } from '../world.js';
 import { equal, ok } from './check.js';
@@ -40,7 +40,7 @@ function destroyed(options, games = 6) {
   play(games, 3, options, ({ type, cause, owner, ship }) => {
     if (type !== 'destroyed') return;
     count[cause] += 1 / (3 * games);
-    if (owner === ship.id) count.suicide += 1 / (3 * games);
+    if (cause === 'missile' && owner === ship.id) count.suicide += 1 / (3 * games);
   });
   return count;
 }
@@ -63,6 +63,19 @@ export default {
     ok(NAMES.length >= 3, 'one for each practice ship');
     equal(new Set(NAMES).size, NAMES.length, 'different names');
     for (const name of NAMES) ok(name.length <= 12 && name.startsWith('Drone'), name);
+  },
+
+  'practice ships begin easily and grow with each kill': () => {
+    const hits = skill => {
+      let count = 0;
+      play(20, 2, { person: true, bots: 2, skill }, ({ type, ship, cause }, world, me) => {
+        if (type === 'destroyed' && ship === me && cause === 'missile') count++;
+      });
+      return count;
+    };
+    equal([skillAfter(0) < 0.1, skillAfter(9) > skillAfter(8), skillAfter(1_000)], [true, true, 1]);
+    const [first, middle, last] = [skillAfter(0), 0.5, 1].map(hits);
+    ok(first < 0.7 * middle && middle < 0.7 * last, `who does nothing is shot ${[first, middle, last]} times`);
   },
 
   'they seldom fall into the sun or shoot themselves, and fight a lively fight': () => {

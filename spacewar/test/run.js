@@ -5,8 +5,9 @@
 // one after the other, so that none disturbs another. When all are done, `results` tells a program the
 // same: a list of { module, name, error }, where the error is null for a test that passed.
 
-const MODULES = ['physics', 'world', 'pilots', 'netplay', 'clock', 'feed', 'settings', 'qr', 'font', 'ships',
-  'camera', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay'];
+const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
+  'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
+  'camera', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket'];
 const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
 const PAUSE = 50;          // ms of tests after which the page may draw
 

@@ -40,11 +40,45 @@ export default {
   'what was saved is found again, as JSON under one key': () => {
     const storage = holding(null);
     const settings = new Settings(storage);
-    const chosen = { name: 'Ada', look: 63, keys: { fire: ['KeyQ', 'Space'] }, muted: true, names: false, practice: 0 };
+    const chosen = { name: 'Ada', look: 63, keys: { fire: ['KeyQ', 'Space'] }, muted: true, volume: 4, names: false, practice: 0,
+      wins: 3, wave: 7, streak: 4, lives: 5 };
     Object.assign(settings, chosen);
     settings.save();
     equal(storage.key, 'spacewar', 'key');
     equal({ ...new Settings(storage) }, chosen, 'found again');
+  },
+
+  'two tabs do not overwrite what the other has changed': () => {
+    const storage = holding(JSON.stringify({ name: 'Ada', look: 5 }));
+    const [one, two] = [new Settings(storage), new Settings(storage)];
+    one.name = 'Grace';
+    one.save();
+    two.muted = true;
+    two.save();
+    equal([two.name, two.muted], ['Grace', true]);
+    const { name, look, muted } = new Settings(storage);
+    equal([name, look, muted], ['Grace', 5, true]);
+  },
+
+  'what another tab has changed holds here at once': () => {
+    const storage = holding(JSON.stringify({ name: 'Ada', look: 5 }));
+    const settings = new Settings(storage);
+    let changes = 0;
+    settings.onchange = () => changes++;
+    storage.text = JSON.stringify({ name: 'Grace', look: 6 });
+    globalThis.dispatchEvent(new StorageEvent('storage', { key: 'somebody else’s' }));
+    equal([settings.name, changes], ['Ada', 0]);
+    globalThis.dispatchEvent(new StorageEvent('storage', { key: 'spacewar' }));
+    equal([settings.name, settings.look, changes], ['Grace', 6, 1]);
+  },
+
+  'a first choice is kept with the look that one was given': () => {
+    const storage = holding(null);
+    const settings = new Settings(storage);
+    settings.muted = true;
+    const { look } = settings;
+    settings.save();
+    equal([settings.look, new Settings(storage).look], [look, look]);
   },
 
   'a field that is wrong does not spoil the others': () => {
@@ -69,6 +103,7 @@ export default {
 
   'a name has no control characters, none that turn text around and none that nobody sees': () => {
     equal(cleanName('A\0d\x1b\x7f\x9fa'), 'Ada');
+    equal(cleanName('\ud83dA\udc00da\ud800'), 'Ada', 'halves of letters');
     equal(cleanName('\u202eA\u2066d\u200fa\u2069\u202c'), 'Ada', 'bidi overrides');
     equal(cleanName('A\u2028d\u2029a\r\n'), 'A d a', 'line breaks');
     equal(cleanName('\u200b\u3164\u00ad\ufeff\u2060'), '', 'nothing to be seen');

@@ -148,7 +148,7 @@ export default {
   'to mute and unmute does not click, and silence comes soon': async () => {
     const samples = await render(2, synth => {
       synth.thrust(true, 0);
-      for (let i = 0; i < 9; i++) synth.mute(i % 2 === 0, 0.5 + i / 20);
+      for (let i = 0; i < 9; i++) synth.setVolume(i % 2, 0.5 + i / 20);
     });
     checkClean(samples, ENGINE.pitch, 'the engine');
     ok(peakOf(part(samples, 0.4, 0.5)) > 0.05, 'heard before');

@@ -135,6 +135,7 @@ class Stranger {
     this.beating = setInterval(() => this.links.forEach(link => link.beat(' pulse x')), BEAT);
     strangers.push(this);
     this.way.enter();
+    this.way.send('path');
   }
 
   leave() {
@@ -790,6 +791,7 @@ export default {
     for (let i = 0; i < 1_000; i++) {
       const stranger = new FakeRelay(network);
       stranger.enter();
+      stranger.send('path');
       await network.run(10);
       stranger.lose();
       network.clients.pop();
@@ -801,6 +803,30 @@ export default {
     new Stranger(network);
     await network.run(SOON);
     equal(a.direct, 1, 'who comes later gets one');
+  }, { connect: false }),
+
+  'a hundred who say nothing cost no connection, and leave one for who does': pages(1, async (a, network) => {
+    const silent = Array.from({ length: 100 }, () => new FakeRelay(network));
+    for (const stranger of silent) stranger.enter();
+    await network.run(2_000);
+    equal([a.relay.peers.size, network.begun.length], [100, 0]);
+    silent[50].send('hello', 1);
+    new Stranger(network);
+    await network.run(SOON);
+    equal([a.direct, network.begun.length], [1, 3], 'both ends of one, and one that nobody answers');
+  }, { connect: false }),
+
+  'who talks gets a connection when one is free again': pages(1, async (a, network) => {
+    const crowd = Array.from({ length: 32 }, () => new Stranger(network));
+    await network.run(SOON);
+    const late = new Stranger(network);
+    await network.run(20_000);
+    equal([a.direct, a.relay.path(34)], [32, 'relay']);
+    crowd[0].leave();
+    await network.run(SOON);
+    late.say('hello', 1);
+    await network.run(SOON);
+    equal(a.relay.path(34), 'webrtc');
   }, { connect: false }),
 
   'no more than 32 connections at once': pages(1, async (a, network) => {

@@ -5,7 +5,7 @@
 
 import { STEP, SUN, energy, orbit } from '../physics.js';
 import { random } from '../random.js';
-import { ARMED, AWAY, DEBRIS_LIFE, HIT, MUZZLE, RELOAD, RULES, Ship, World } from '../world.js';
+import { ARMED, AWAY, DEBRIS_LIFE, HIT, MUZZLE, RELOAD, RULES, SHIELD, Ship, World } from '../world.js';
 import { equal, near, ok } from './check.js';
 
 const CLASSIC = RULES[1962];
@@ -18,13 +18,13 @@ function duel(rules = RULES.arena, seed = 1) {
   return { world, me };
 }
 
-/** Adds a ship, new and full, and puts it where it is wanted. */
+/** Adds a ship, new, full and without its shield, and puts it where it is wanted. */
 function place(world, ship, at = {}) {
   world.add(ship);
   if (ship.remote) ship.state = 'flying';
   else world.launch(ship);
   world.events.length = 0;
-  return Object.assign(ship, { x: FAR, y: 0, vx: 0, vy: 0, angle: 0, jumpAt: 0 }, at);
+  return Object.assign(ship, { x: FAR, y: 0, vx: 0, vy: 0, angle: 0, jumpAt: 0, shieldUntil: 0 }, at);
 }
 
 function run(world, time, each = () => {}) {
@@ -32,6 +32,10 @@ function run(world, time, each = () => {}) {
     world.step();
     each(world);
   }
+}
+
+function claim(world, shooter, victim, number) {
+  world.claim(shooter, victim, { cause: 'missile', number });
 }
 
 /** A missile that hangs in the sky. */
@@ -270,7 +274,7 @@ export default {
     mine(world, me, { number: 2, owner: 78 });
     world.step();
     equal(world.missiles.map(({ owner, number }) => [owner, number]), [[77, 1], [78, 2]], 'missiles left');
-    equal(me.score, -1, 'score');
+    equal(me.score, 0, 'score');
   },
 
   'missiles fly on when their pilot leaves': () => {
@@ -393,9 +397,73 @@ export default {
     }
   },
 
+  'who comes back cannot be hit for 1.5 s': () => {
+    const { world, me } = duel();
+    world.launch(me);
+    run(world, SHIELD - STEP, () => {
+      world.missiles.length = world.debris.length = 0;
+      mine(world, me);
+      world.debris.push({ owner: 77, piece: 0, look: 0, x: me.x, y: me.y, vx: 0, vy: 0, angle: 0, spin: 0, age: ARMED });
+      equal(me.state, 'flying', `state after ${world.time} ms`);
+    });
+    mine(world, me);
+    run(world, 2 * STEP);
+    equal(me.state, 'exploded', 'state without the shield');
+  },
+
+  'the first shot ends the shield, and the sun knows none': () => {
+    const { world, me } = duel();
+    world.launch(me);
+    me.fire = true;
+    world.step();
+    me.fire = false;
+    sink(world, me);
+    run(world, AWAY);
+    Object.assign(me, { x: 10, y: 10, vx: 0, vy: 0 });
+    world.step();
+    equal([me.state, me.cause], ['exploded', 'sun']);
+  },
+
   // ---- Scores ----
 
-  'destroyed is −1, and +1 for the pilot of the missile': () => {
+  'debris is a point for who shot the ship that it was of, for as long as there is any': () => {
+    for (const [wait, points] of [[0, 2], [DEBRIS_LIFE + 2_000, 1]]) {
+      const { world, me } = duel();
+      const victim = place(world, new Ship(7, 'Bob', 1, { remote: true }), { x: -FAR });
+      me.fire = true;
+      world.step();
+      me.fire = false;
+      world.claim(me, victim, { cause: 'missile', number: 1 });
+      run(world, wait);
+      for (const number of [0, 2, NaN]) world.claim(me, victim, { cause: 'debris', number });
+      equal(me.score, 1, 'score after claims for wrecks of others');
+      world.claim(me, victim, { cause: 'debris', number: 1 });
+      equal(me.score, points, `score ${wait} ms later`);
+    }
+  },
+
+  'a wreck of one’s own making scores too, for others than oneself': () => {
+    const { world, me } = duel();
+    const victim = place(world, new Ship(-1, 'Bob', 1), { x: -FAR });
+    Object.assign(me, { x: 10, y: 10 });
+    world.step();
+    Object.assign(world.debris[0], { x: -FAR, y: 0, vx: 0, vy: 0, age: ARMED });
+    world.step();
+    equal([victim.state, me.score, victim.score], ['exploded', 0, 0], 'a point less, a point more');
+  },
+
+  'out of a round nothing counts': () => {
+    const { world, me } = duel();
+    const other = place(world, new Ship(-1, 'Bob', 1), { x: 10, y: 10 });
+    world.scoring = false;
+    me.fire = true;
+    world.step();
+    world.claim(me, other, { cause: 'missile', number: 1 });
+    equal([me.score, other.score], [0, 0], 'scores');
+  },
+
+
+  'to be shot costs nothing, and is +1 for the pilot of the missile': () => {
     const { world, me } = duel();
     const shooter = place(world, new Ship(-1, 'Bob', 1), { x: -FAR });
     shooter.fire = true;
@@ -403,11 +471,11 @@ export default {
     Object.assign(world.missiles[0], { x: me.x, y: me.y, age: ARMED, vx: 0, vy: 0 });
     world.takeEvents();
     world.step();
-    equal([me.score, shooter.score], [-1, 1], 'scores');
+    equal([me.score, shooter.score], [0, 1], 'scores');
     equal(types(world), ['destroyed', 'scored'], 'events');
   },
 
-  'sun and debris are −1, and +1 for nobody': () => {
+  'the sun is −1, and +1 for nobody': () => {
     const { world, me } = duel();
     const other = place(world, new Ship(-1, 'Bob', 1), { x: 10, y: 10 });
     world.step();
@@ -427,19 +495,19 @@ export default {
   'who is gone gets no point': () => {
     const { world, me } = duel();
     sink(world, me, { owner: -5, number: 1 });
-    equal(me.score, -1, 'score');
+    equal(me.score, 0, 'score');
   },
 
   'a claim counts once, and only for a shot that was fired': () => {
     const { world, me } = duel();
     const victim = place(world, new Ship(7, 'Bob', 1, { remote: true }), { x: -FAR });
-    world.claim(me, victim, 1);
+    claim(world, me, victim, 1);
     equal(me.score, 0, 'score before any shot');
     me.fire = true;
     world.step();
-    for (const number of [0, 2, -1, 1.5, NaN, '1', undefined]) world.claim(me, victim, number);
+    for (const number of [0, 2, -1, 1.5, NaN, '1', undefined]) claim(world, me, victim, number);
     equal(me.score, 0, 'score after claims for shots that were none');
-    for (let i = 0; i < 50; i++) world.claim(me, victim, 1);
+    for (let i = 0; i < 50; i++) claim(world, me, victim, 1);
     equal(me.score, 1, 'score after fifty claims for one shot');
     equal(types(world).filter(type => type === 'scored').length, 1, 'points told');
   },
@@ -452,7 +520,7 @@ export default {
     Object.assign(world.missiles[0], { x: victim.x, y: victim.y, age: ARMED, vx: 0, vy: 0 });
     world.step();
     equal([me.score, victim.score], [0, 0], 'scores');
-    world.claim(me, victim, 1);
+    claim(world, me, victim, 1);
     equal([me.score, victim.score], [1, 0], 'scores');
   },
 
@@ -461,7 +529,7 @@ export default {
     const shooter = place(world, new Ship(7, 'Bob', 1, { remote: true }), { x: -FAR });
     shooter.claimable.push(1);
     sink(world, me, { owner: 7, number: 1 });
-    equal([me.score, shooter.score], [-1, 0], 'scores');
+    equal([me.score, shooter.score], [0, 0], 'scores');
   },
 
   'the shots that may score are a bounded list of the latest': () => {
@@ -473,9 +541,9 @@ export default {
       world.missiles.length = 0;
     }
     ok(me.claimable.length <= 40, `${me.claimable.length} shots remembered`);
-    for (let number = 1; number <= 60; number++) world.claim(me, victim, number);
+    for (let number = 1; number <= 60; number++) claim(world, me, victim, number);
     equal(me.score, 0, 'score for shots of long ago');
-    for (let number = 91; number <= 100; number++) world.claim(me, victim, number);
+    for (let number = 91; number <= 100; number++) claim(world, me, victim, number);
     equal(me.score, 10, 'score for the last ten');
   },
 
@@ -572,7 +640,7 @@ export default {
     world.resume(me);
     run(world, 2_996, () => equal(me.state === 'flying', false, 'flying'));
     world.step();
-    equal([me.state, me.score], ['flying', -1]);
+    equal([me.state, me.score], ['flying', 0]);
   },
 
   'who watches after an explosion watches on': () => {
