@@ -3492,15 +3492,6 @@ class RelayTest extends Fixtures {
             }
         }
 
-        private static boolean hasRoute(DatagramSocket probe) {
-            try {
-                probe.connect(InetAddress.getByName("192.0.2.1"), 9);
-                return !probe.getLocalAddress().isLoopbackAddress();
-            } catch (IOException | UncheckedIOException none) {
-                return false;
-            }
-        }
-
         @Test
         void aFileOfThatNameWinsAndElsewhereThereIsNone(@TempDir Path game) throws IOException {
             Files.writeString(Files.createDirectories(game.resolve("sub")).resolve("index.html"), "sub");

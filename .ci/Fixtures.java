@@ -78,6 +78,16 @@ abstract class Fixtures {
         }
     }
 
+    /** Connects a socket to far away, which sends nothing, and so learns which address others know. */
+    static boolean hasRoute(DatagramSocket probe) {
+        try {
+            probe.connect(InetAddress.getByName("192.0.2.1"), 9);
+            return !probe.getLocalAddress().isLoopbackAddress();
+        } catch (IOException | UncheckedIOException none) {
+            return false;
+        }
+    }
+
     static byte[] hex(String hex) {
         return HexFormat.of().parseHex(hex.replace(" ", ""));
     }

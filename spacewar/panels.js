@@ -7,7 +7,7 @@
 //
 // Names come from strangers. They reach the page through textContent only.
 
-import { privateSky } from './address.js';
+import { privateSky, reachable } from './address.js';
 import { countOthers } from './board.js';
 import { ACTIONS, actionOf, codesOf, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
@@ -23,6 +23,7 @@ const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller t
 const QR_MODULE = 4;      // ... this many css px
 const SHIP = 44;          // css px of a ship to choose
 const LOG = 20;           // lines kept for screen readers
+const LOCAL = /^(localhost|127\..*|\[::1\])$/;
 const PATHS = { relay: 'relay', webrtc: 'direct' };
 
 const $ = selector => document.querySelector(selector);
@@ -37,7 +38,7 @@ export class Panels {
   oncommand = null;   // (id): a button of the menu was pressed that stands for an action of controls.js
   onchange = null;    // (): the settings are other ones now, and saved
 
-  #settings; #rules; #room; #address; #keys;
+  #settings; #rules; #room; #address; #invitation; #keys;
   #told = null;       // the last line of the feed that was logged
   #shown = '';        // what the score board says
 
@@ -198,25 +199,38 @@ export class Panels {
 
   #prepareInvite() {
     const [field, note] = [$('#address'), $('#copied')];
-    const { href, host, hostname } = this.#address;
+    const { href, hostname } = this.#address;
+    this.#invitation = this.#address;
     field.value = href;
     field.onfocus = () => field.select();
     $('#copy').onclick = async () => setText(note, await copy(field));
     $('#share').hidden = !navigator.share;
-    const share = { title: 'Spacewar', url: href };
-    $('#share').onclick = () => navigator.share(share).catch(() => { /* thought better of */ });
-    $('#local').hidden = !/^(localhost|127\..*|\[::1\])$/.test(hostname);
-    setText($('#local b'), hostname);
+    $('#share').onclick = () => navigator.share({ title: 'Spacewar', url: this.#invitation.href })
+      .catch(() => { /* thought better of */ });
     const watch = `watch.html?${new URLSearchParams({ room: this.#room })}`;
     for (const link of document.querySelectorAll('[data-watch]')) link.href = watch;
     $('#private').onclick = () => { $('#private').href = privateSky(this.#address); };
-    $('#qr').setAttribute('aria-label', `QR code of ${host}${this.#room}`);
+    $('#local').hidden = !LOCAL.test(hostname);
+    setText($('#local b'), hostname);
+  }
+
+  async #findReachable() {
+    this.#invitation = await reachable(this.#address.href).catch(() => this.#address);
+    $('#address').value = this.#invitation.href;
+    $('#local').hidden = !LOCAL.test(this.#invitation.hostname);
+    this.#drawInvitation();
   }
 
   #fillInvite() {
     setText($('#copied'), '');
+    this.#drawInvitation();
+    if (LOCAL.test(this.#invitation.hostname)) this.#findReachable();
+  }
+
+  #drawInvitation() {
+    $('#qr').setAttribute('aria-label', `QR code of ${this.#invitation.host}${this.#room}`);
     try {
-      drawQr($('#qr'), qr(this.#address.href));
+      drawQr($('#qr'), qr(this.#invitation.href));
     } catch (tooLong) {
       $('#qr').hidden = true;
     }
@@ -279,9 +293,9 @@ export class Panels {
   #prepareHelp() {
     const link = $('#other-rules');
     const other = new URL(this.#address);
-    const classic = this.#rules.name === '1962';
+    const classic = this.#rules.name === 'classic';
     if (classic) other.searchParams.delete('rules');
-    else other.searchParams.set('rules', '1962');
+    else other.searchParams.set('rules', 'classic');
     link.href = other.href;
     setText(link, classic ? 'Play by today’s rules' : 'Play by the classic rules');
     $('#rules').append(...rulesOf(this.#rules).map(text => make('li', { textContent: text })));
@@ -317,7 +331,7 @@ function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk 
     `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `
       + 'first shot.',
   ];
-  if (name === '1962') return [
+  if (name === 'classic') return [
     goal,
     `The sun pulls ships, but not their ${torpedoes} torpedoes, which fly for ${seconds(life)}.`,
     `There is fuel for ${Math.round(fuel * STEP / 1000)} s of thrust.`,

@@ -11,7 +11,7 @@
 // font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
 // the page.
 
-import { inviteTo, roomOf } from './address.js';
+import { inviteTo, roomOf, rulesIn } from './address.js';
 import { Controls } from './controls.js';
 import { Feed } from './feed.js';
 import { LOSSY, Netplay } from './netplay.js';
@@ -24,7 +24,7 @@ import { Sound } from './sound.js';
 import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
-import { LOOKS, RULES, SHIELD, Ship, World } from './world.js';
+import { LOOKS, SHIELD, Ship, World } from './world.js';
 import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
@@ -40,7 +40,7 @@ const room = roomOf(location);
 
 class Game {
   settings = new Settings();
-  world = new World(RULES[query.get('rules')] ?? RULES.arena, Math.floor(Math.random() * 2 ** 31));
+  world = new World(rulesIn(query), Math.floor(Math.random() * 2 ** 31));
   me = this.world.add(new Ship(0, this.settings.name, this.settings.look));
   relay = new WebRTCRelay(location.origin + room, {
     lossy: LOSSY,

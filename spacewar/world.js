@@ -38,7 +38,7 @@ export const RULES = {
   __proto__: null,   // an address may ask for any word
   arena: { name: 'arena', gravity: true, life: 5_000, inFlight: 10,
     torpedoes: Infinity, fuel: Infinity, jumps: Infinity, recharge: 0, risk: 0 },
-  1962: { name: '1962', gravity: false, life: 1_600, inFlight: Infinity,
+  classic: { name: 'classic', gravity: false, life: 1_600, inFlight: Infinity,
     torpedoes: 32, fuel: 8_192, jumps: 8, recharge: 8_000, risk: 1 / 8 },
 };
 

@@ -298,30 +298,30 @@ class SpacewarTest {
                 options.maxClients = 1;
             }); var first = RelayTest.Raw.open(relay, ITS_ROOM).expect("1 self");
                     var player = new Player(Player.address(relay.port()), page -> {})) {
-                player.until("document.querySelector('#link').textContent === 'offline · the relay is full (limit: 1 "
-                        + "client)'").fliesOn();
+                player.until("document.querySelector('#link').textContent === 'offline · the relay is full (limit: 1)'")
+                        .fliesOn();
             }
         }
 
         @Test
         void itsAddressIsItsRoom() throws IOException {
             try (var relay = withPages(0);
-                    var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?game=a&rules=1962")
+                    var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?game=a&rules=classic")
                     .expect("1 self");
-                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?fbclid=b&rules=1962&game=a#e",
+                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?fbclid=b&rules=classic&game=a#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
                 peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
-                assertEquals("/spacewar/?fbclid=b&rules=1962&game=a#e", player.ask("location.href.slice(location.origin.length)"));
-                assertEquals("/spacewar?game=a&rules=1962", player.ask("game.inspect().room"));
-                assertEquals("1962", player.ask("game.world.rules.name"));
+                assertEquals("/spacewar/?fbclid=b&rules=classic&game=a#e", player.ask("location.href.slice(location.origin.length)"));
+                assertEquals("/spacewar?game=a&rules=classic", player.ask("game.inspect().room"));
+                assertEquals("classic", player.ask("game.world.rules.name"));
             }
         }
 
         @Test
         void itsAddressAsksForTheClassicRules() throws IOException {
             try (var relay = withPages(0);
-                    var player = new Player("http://localhost:" + relay.port() + "/spacewar/?rules=1962", page -> {})) {
-                player.until("game.world.rules.name === '1962' && game.me.torpedoes === 32");
+                    var player = new Player("http://localhost:" + relay.port() + "/spacewar/?rules=classic", page -> {})) {
+                player.until("game.world.rules.name === 'classic' && game.me.torpedoes === 32");
             }
         }
     }
@@ -1592,6 +1592,22 @@ class SpacewarTest {
                     assertEquals(List.of(Player.address(relay.port())), reader.expectExit(0).out);
                 }
                 assertEquals(Player.address(relay.port()), ann.ask("document.querySelector('#address').value"));
+            }
+        }
+
+        /** The relay tells a page on its own machine where others reach it. */
+        @Test
+        void theInvitationOfAPageOpenedAsLocalhostLeadsOthersHere() throws IOException {
+            try (var relay = RelayTest.relay(options -> {
+                options.host = null;
+                options.folders = List.of(Path.of("spacewar"));
+            }); var ann = Player.of(relay, "Ann"); var route = new DatagramSocket()) {
+                Assumptions.assumeTrue(RelayTest.hasRoute(route), "this machine has no default route");
+                String host = route.getLocalAddress().getHostAddress() + ":" + relay.port();
+                ann.page.press("KeyI").until(open("invite"))
+                        .until("document.querySelector('#address').value === 'http://%s%s'".formatted(host, GAME))
+                        .until("document.querySelector('#local').hidden")
+                        .until("document.querySelector('#qr').getAttribute('aria-label').includes('%s')".formatted(host));
             }
         }
 

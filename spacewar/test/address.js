@@ -12,8 +12,8 @@ export default {
   },
 
   'only what the game knows is part of it, in one order': () => {
-    for (const query of ['?game=2&rules=1962', '?rules=1962&game=2', '?utm_source=x&rules=1962&fbclid=y&game=2#z']) {
-      equal(roomOf(at(`/spacewar/${query}`)), '/spacewar?game=2&rules=1962', query);
+    for (const query of ['?game=2&rules=classic', '?rules=classic&game=2', '?utm_source=x&rules=classic&fbclid=y&game=2#z']) {
+      equal(roomOf(at(`/spacewar/${query}`)), '/spacewar?game=2&rules=classic', query);
     }
     const none = ['?fbclid=1', '?', '?game=', '?rules=arena', '?rules=none', '?rules=toString', '?rules=__proto__'];
     for (const query of none) {
@@ -29,8 +29,8 @@ export default {
   },
 
   'a private sky is another one each time, by the same rules': () => {
-    const [one, two] = [0, 1].map(() => privateSky(at('/spacewar/?rules=1962&game=2')));
+    const [one, two] = [0, 1].map(() => privateSky(at('/spacewar/?rules=classic&game=2')));
     ok(one !== two, 'two of them');
-    ok(/\?game=[a-z\d]{16}&rules=1962$/.test(one), one);
+    ok(/\?game=[a-z\d]{16}&rules=classic$/.test(one), one);
   },
 };

@@ -363,8 +363,8 @@ export default {
 
   'why there is no relay is known in words': () => {
     const { one: { relay, netplay } } = duel();
-    relay.onstatus('closed', { code: 1013, reason: 'the relay is full (limit: 2 clients)' });
-    equal([netplay.link, netplay.why], ['offline', 'the relay is full (limit: 2 clients)']);
+    relay.onstatus('closed', { code: 1013, reason: 'the relay is full (limit: 2)' });
+    equal([netplay.link, netplay.why], ['offline', 'the relay is full (limit: 2)']);
     relay.onstatus('closed', { code: 1013, reason: '' });
     equal(netplay.why, 'the relay is full');
     relay.onstatus('closed', { code: 1006, reason: '' });

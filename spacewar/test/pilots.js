@@ -79,7 +79,7 @@ export default {
   },
 
   'they seldom fall into the sun or shoot themselves, and fight a lively fight': () => {
-    for (const rules of [RULES.arena, RULES[1962]]) {
+    for (const rules of [RULES.arena, RULES.classic]) {
       const { sun, missile, suicide } = destroyed({ rules });
       ok(sun / 3 < 0.1, `${rules.name}: ${sun / 3} a minute and ship into the sun`);
       ok(suicide < 0.2, `${rules.name}: ${suicide} a minute by their own missiles`);
@@ -174,7 +174,7 @@ export default {
 
   'under classic rules a pilot saves fuel and jumps once in a life at most': () => {
     let [most, looks, dry] = [0, 0, 0];
-    play(5, 3, { rules: RULES[1962] }, (event, { ships }) => {
+    play(5, 3, { rules: RULES.classic }, (event, { ships }) => {
       for (const ship of ships.values()) {
         most = Math.max(most, ship.jumped);
         looks++;

@@ -8,7 +8,7 @@ import { random } from '../random.js';
 import { ARMED, AWAY, DEBRIS_LIFE, HIT, MUZZLE, RELOAD, RULES, SHIELD, Ship, World } from '../world.js';
 import { equal, near, ok } from './check.js';
 
-const CLASSIC = RULES[1962];
+const CLASSIC = RULES.classic;
 const FAR = 600;    // px from the sun, where it hardly disturbs a test of something else
 
 /** A world with a ship of ours, id 0, at rest at (FAR, 0), nose along x. */
