@@ -597,8 +597,7 @@ public class Relay implements AutoCloseable {
             input.due = Input.NEVER;
             input.shrink();
             evictable.remove(this);
-            write(response, 0, response.length);
-            return new WebSocket(this, request.target, address(request));
+            return new WebSocket(this, response, request.target, address(request));
         }
 
         /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
@@ -1394,11 +1393,23 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();        // linked, so that it shrinks again
         private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
         private int countedBytes;                 // of both that `memory` knows of
-        private boolean isDraining;               // a drain has been started and has not ended
+        private boolean isDraining = true;        // a drain has not ended; or begin() has not been called
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
         Outbox(Connection connection) { this.connection = connection; }
+
+        /** Writes the response to the handshake, then what waits. @throws IOException if the peer is gone */
+        void begin(byte[] response) throws IOException {
+            try {
+                connection.write(response, 0, response.length);
+            } finally {
+                synchronized (this) {
+                    isDraining = false;
+                    startDrain();
+                }
+            }
+        }
 
         /** Adds a frame unless there is a close reason. Never waits. Returns false if the client is too far behind. */
         synchronized boolean put(Outgoing frame) {
@@ -1551,14 +1562,16 @@ public class Relay implements AutoCloseable {
         final Outbox outbox;
         volatile Handler handler = message -> {};   // set by enter()
         private final Connection connection;
+        private byte[] response;           // to the handshake; null once it has been written
         private final FrameReader reader;
         private final Thread thread = Thread.currentThread();
         private final int windowSize = Math.max(options.maxOutbox / WINDOWS_PER_OUTBOX, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
-        WebSocket(Connection connection, String target, String address) {
+        WebSocket(Connection connection, byte[] response, String target, String address) {
             this.connection = connection;
+            this.response = response;
             this.target = target;
             this.address = address;
             outbox = new Outbox(connection);
@@ -1568,9 +1581,11 @@ public class Relay implements AutoCloseable {
         /** Serves the client until it has ended and everything is written to it. */
         void run() throws InterruptedException {
             try {
-                if (metrics.clients.incrementAndGet() > maxClients)
-                    throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")");
-                enter(this);
+                boolean isFull = metrics.clients.incrementAndGet() > maxClients;
+                if (!isFull) enter(this);
+                outbox.begin(response);
+                response = null;
+                if (isFull) throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")");
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
                 if (e.code == TRY_AGAIN_LATER) log("refuse", target, "-", address, e);
