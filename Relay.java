@@ -83,7 +83,7 @@ public class Relay implements AutoCloseable {
           --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
                                directory, if there is one); repeatable; / leads to the first
           --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
-          --max-clients N      refuse further clients (default: 10000), also if the heap has no 12 KiB for each
+          --max-clients N      refuse further clients (default: 10000), fewer if the heap is smaller than 128 MB
           --max-message BYTES  refuse longer messages (default: 1048576)
           --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy use
                                --host 127.0.0.1 --stun 8080, which listens on all addresses
@@ -103,7 +103,7 @@ public class Relay implements AutoCloseable {
         List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
-        int maxClients = 10_000;                                   // at most one for each CLIENT_MEMORY of heap
+        int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
         int maxHttpConnections = 1_000;                            // all connections that are not open WebSockets
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // that wait before one more message is too much
@@ -198,7 +198,8 @@ public class Relay implements AutoCloseable {
     private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
     private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
     private static final int MAX_ROOM_NAME = 1 << 10;
-    private static final int CLIENT_MEMORY = 12 << 10;    // all that is not counted
+    private static final int CLIENT_MEMORY = 9 << 10;     // all that is not counted, of the heap without ...
+    private static final int RESERVED_MEMORY = 32 << 20;  // ... this part, for the whole relay
     private static final int SEND_BUFFER = 64 << 10;      // the system's; progress shows when a third of it is free
     private static final int MAX_HEAD = 16 << 10;         // of each request; browsers send 500, and 9,000 of cookies
     private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
@@ -245,7 +246,8 @@ public class Relay implements AutoCloseable {
 
     Relay(Options options) {
         this.options = options;
-        maxClients = (int) Math.min(options.maxClients, Runtime.getRuntime().maxMemory() / CLIENT_MEMORY);
+        long affordable = (Runtime.getRuntime().maxMemory() - RESERVED_MEMORY) / CLIENT_MEMORY;
+        maxClients = (int) Math.min(options.maxClients, Math.max(affordable, 100));
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
