@@ -433,7 +433,7 @@ public class Relay implements AutoCloseable {
     // clock advances by what the sweeper has slept: while the process is suspended (a closed laptop) it stands still.
 
     private static final long TICK = 50;             // ms between two looks when memory is short
-    private static final long WRITE_GAP = 200;       // ms that a write may make no progress when memory is short
+    private static final long WRITE_GAP = 100;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
@@ -488,10 +488,11 @@ public class Relay implements AutoCloseable {
      * Counts the bytes that clients make the relay hold: what waits in outboxes, and long messages that are still
      * arriving. From 3/4 of the limit on, long messages wait, but those that have come furthest go on up to the limit,
      * so that some always get through, and the sweeper cuts off clients that are stuck. From the limit on, messages
-     * wait before they are put into outboxes; short ones, as games send, only from 5/4 on. From any thread.
+     * wait before they are put into outboxes; those that need little there, as in games, only from 5/4 on. From any
+     * thread.
      */
     static class Memory {
-        private static final int SHORT_MESSAGE = 1 << 10;     // bytes
+        private static final int LITTLE = 16 << 10;   // bytes
         private final AtomicLong inUse = new AtomicLong();
         final long limit;
 
@@ -505,8 +506,8 @@ public class Relay implements AutoCloseable {
             return inUse() < limit / 4 * 3 + limit / 4 * length / maxMessage;
         }
 
-        /** Returns whether a message of this length may be put into outboxes. */
-        boolean allowsRelaying(int length) { return inUse() <= (length <= SHORT_MESSAGE ? limit / 4 * 5 : limit); }
+        /** Returns whether a message may be put into outboxes, where it needs so many bytes in all. */
+        boolean allowsRelaying(long bytes) { return inUse() <= (bytes <= LITTLE ? limit / 4 * 5 : limit); }
     }
 
     // --- 4. Connection -----------------------------------------------------------------------------------------------
@@ -1644,8 +1645,8 @@ public class Relay implements AutoCloseable {
             return new Outgoing(frame, window, permits);
         }
 
-        /** Waits until there is memory to put a message into outboxes. */
-        void awaitMemory(int length) { connection.input.pauseUntil(() -> memory.allowsRelaying(length)); }
+        /** Waits until there is memory to put so many bytes into outboxes. */
+        void awaitMemory(long bytes) { connection.input.pauseUntil(() -> memory.allowsRelaying(bytes)); }
 
         /** Starts the closing handshake or answers it, RFC 6455 §7.1, after all that waits. From any thread. */
         void close(CloseException reason) { close(reason, false); }
@@ -1680,6 +1681,7 @@ public class Relay implements AutoCloseable {
 
     private static final byte[][] RESERVED_TYPES = {ascii("self"), ascii("join"), ascii("quit")};
     private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // targets that are not ids
+    private static final int NO_MEMORY = -1;                              // instead of a count of receivers
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
     void enter(WebSocket socket) {
@@ -1737,11 +1739,12 @@ public class Relay implements AutoCloseable {
             lock.unlock();
         }
 
-        /** Puts a frame into the outboxes of the target. Returns how many these were. */
-        private int deliver(Client sender, int target, Outgoing frame) {
+        /** Puts a frame into the outboxes of the target. Returns how many, or NO_MEMORY for so many bytes. */
+        private int deliver(Client sender, int target, Outgoing frame, long bytes) {
             lock.lock();
             try {
-                boolean isPresent = clients.containsKey(sender.id);   // another thread may have closed it
+                boolean isPresent = sender.socket.isOpen() && clients.containsKey(sender.id);   // or closed by another
+                if (isPresent && !memory.allowsRelaying(bytes)) return NO_MEMORY;
                 if (isPresent && target == EVERYONE) return tellOthers(sender, frame);
                 Client receiver = isPresent ? clients.get(target) : null;   // it may have quit, too
                 if (receiver == null) {
@@ -1776,20 +1779,24 @@ public class Relay implements AutoCloseable {
 
             /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
             @Override public void receive(Frame message) throws CloseException {
-                byte[] bytes = message.bytes;
-                int targetEnd = indexOfSpace(bytes, 0, message.length);
-                int typeStart = targetEnd + 1, typeEnd = indexOfSpace(bytes, typeStart, message.length);
-                int target = target(bytes, targetEnd);
+                byte[] payload = message.bytes;
+                int targetEnd = indexOfSpace(payload, 0, message.length);
+                int typeStart = targetEnd + 1, typeEnd = indexOfSpace(payload, typeStart, message.length);
+                int target = target(payload, targetEnd);
                 if (target == MALFORMED || typeEnd <= typeStart)
                     throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
                 for (byte[] type : RESERVED_TYPES)
-                    if (Arrays.equals(bytes, typeStart, typeEnd, type, 0, type.length))
+                    if (Arrays.equals(payload, typeStart, typeEnd, type, 0, type.length))
                         throw refusal("only the relay says self, join and quit", message);
 
-                byte[] frame = encode(message.opcode, prefix, bytes, targetEnd, message.length);
-                socket.awaitMemory(frame.length);
+                byte[] frame = encode(message.opcode, prefix, payload, targetEnd, message.length);
                 var outgoing = target == EVERYONE ? new Outgoing(frame) : socket.withinWindow(frame);
-                int receivers = deliver(this, target, outgoing);
+                long bytes = (long) outgoing.cost() * (target == EVERYONE ? clients.size() : 1);   // about that
+                int receivers = deliver(this, target, outgoing, bytes);
+                while (receivers == NO_MEMORY) {
+                    socket.awaitMemory(bytes);
+                    receivers = deliver(this, target, outgoing, bytes);
+                }
                 metrics.messages.increment();
                 metrics.deliveries.add(receivers);
                 metrics.bytes.add((long) receivers * frame.length);

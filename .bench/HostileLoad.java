@@ -1218,7 +1218,7 @@ class HostileLoad extends Fixtures {
 
         @FullSizeTest
         void aMessageFromEachOfThousands() throws Exception {
-            messages(4_900);
+            messages(3_300);
         }
 
         /** Ten newcomers a second, who take 150 ms to ask, while visitors send a byte of a request now and then. */
