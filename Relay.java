@@ -16,7 +16,7 @@
  * returns a message -> the sender's Client encodes the outgoing frame once -> that one array is put into the Outbox of
  * each receiver -> each outbox is drained into its socket by a virtual thread.
  *
- *   connection    a socket and the one virtual thread that does everything for it: requests, WebSocket, end
+ *   connection    a socket and the virtual thread that reads from it, from the first request until it is closed
  *   handshake     the HTTP request that turns a connection into a WebSocket
  *   frame         what WebSocket sends: a header and a payload; a message is one frame or several
  *   client        a WebSocket in a room, known to the others by its id
@@ -348,7 +348,7 @@ public class Relay implements AutoCloseable {
             makeEvictable(connection);
             Thread.startVirtualThread(connection);
             if (closing) connection.closeOrAbort();
-        } catch (IOException | OutOfMemoryError e) {   // the peer is gone, or there is no memory for it
+        } catch (IOException | OutOfMemoryError e) {   // the peer has disconnected, or memory is exhausted
             quietly(socket);
             connections.removeIf(connection -> connection.socket == socket);
         }
@@ -806,7 +806,7 @@ public class Relay implements AutoCloseable {
         if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
-        require(root != null, 404, "there is no such file, and WebSockets connect to /ws-relay/any/name");
+        require(root != null, 404, "file not found; WebSocket clients connect to /ws-relay/any/name");
         boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");
         if (!isIce) return file(request, root, names);
         boolean isOwn = Files.exists(root.resolve("ice.json"));
@@ -993,7 +993,7 @@ public class Relay implements AutoCloseable {
         return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
     }
 
-    /** Returns a file, or where to look for it. @throws HttpException 404, 416, 503 */
+    /** Returns the response with a file, or a redirect to a folder. @throws HttpException 404, 416, 503 */
     private Response file(Request request, Path root, List<String> names) throws HttpException {
         String path = request.path();
         boolean isIndex = path.endsWith("/");

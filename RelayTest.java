@@ -1827,7 +1827,8 @@ class RelayTest extends Fixtures {
                 for (int i = 0; i < 100; i++) {
                     try (var raw = new Raw(relay.port())) {
                         byte[] request = Raw.upgrade("/ws-relay/ping" + i).getBytes(StandardCharsets.US_ASCII);
-                        assertTrue(raw.send(concat(request, frame(true, 9, bytes("p")))).head().startsWith("HTTP/1.1 101 "));
+                        String head = raw.send(concat(request, frame(true, 9, bytes("p")))).head();
+                        assertTrue(head.startsWith("HTTP/1.1 101 "), head);
                         var opcodes = Set.of(raw.receive().opcode(), raw.receive().opcode());
                         assertEquals(Set.of(1, 10), opcodes);
                     }

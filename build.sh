@@ -24,7 +24,8 @@ find_jdk() {
     local home javac
     javac=$(command -v javac || true)
     for home in "${JAVA_HOME:-}" "${javac:+$(dirname "$(dirname "$(readlink -f "$javac")")")}" \
-            /usr/lib/jvm/* /opt/java/* /opt/jdk* "${HOME:-}"/.sdkman/candidates/java/* /Library/Java/JavaVirtualMachines/*/Contents/Home; do
+            /usr/lib/jvm/* /opt/java/* /opt/jdk* "${HOME:-}"/.sdkman/candidates/java/* \
+            /Library/Java/JavaVirtualMachines/*/Contents/Home; do
         if [ -n "$home" ] && [ -x "$home/bin/javac" ] && [ "$(major "$home")" -ge 21 ]; then
             export JAVA_HOME=$home
             return
@@ -52,8 +53,8 @@ compile_tests() {
     compile
     rm -rf build/test-classes
     mkdir -p build/test-classes
-    "$JAVA_HOME/bin/javac" --release 21 -parameters -Xlint:all -Werror -cp 'build/classes:build/junit/*' -d build/test-classes \
-        RelayTest.java spacewar/test/*.java .bench/*.java .ci/*.java
+    "$JAVA_HOME/bin/javac" --release 21 -parameters -Xlint:all -Werror -cp 'build/classes:build/junit/*' \
+        -d build/test-classes RelayTest.java spacewar/test/*.java .bench/*.java .ci/*.java
 }
 
 # JUnit and its launcher, into build/junit.
@@ -80,8 +81,8 @@ XML
     touch build/junit/fetched
 }
 
-# What the tests use of npm's: the accessibility checker axe-core, which they load into the game's page, into build/axe, and
-# the WebSocket client ws into build/ws.
+# Fetches what the tests use of npm's: the accessibility checker axe-core into build/axe, which they load into the
+# game's page, and the WebSocket client ws into build/ws.
 fetch_packages() {
     command -v npm > /dev/null || return 0
     fetch build/axe axe-core@4.14.1

@@ -44,7 +44,8 @@ const PADS = {
   left: { word: 'left', slide: 'right', sign: 'M13 31 A13 13 0 1 1 33 35 M6 25 L13 31 L19 24' },
   right: { word: 'right', slide: 'left', sign: 'M35 31 A13 13 0 1 0 15 35 M42 25 L35 31 L29 24' },
   thrust: { word: 'thrust', slide: 'fire', sign: 'M24 8 L33 29 L24 24 L15 29 Z M19 32 L24 42 L29 32' },
-  fire: { word: 'fire', slide: 'thrust', sign: 'M24 5 V15 M24 33 V43 M5 24 H15 M33 24 H43 M24 21 L27 24 L24 27 L21 24 Z' },
+  fire: { word: 'fire', slide: 'thrust',
+    sign: 'M24 5 V15 M24 33 V43 M5 24 H15 M33 24 H43 M24 21 L27 24 L24 27 L21 24 Z' },
   hyperspace: { word: 'jump', sign: 'M24 24 A3 3 0 0 1 30 24 A7 7 0 0 1 16 24 A11 11 0 0 1 38 24 A15 15 0 0 1 8 24' },
 };
 

@@ -130,7 +130,7 @@ export class WebSocketRelay {
     this.#leave(code, reason || (unanswered ? this.#refusal : ''), Math.max(0, this.#backOff(code) - spent));
   }
 
-  /** Scripts are not told why a handshake was refused. But the relay says it to any request of a page from elsewhere. */
+  /** Scripts are not told why a handshake was refused, but the relay says it in its response to a `fetch`. */
   async #askWhy() {
     const room = new URL(this.url.replace('ws', 'http'));
     if (room.host === globalThis.location?.host) return;

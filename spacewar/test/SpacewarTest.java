@@ -308,10 +308,12 @@ class SpacewarTest {
             try (var relay = withPages(0);
                     var peer = RelayTest.Raw.open(relay, "/ws-relay/spacewar?game=a&rules=classic")
                     .expect("1 self");
-                    var player = new Player("http://localhost:" + relay.port() + "/spacewar?fbclid=b&rules=classic&game=a#e",
+                    var player = new Player("http://localhost:" + relay.port()
+                            + "/spacewar?fbclid=b&rules=classic&game=a#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
                 peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
-                assertEquals("/spacewar/?fbclid=b&rules=classic&game=a#e", player.ask("location.href.slice(location.origin.length)"));
+                assertEquals("/spacewar/?fbclid=b&rules=classic&game=a#e",
+                        player.ask("location.href.slice(location.origin.length)"));
                 assertEquals("/spacewar?game=a&rules=classic", player.ask("game.inspect().room"));
                 assertEquals("classic", player.ask("game.world.rules.name"));
             }
@@ -320,7 +322,8 @@ class SpacewarTest {
         @Test
         void itsAddressAsksForTheClassicRules() throws IOException {
             try (var relay = withPages(0);
-                    var player = new Player("http://localhost:" + relay.port() + "/spacewar/?rules=classic", page -> {})) {
+                    var player = new Player("http://localhost:" + relay.port()
+                            + "/spacewar/?rules=classic", page -> {})) {
                 player.until("game.world.rules.name === 'classic' && game.me.torpedoes === 32");
             }
         }
@@ -678,7 +681,8 @@ class SpacewarTest {
         void aShotScoresOnce(Relay relay, Player ann) throws IOException {
             try (var peer = Stranger.join(relay)) {
                 peer.fliesBefore(ann);
-                ann.until("game.netplay.round?.begun").until("game.inspect().ships.length === 2").place(-800, 0, Math.PI).page.press("KeyF");
+                ann.until("game.netplay.round?.begun").until("game.inspect().ships.length === 2")
+                        .place(-800, 0, Math.PI).page.press("KeyF");
                 ann.until("game.world.missiles.length === 1");
                 for (int i = 0; i < 25; i++) peer.flies().hitBy(1, 1).flies().hitBy(1, i);
                 peer.says("score", "1").says("pilot", "1", "\"over\"", "1", "0");
@@ -690,7 +694,8 @@ class SpacewarTest {
         @Test
         @DisplayName("4: a page is told its id once, and only by the relay")
         void anIdIsToldOnce() throws IOException {
-            try (var relay = new FalseRelay(RelayTest.options(options -> options.folders = List.of(Path.of("spacewar"))));
+            try (var relay = new FalseRelay(RelayTest.options(options ->
+                            options.folders = List.of(Path.of("spacewar"))));
                     var ann = Player.of(relay.start().port(), "Ann")) {
                 relay.say("7 self", "8 join", "8 pilot [1,\"Bob\",1,0]");
                 allSee("Bob", "ship.id === 8", ann);
@@ -957,7 +962,7 @@ class SpacewarTest {
         void say(String... messages) {
             RelayTest.eventually(() -> !clients.isEmpty(), "a client");
             for (String message : messages) clients.peek()
-                    .send(new Outgoing(encode(1, new byte[0], RelayTest.bytes(message), 0, RelayTest.bytes(message).length)));
+                    .send(new Outgoing(encode(1, RelayTest.bytes(message), new byte[0], 0, 0)));
         }
     }
 
@@ -1191,7 +1196,7 @@ class SpacewarTest {
                 var crowd = new ArrayList<RelayTest.Raw>();
                 try {
                     for (int i = 0; i < 300; i++) crowd.add(RelayTest.lazy(RelayTest.Raw.open(relay, ITS_ROOM)));
-                    ann.until("game.inspect().peers.length === 301").until("open() === 1");   // of the silent, nobody costs one
+                    ann.until("game.inspect().peers.length === 301").until("open() === 1");   // none for the silent
                     assertEquals(2.0, ann.ask("game.inspect().ships.length"));
                     for (int i = 0; i < 300; i++) {
                         crowd.get(i).send(RelayTest.text("1 pilot [1,\"Eve\",%d,0]".formatted(i % 64)));
@@ -1215,7 +1220,7 @@ class SpacewarTest {
         @ValueSource(ints = {10_000, 30_000})
         void reportsASecondWhichCostAThirdOfTheFramesAtMost(int reports) throws Exception {
             changesNothing((relay, ann) -> {
-                byte[] report = RelayTest.text("1 report [1,0,0,900,900,0,0,0,0,0]");   // to Ann, since Bob does not read
+                byte[] report = RelayTest.text("1 report [1,0,0,900,900,0,0,0,0,0]");   // Bob does not read
                 byte[] burst = RelayTest.concat(Collections.nCopies(reports / 100, report).toArray(byte[][]::new));
                 double before = ann.number("frameRate()");
                 long began = System.nanoTime();
@@ -1607,7 +1612,7 @@ class SpacewarTest {
                 ann.page.press("KeyI").until(open("invite"))
                         .until("document.querySelector('#address').value === 'http://%s%s'".formatted(host, GAME))
                         .until("document.querySelector('#local').hidden")
-                        .until("document.querySelector('#qr').getAttribute('aria-label').includes('%s')".formatted(host));
+                        .until("document.querySelector('#qr').ariaLabel.includes('%s')".formatted(host));
             }
         }
 
@@ -1967,7 +1972,8 @@ class SpacewarTest {
             var data = List.of("", " ", " 1", " 2 x", " -1", " 1e999", " [1,0,0,900", " [null]", " [1,\"Ann\",5,99999]",
                     " [1,0,0,0,0,0,0,0,0,0,1]", " " + "[".repeat(5_000), " \u0000\ud83d\ude80",
                     " 99999999999999999999 x", " webrtc 1", " relay 1");
-            var words = Stream.of("report", "fire", "death", "pilot", "round", "greet", "ping", "pong", "score", "self", "join", "quit",
+            var words = Stream.of("report", "fire", "death", "pilot", "round", "greet", "ping", "pong",
+                    "score", "self", "join", "quit",
                     "status", "recv", "path", "rename", "offer", "answer", "candidate", "reunite", "constructor",
                     "__proto__", "", " ", " now", " pulse", " path")
                     .flatMap(word -> data.stream().map(word::concat)).toList();

@@ -12,7 +12,8 @@ export default {
   },
 
   'only what the game knows is part of it, in one order': () => {
-    for (const query of ['?game=2&rules=classic', '?rules=classic&game=2', '?utm_source=x&rules=classic&fbclid=y&game=2#z']) {
+    for (const query of ['?game=2&rules=classic', '?rules=classic&game=2',
+      '?utm_source=x&rules=classic&fbclid=y&game=2#z']) {
       equal(roomOf(at(`/spacewar/${query}`)), '/spacewar?game=2&rules=classic', query);
     }
     const none = ['?fbclid=1', '?', '?game=', '?rules=arena', '?rules=none', '?rules=toString', '?rules=__proto__'];

@@ -539,7 +539,7 @@ export default {
         connect();
         equal(seen({ pressed: [1] }), { ...STILL, thrust: true }, 'before');
         dialog.showModal();
-        dialog.dispatchEvent(new FocusEvent('focusin', { bubbles: true }));   // which a page in the background is not told
+        dialog.dispatchEvent(new FocusEvent('focusin', { bubbles: true }));   // a page in the background gets none
         equal(seen({ pressed: [0, 1, 3], axes: [1, 0] }), STILL, 'behind');
         dialog.close();
         equal(seen({ pressed: [0, 1, 3], axes: [1, 0] }), STILL, 'held');

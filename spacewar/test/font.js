@@ -49,7 +49,8 @@ export default {
 
   'what it does not know is written in the browser’s font, each run as a whole': () => {
     const written = [];
-    const context = { beginPath() {}, moveTo() {}, lineTo() {}, stroke() {}, fillText: (...args) => written.push(args) };
+    const context = { beginPath() {}, moveTo() {}, lineTo() {}, stroke() {},
+      fillText: (...args) => written.push(args) };
     writeText(context, 'Ada shot 漢字 仮名 · مرحبا بك', 10, 20, 8, '#fff');
     equal(written.map(([text, , y]) => [text, y]), [['漢字 仮名', 20], ['مرحبا بك', 20]]);
     near(written[0][1], 10 + textWidth('Ada shot ', 8) + 2.4, 0.1, 'where it begins');

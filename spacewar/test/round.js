@@ -24,7 +24,8 @@ export default {
     equal([round.update(2_000, ships(GOAL, 3)), round.begun], ['ended', false]);
     equal(round.last, { winners: [{ id: 0, name: 'P0' }], score: GOAL });
     equal([round.number, round.start], [2, 2_000 + PAUSE]);
-    equal([round.update(2_000 + PAUSE - 1, ships(GOAL, 3)), round.update(2_000 + PAUSE, ships(GOAL, 3))], ['', 'began']);
+    equal([round.update(2_000 + PAUSE - 1, ships(GOAL, 3)),
+      round.update(2_000 + PAUSE, ships(GOAL, 3))], ['', 'began']);
   },
 
   'after five minutes most kills win': () => {
@@ -65,11 +66,13 @@ export default {
     for (const [number, start] of [[2, 60_000], [1, 64_000], [1, 50_000]]) {
       equal(agreed(own, [says(2, number, start, true)], { now: 60_100 }), null, `round ${number} from ${start}`);
     }
-    equal(agreed(null, [says(1, 3, -200_000)], { now: 60_100, isNew: true, self: 5 }), null, 'a round of one who was alone');
+    equal(agreed(null, [says(1, 3, -200_000)], { now: 60_100, isNew: true, self: 5 }), null,
+      'a round of one who was alone');
   },
 
   'who has just come believes the majority, and without one who is there longest': () => {
-    equal(agreed(null, [says(1, 9, 0), says(2, 3, 0), says(3, 3, 100)], { now: 60_000, isNew: true, self: 5 }).number, 3);
+    equal(agreed(null, [says(1, 9, 0), says(2, 3, 0), says(3, 3, 100)],
+      { now: 60_000, isNew: true, self: 5 }).number, 3);
     equal(agreed(null, [says(2, 3, 0), says(1, 9, 0)], { now: 60_000, isNew: true, self: 5 }).number, 9);
     equal(agreed(null, [silent(1), says(6, 9, 0)], { now: 60_000, isNew: true, self: 5 }), null, 'who came later');
     equal(agreed(null, [silent(1), silent(2)], { now: 60_000, isNew: true, self: 5 }), null);

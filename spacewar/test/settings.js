@@ -40,7 +40,8 @@ export default {
   'what was saved is found again, as JSON under one key': () => {
     const storage = holding(null);
     const settings = new Settings(storage);
-    const chosen = { name: 'Ada', look: 63, keys: { fire: ['KeyQ', 'Space'] }, muted: true, volume: 4, names: false, practice: 0,
+    const chosen = { name: 'Ada', look: 63, keys: { fire: ['KeyQ', 'Space'] }, muted: true, volume: 4,
+      names: false, practice: 0,
       wins: 3, wave: 7, streak: 4, lives: 5 };
     Object.assign(settings, chosen);
     settings.save();

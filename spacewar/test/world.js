@@ -403,7 +403,8 @@ export default {
     run(world, SHIELD - STEP, () => {
       world.missiles.length = world.debris.length = 0;
       mine(world, me);
-      world.debris.push({ owner: 77, piece: 0, look: 0, x: me.x, y: me.y, vx: 0, vy: 0, angle: 0, spin: 0, age: ARMED });
+      world.debris.push({ owner: 77, piece: 0, look: 0, x: me.x, y: me.y, vx: 0, vy: 0,
+        angle: 0, spin: 0, age: ARMED });
       equal(me.state, 'flying', `state after ${world.time} ms`);
     });
     mine(world, me);
