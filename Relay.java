@@ -104,7 +104,7 @@ public class Relay implements AutoCloseable {
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
-        int maxHttpConnections = 1_000;                            // all connections that are not open WebSockets
+        int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // that wait before one more message is too much
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
@@ -229,7 +229,7 @@ public class Relay implements AutoCloseable {
     private final Options options;
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final Queue<Connection> evictable = new ConcurrentLinkedQueue<>();       // all but open WebSockets
+    private final Queue<Connection> evictable = new ConcurrentLinkedQueue<>();       // those that are not clients
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -241,7 +241,6 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // those that close() waits for
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -256,30 +255,26 @@ public class Relay implements AutoCloseable {
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
-        listen(options.port == 0 ? 100 : 1);
-        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
-        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
-        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
+        listen();
+        Thread.ofPlatform().name("relay-acceptor").start(this::accept);
+        Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
+        if (stun != null) Thread.startVirtualThread(this::serveStun);
         return this;
     }
 
-    /** Takes both ports. What is free for TCP may be taken for UDP; if any number will do, tries another one. */
-    private void listen(int tries) throws IOException {
+    private void listen() throws IOException {
+        int stunPort = options.stunPort == 0 ? options.port : options.stunPort;
+        boolean isProxied = options.stunPort > 0 && options.host != null && options.host.isLoopbackAddress();
         String what = "port " + options.port;
-        listener = new ServerSocket();
         try {
-            listener.bind(new InetSocketAddress(options.host, options.port), 1024);
-            if (options.stunPort < 0) return;
-            int number = options.stunPort == 0 ? port() : options.stunPort;
-            boolean isProxied = options.stunPort > 0 && listener.getInetAddress().isLoopbackAddress();
-            what = "UDP port " + number + " (see --stun and --no-stun)";
-            stun = new DatagramSocket(new InetSocketAddress(isProxied ? null : options.host, number));
+            listener = new ServerSocket(options.port, 1024, options.host);
+            what = "UDP port " + stunPort + " (see --stun and --no-stun)";
+            if (stunPort >= 0) stun = new DatagramSocket(stunPort, isProxied ? null : options.host);
         } catch (IOException e) {
-            listener.close();
+            if (listener != null) listener.close();
             boolean isForeign = options.host != null && !e.toString().contains("in use");
             String place = isForeign ? format(options.host) + " (is it of this machine, and IPv6 on?)" : what;
-            if (tries == 1) throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
-            listen(tries - 1);
+            throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
         }
     }
 
@@ -331,7 +326,9 @@ public class Relay implements AutoCloseable {
     private void accept() {
         while (!closing) {
             try {
-                admit(listener.accept());
+                if (evictable.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
+                Socket socket = listener.accept();
+                Thread.startVirtualThread(() -> serve(socket));
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
@@ -340,40 +337,34 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    private void admit(Socket socket) {
-        try {
-            if (evictable.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
-            var connection = new Connection(socket);
-            connections.add(connection);
-            makeEvictable(connection);
-            Thread.startVirtualThread(connection);
-            if (closing) connection.closeOrAbort();
-        } catch (IOException | OutOfMemoryError e) {   // the peer has disconnected, or memory is exhausted
-            quietly(socket);
-            connections.removeIf(connection -> connection.socket == socket);
+    private void serve(Socket socket) {
+        try (socket) {
+            new Connection(socket).run();
+        } catch (IOException | InterruptedException gone) {   // the usual end
+        } catch (RuntimeException | Error failure) {
+            log("error", "internal error: " + failure);
         }
     }
 
-    /** Puts a connection last among those that may be evicted. Evicts the first if there are too many. */
+    /** Puts a connection last among those that may be evicted, and evicts the first if there are too many. */
     private void makeEvictable(Connection connection) {
         if (closing) return;   // close() ends them all
         evictable.remove(connection);
         evictable.add(connection);
-        if (!connections.contains(connection)) evictable.remove(connection);   // its thread has ended meanwhile
         Connection first = evictable.size() > options.maxHttpConnections ? evictable.poll() : null;
         if (first != null) first.abort(CONNECTION_LOST);
     }
 
     /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (threads.isEmpty() || closing) return;
+        if (listener == null || closing) return;
         closing = true;
         quietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
+        awaitUntil(connections::isEmpty, 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -408,9 +399,9 @@ public class Relay implements AutoCloseable {
     /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
     private static final class Metrics {
         final Instant started = Instant.now();
-        final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open
+        final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open or closing
         final LongAdder messages = new LongAdder();          // received from them
-        final LongAdder deliveries = new LongAdder();        // of those messages, one for each receiver
+        final LongAdder deliveries = new LongAdder();        // to them: messages, joins, quits, pings, pongs
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
         final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();   // by close code
 
@@ -418,8 +409,8 @@ public class Relay implements AutoCloseable {
             var text = new StringBuilder();
             long uptime = started.until(Instant.now(), ChronoUnit.SECONDS);
             Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
-                    {"uptime_seconds", "gauge", uptime}, {"deliveries_total", "counter", deliveries},
-                    {"messages_received_total", "counter", messages}, {"delivered_bytes_total", "counter", bytes}};
+                    {"uptime_seconds", "gauge", uptime}, {"messages_received_total", "counter", messages},
+                    {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
             for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
             text.append("# TYPE relay_closes_total counter");
             closes.forEach((code, count) -> text.append("\nrelay_closes_total{code=\"" + code + "\"} " + count));
@@ -445,7 +436,7 @@ public class Relay implements AutoCloseable {
             nextLook = now + options.lookInterval;
             clock = now;
             try {
-                for (Connection connection : connections) connection.look(now);
+                connections.forEach(connection -> connection.look(clock));
                 if (memory.isShort()) relieveMemory();
                 if (now < nextLog) continue;
                 nextLog = now + 60_000;
@@ -521,15 +512,20 @@ public class Relay implements AutoCloseable {
     // discarded until the peer closes, or until a deadline. abort() closes the socket without all that.
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
-    final class Connection implements Runnable {
+    final class Connection {
         private final Socket socket;
         private final Input input;
         private final OutputStream output;
-        private final Watch watch = new Watch(this);
-        private volatile WebSocket webSocket;      // null while it speaks HTTP
+        private volatile WebSocket webSocket;            // null while it speaks HTTP
         private volatile long endDue = Long.MAX_VALUE;   // on the relay's clock: one that is closing must end then
-        private volatile boolean isWriting;        // a call of the system may wait for the peer
-        private volatile long bytesWritten;        // written by the thread that responds, then by drains
+        private volatile boolean isWriting;              // a call of the system may wait for the peer
+        private volatile long bytesWritten;              // by the thread that responds, then by drains
+
+        // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
+        private long readThen, writtenThen;              // bytes
+        private boolean wasWriting;
+        private long lastSign = clock;                   // when a byte came, or one was taken that had had to wait
+        private long lastProgress = clock;               // when no write was blocked since the look before
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -540,14 +536,13 @@ public class Relay implements AutoCloseable {
             output = socket.getOutputStream();
         }
 
-        @Override public void run() {
+        void run() throws IOException, InterruptedException {
             try {
-                webSocket = serveHttp();
+                connections.add(this);
+                makeEvictable(this);
+                webSocket = closing ? null : serveHttp();
                 if (closing) closeOrAbort();
                 if (webSocket != null) webSocket.run();
-            } catch (IOException | InterruptedException gone) {   // the usual end
-            } catch (RuntimeException | Error failure) {
-                log("error", "internal error: " + failure);
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
@@ -561,18 +556,14 @@ public class Relay implements AutoCloseable {
             while (more) {
                 Request request = Request.NONE;   // stands for one that could not be read
                 Response response;
-                long bytesBefore = input.bytesRead;
                 try {
                     input.due = System.nanoTime() + options.headTimeout * 1_000_000;
                     request = Request.read(input);
                     if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
-                    boolean isLocal = address(request).matches("127\\..*|::1");
-                    response = respond(request, host(request), isLocal);
-                } catch (SocketTimeoutException late) {
-                    if (input.bytesRead == bytesBefore) return null;   // nothing was asked
-                    response = refuse(request, new HttpException(408, "the request head took too long"));
+                    response = respond(request, host(request), address(request).matches("127\\..*|::1"));
                 } catch (HttpException refusal) {
-                    response = refuse(request, refusal);
+                    response = refusal.response;
+                    logRefusal(request, refusal);
                 }
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
@@ -585,29 +576,30 @@ public class Relay implements AutoCloseable {
             return null;
         }
 
-        /** Returns the response. Logs it, unless only a file is missing or the origin was refused a moment ago. */
-        private Response refuse(Request request, HttpException refusal) {
-            Response response = refusal.response;
-            boolean isForFile = request != Request.NONE && !request.isForRelay() && !request.wantsWebSocket();
-            if (!isForFile && (response.status != 403 || isNewRefusal(request.header("origin"))))
-                log("refuse", request.target, "-", address(request), response.status, refusal.getMessage());
-            return response;
+        /** Logs a refusal, unless only a file is missing or the origin was refused a moment ago. */
+        private void logRefusal(Request request, HttpException refusal) {
+            int status = refusal.response.status;
+            boolean isForFile = status == 404 && !request.wantsWebSocket();
+            if (!isForFile && (status != 403 || isNewRefusal(request.header("origin"))))
+                log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
         private WebSocket upgrade(Request request) throws IOException, HttpException {
             byte[] response = acceptHandshake(request, host(request));
             socket.setSoTimeout(0);
             input.due = Input.NEVER;
-            input.shrink();
             evictable.remove(this);
             return new WebSocket(this, response, request.target, address(request));
         }
 
-        /** Writes bytes. By the thread of the connection, then by drains. @throws IOException if the peer is gone */
-        void write(byte[] bytes, int offset, int length) throws IOException {
+        /** Writes bytes, in pieces, so that progress shows. By the thread of the connection, then by drains. */
+        void write(byte[] bytes, int length) throws IOException {
             isWriting = true;
-            output.write(bytes, offset, length);
-            bytesWritten += length;
+            for (int at = 0; at < length; at += MAX_WRITE) {
+                int count = Math.min(MAX_WRITE, length - at);
+                output.write(bytes, at, count);
+                bytesWritten += count;
+            }
             isWriting = false;
         }
 
@@ -637,22 +629,27 @@ public class Relay implements AutoCloseable {
 
         /** Checks all deadlines. Called by the sweeper. */
         void look(long now) {
-            watch.look(now);
+            long read = input.bytesRead, written = bytesWritten;
+            boolean isWriting = this.isWriting, hasWritten = written != writtenThen;
+            if (read != readThen || input.isPaused || (wasWriting && hasWritten)) lastSign = now;
+            if (!wasWriting || !isWriting || hasWritten) lastProgress = now;
+            readThen = read;
+            writtenThen = written;
+            wasWriting = isWriting;
+
             boolean isOpen = webSocket != null && webSocket.isOpen();
             if (now >= endDue) abort(CONNECTION_LOST);
-            else if (now - watch.lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (isOpen) webSocket.checkSilence(now - watch.lastHeard, now - watch.lastTaken);
+            else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
+            else if (isOpen) webSocket.checkSilence(now - lastSign);
         }
 
         /** Returns whether the client does not read what we write, or not send the rest of a long message. */
         boolean isStuck() {
-            if (webSocket == null) return false;
-            boolean isArriving = webSocket.reader.counted > 0;
-            boolean sendsNothing = isArriving && clock - watch.lastHeard >= MESSAGE_GAP;
-            return sendsNothing || clock - watch.lastProgress >= WRITE_GAP;
+            boolean isArriving = webSocket != null && webSocket.reader.counted > 0;
+            return clock - lastProgress >= WRITE_GAP || (isArriving && clock - lastSign >= MESSAGE_GAP);
         }
 
-        int heldBytes() { return webSocket.outbox.heldBytes() + webSocket.reader.counted; }
+        int heldBytes() { return webSocket == null ? 0 : webSocket.outbox.heldBytes() + webSocket.reader.counted; }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
         private String fromProxy(Request request, String header, String other) {
@@ -667,30 +664,6 @@ public class Relay implements AutoCloseable {
         private String address(Request request) {
             String own = format(socket.getInetAddress()), told = fromProxy(request, "x-forwarded-for", own);
             return ADDRESS.test(told) ? told : own;
-        }
-    }
-
-    /** What the sweeper has seen of a connection. Confined to the sweeper; times are on the relay's clock. */
-    private final class Watch {
-        private final Connection connection;
-        private long read, written;    // bytes at the last look
-        private boolean wasWriting;    // then
-        long lastHeard = clock;        // when a byte last came, or when we last were not reading
-        long lastTaken = clock;        // when a write that had had to wait last went on
-        long lastProgress = clock;     // when no write was blocked since the look before
-
-        Watch(Connection connection) { this.connection = connection; }
-
-        void look(long now) {
-            long readNow = connection.input.bytesRead, writtenNow = connection.bytesWritten;
-            boolean isWriting = connection.isWriting, hasWritten = writtenNow != written;
-            boolean isSameWrite = wasWriting && isWriting && !hasWritten;
-            if (readNow != read || connection.input.isPaused) lastHeard = now;
-            if (wasWriting && hasWritten) lastTaken = now;
-            if (!isSameWrite) lastProgress = now;
-            read = readNow;
-            written = writtenNow;
-            wasWriting = isWriting;
         }
     }
 
@@ -722,14 +695,6 @@ public class Relay implements AutoCloseable {
             System.arraycopy(buffer, start, bytes, offset, count);
             start += count;
             return count;
-        }
-
-        /** Makes the buffer small again, since a client may be idle for long after its handshake. */
-        void shrink() {
-            if (end - start > IDLE_BUFFER) return;
-            buffer = Arrays.copyOfRange(buffer, start, start + IDLE_BUFFER);
-            end -= start;
-            start = 0;
         }
 
         /** Discards what the buffer holds and fills it with what comes next. */
@@ -861,7 +826,14 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
         static Request read(Input input) throws IOException, HttpException {
-            String[] lines = readHead(input).split("\r\n"), start = lines[0].split(" ", -1);
+            var head = new StringBuilder();   // a character for each byte
+            try {
+                readHead(input, head);
+            } catch (SocketTimeoutException late) {
+                require(head.isEmpty(), 408, "the request head took too long");
+                throw late;   // nothing was asked
+            }
+            String[] lines = head.toString().split("\r\n"), start = lines[0].split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
             require(isRequest, "'GET /path HTTP/1.1'", lines[0]);
             String target = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, §3.2.2
@@ -880,10 +852,10 @@ public class Relay implements AutoCloseable {
         }
 
         /** Reads up to the first empty line. Lines end with CR LF and hold no other control characters than tabs. */
-        private static String readHead(Input input) throws IOException, HttpException {
-            var head = new StringBuilder();   // a character for each byte
+        private static void readHead(Input input, StringBuilder head) throws IOException, HttpException {
             int previous = 0;
-            while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
+            boolean isComplete = false;
+            while (!isComplete) {
                 int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
                 boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
@@ -893,8 +865,8 @@ public class Relay implements AutoCloseable {
                 head.append((char) next);
                 previous = next;
                 if (head.length() == 2 && next == '\n') head.setLength(0);   // an empty line is ignored, §2.2
+                isComplete = next == '\n' && head.indexOf("\r\n\r\n", head.length() - 4) >= 0;
             }
-            return head.toString();
         }
 
         private static HttpException tooLong(String head) {
@@ -965,7 +937,7 @@ public class Relay implements AutoCloseable {
                 while (left > 0) {
                     byte[] piece = all.readNBytes((int) Math.min(left, FILE_PIECE));
                     if (piece.length == 0) throw new EOFException("the file has become shorter");
-                    connection.write(piece, 0, piece.length);
+                    connection.write(piece, piece.length);
                     left -= piece.length;
                 }
             }
@@ -976,16 +948,11 @@ public class Relay implements AutoCloseable {
 
     /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
-        var names = new ArrayList<String>();
         try {
-            for (String name : path.substring(1).split("/", -1)) {
-                String bytes = URLDecoder.decode(name.replace("+", "%2B"), StandardCharsets.ISO_8859_1);
-                var utf8 = ByteBuffer.wrap(bytes.getBytes(StandardCharsets.ISO_8859_1));
-                names.add(StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());   // URLDecoder's own is lenient
-            }
-            return names;
-        } catch (CharacterCodingException | IllegalArgumentException malformed) {
-            throw new HttpException(404, "expected a path in UTF-8 and %xx");
+            return Stream.of(path.substring(1).replace("+", "%2B").split("/", -1))
+                    .map(name -> URLDecoder.decode(name, StandardCharsets.UTF_8)).toList();
+        } catch (IllegalArgumentException malformed) {
+            throw new HttpException(404, "expected a path with %xx, got " + path);
         }
     }
 
@@ -1028,8 +995,8 @@ public class Relay implements AutoCloseable {
                 "Accept-Ranges", "bytes", "Last-Modified", date, "ETag", etag));
         if (isKnown(request, etag, modified)) return new Response(304, headers, InputStream.nullInputStream(), 0);
         boolean isUnchanged = Set.of("", etag, date).contains(request.header("if-range"));
-        String asked = isUnchanged && request.method.equals("GET") ? request.header("range") : "";
-        Range range = Range.parse(asked, size);
+        boolean isForPart = isUnchanged && request.method.equals("GET");
+        Range range = Range.parse(isForPart ? request.header("range") : "", size);
         if (range.status == 206) headers.put("Content-Range", "bytes " + range.first + "-" + range.last + "/" + size);
         try {
             var content = new FileInputStream(file.toFile());
@@ -1161,10 +1128,9 @@ public class Relay implements AutoCloseable {
     private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1. Those of the last line are never sent: no code came, no close frame came.
+    // Close codes, RFC 6455 §7.4.1. The last two are never sent: no code came, no close frame came.
     private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
-            TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013;
-    private static final int NO_STATUS = 1005, ABNORMAL = 1006;
+            TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013, NO_STATUS = 1005, ABNORMAL = 1006;
 
     private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
@@ -1190,6 +1156,13 @@ public class Relay implements AutoCloseable {
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
         int closeCode() { return length < 2 ? NO_STATUS : ByteBuffer.wrap(bytes).getChar(0); }   // unsigned, §5.5.1
         String closeReason() { return length < 2 ? "" : text(2, length); }
+
+        /** Returns where the next space is, from an index on; `length` if there is none. */
+        int indexOfSpace(int start) {
+            int at = start;
+            while (at < length && bytes[at] != ' ') at++;
+            return at;
+        }
     }
 
     /** Turns the bytes of one client into messages and control frames, RFC 6455 §5. Confined to one thread. */
@@ -1296,9 +1269,9 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then four times what has come. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come. */
         private void grow() {
-            int most = (int) Math.min(Math.max(FIRST_PIECE, 4L * length), maxMessage);
+            int most = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
             int capacity = fin ? Math.min(length + remaining, most) : most;
             if (capacity > COUNTING_STEP) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
@@ -1389,10 +1362,10 @@ public class Relay implements AutoCloseable {
         void returnPermits() { if (window != null) window.release(permits); }
     }
 
-    /** What waits to be written to one client: first control frames, RFC 6455 §5.5. Guarded by its monitor. */
+    /** What waits to be written to one client. Guarded by its monitor. */
     final class Outbox implements Runnable {
         private final Connection connection;
-        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go first; a window of pongs, and pings
+        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go first, RFC 6455 §5.5
         private final Queue<Outgoing> messages = new LinkedList<>();        // linked, so that it shrinks again
         private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
         private int countedBytes;                 // of both that `memory` knows of
@@ -1400,33 +1373,23 @@ public class Relay implements AutoCloseable {
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
-        Outbox(Connection connection) { this.connection = connection; }
-
-        /** Writes the response to the handshake, then what waits. @throws IOException if the peer is gone */
-        void begin(byte[] response) throws IOException {
-            try {
-                connection.write(response, 0, response.length);
-            } finally {
-                synchronized (this) {
-                    isDraining = false;
-                    startDrain();
-                }
-            }
+        /** @param response to the handshake, which goes before all frames */
+        Outbox(Connection connection, byte[] response) {
+            this.connection = connection;
+            add(new Outgoing(response), controlFrames);
         }
 
-        /** Adds a frame unless there is a close reason. Never waits. Returns false if the client is too far behind. */
+        /** Lets the first drain start, once the client is in its room: who has its response is heard by the others. */
+        synchronized void begin() {
+            isDraining = false;
+            startDrain();
+        }
+
+        /** Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. */
         synchronized boolean put(Outgoing frame) {
-            boolean isBehind = closeReason == null && waitingBytes > options.maxOutbox && !frame.isControl();
-            if (closeReason != null || isBehind) {
-                frame.returnPermits();
-                return !isBehind;
-            }
-            try {
-                add(frame, frame.isControl() ? controlFrames : messages);
-            } catch (OutOfMemoryError e) {
-                frame.returnPermits();
-                throw e;
-            }
+            boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
+            if (closeReason != null || isBehind) return false;
+            add(frame, frame.isControl() ? controlFrames : messages);
             startDrain();
             return true;
         }
@@ -1468,10 +1431,10 @@ public class Relay implements AutoCloseable {
             count();
         }
 
-        private Queue<Outgoing> nextQueue() { return controlFrames.isEmpty() ? messages : controlFrames; }
+        private Outgoing peek() { return controlFrames.isEmpty() ? messages.peek() : controlFrames.peek(); }
 
         private void poll() {
-            Outgoing frame = nextQueue().poll();
+            Outgoing frame = controlFrames.isEmpty() ? messages.poll() : controlFrames.poll();
             waitingBytes -= frame.cost();
             frame.returnPermits();
         }
@@ -1490,8 +1453,8 @@ public class Relay implements AutoCloseable {
             var batch = new ArrayList<Outgoing>();
             var turn = new Turn();
             try {
-                while (take(batch)) {
-                    write(batch);
+                for (int length = take(batch); length > 0; length = take(batch)) {
+                    write(batch, length);
                     turn.end();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
@@ -1499,45 +1462,41 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes out what goes into one write. Returns false if nothing waits: the drain ends. */
-        private synchronized boolean take(List<Outgoing> batch) throws IOException {
-            batch.clear();
-            writingBytes = 0;
+        /** Takes out what goes into one write. Returns the bytes of it: 0 if nothing waits, and the drain ends. */
+        private synchronized int take(List<Outgoing> batch) throws IOException {
             int length = 0;
-            Outgoing next = nextQueue().peek();
+            writingBytes = 0;
+            Outgoing next = peek();
             while (next != null && (batch.isEmpty() || length + next.bytes.length <= MAX_WRITE)) {
                 batch.add(next);
                 length += next.bytes.length;
                 writingBytes += next.cost();
                 poll();
-                next = nextQueue().peek();
+                next = peek();
             }
             count();
-            isDraining = !batch.isEmpty();
-            if (isDraining || closeReason == null) return isDraining;
-            connection.shutDownOutput();
-            finished.countDown();
-            return false;
+            isDraining = length > 0;
+            if (!isDraining && closeReason != null) {
+                connection.shutDownOutput();
+                finished.countDown();
+            }
+            return length;
         }
 
         /** Writes frames. Copies several into one array first, so that they take one call of the system. */
-        private void write(List<Outgoing> batch) throws IOException {
+        private void write(List<Outgoing> batch, int length) throws IOException {
+            metrics.deliveries.add(batch.size());
+            metrics.bytes.add(length);
             if (batch.size() == 1) {
-                byte[] bytes = batch.getFirst().bytes;
-                for (int at = 0; at < bytes.length; at += MAX_WRITE)   // in pieces, so that progress shows
-                    connection.write(bytes, at, Math.min(MAX_WRITE, bytes.length - at));
+                connection.write(batch.removeFirst().bytes, length);
                 return;
             }
             byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
-            int total = batch.stream().mapToInt(frame -> frame.bytes.length).sum(), length = 0;
-            byte[] bytes = borrowed != null ? borrowed : new byte[total];
-            for (Outgoing frame : batch) {
-                System.arraycopy(frame.bytes, 0, bytes, length, frame.bytes.length);
-                length += frame.bytes.length;
-            }
+            var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
+            batch.forEach(frame -> bytes.put(frame.bytes));
             batch.clear();   // their copies are what is held now
             try {
-                connection.write(bytes, 0, length);
+                connection.write(bytes.array(), length);
             } finally {
                 if (borrowed != null) writeBuffers.add(borrowed);
             }
@@ -1565,7 +1524,6 @@ public class Relay implements AutoCloseable {
         final Outbox outbox;
         volatile Handler handler = message -> {};   // set by enter()
         private final Connection connection;
-        private byte[] response;           // to the handshake; null once it has been written
         private final FrameReader reader;
         private final Thread thread = Thread.currentThread();
         private final int windowSize = Math.max(options.maxOutbox / WINDOWS_PER_OUTBOX, 1);   // bytes
@@ -1574,38 +1532,48 @@ public class Relay implements AutoCloseable {
 
         WebSocket(Connection connection, byte[] response, String target, String address) {
             this.connection = connection;
-            this.response = response;
             this.target = target;
             this.address = address;
-            outbox = new Outbox(connection);
+            outbox = new Outbox(connection, response);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
         }
 
-        /** Serves the client until it has ended and everything is written to it. */
+        /** Serves the client until it has ended and everything is written to it. Until then it counts as a client. */
         void run() throws InterruptedException {
+            boolean isFull = metrics.clients.incrementAndGet() > maxClients;
             try {
-                boolean isFull = metrics.clients.incrementAndGet() > maxClients;
-                if (!isFull) enter(this);
-                outbox.begin(response);
-                response = null;
-                if (isFull) throw new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")");
+                serve(isFull);
+                connection.discardInput();
+                outbox.finished.await();
+            } finally {
+                metrics.clients.decrementAndGet();
+            }
+        }
+
+        private void serve(boolean isFull) {
+            try {
+                if (isFull) refuse();
+                else enter(this);
+                outbox.begin();
                 while (isOpen()) receive(reader.next());
             } catch (CloseException e) {
-                if (e.code == TRY_AGAIN_LATER) log("refuse", target, "-", address, e);
                 close(e);
             } catch (IOException gone) {
                 close(CONNECTION_LOST);   // perhaps the peer still reads
             } catch (RuntimeException | Error failure) {
                 connection.abort(FAILED);
-                log("error", "internal error: " + failure);
+                throw failure;
             } finally {
                 reader.release();
                 handler.leave();
-                metrics.clients.decrementAndGet();
                 metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
-            connection.discardInput();
-            outbox.finished.await();
+        }
+
+        private void refuse() {
+            makeEvictable(connection);
+            close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
+            log("refuse", target, "-", address, outbox.closeReason);
         }
 
         boolean isOpen() { return outbox.closeReason == null; }
@@ -1615,7 +1583,10 @@ public class Relay implements AutoCloseable {
                 case PING -> send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
                 case PONG -> { /* that it has come is all it is for */ }
                 case CLOSE -> close(new CloseException(frame.closeCode(), frame.closeReason()));   // echoes it, §5.5.1
-                default -> handler.receive(frame);
+                default -> {
+                    metrics.messages.increment();
+                    handler.receive(frame);
+                }
             }
         }
 
@@ -1623,9 +1594,11 @@ public class Relay implements AutoCloseable {
         void send(Outgoing frame) {
             try {
                 if (outbox.put(frame)) return;
+                frame.returnPermits();
                 String reason = "too slow: over " + options.maxOutbox + " bytes behind";
-                close(new CloseException(POLICY_VIOLATION, reason), true);
+                if (isOpen()) close(new CloseException(POLICY_VIOLATION, reason), true);
             } catch (OutOfMemoryError e) {
+                frame.returnPermits();
                 connection.abort(FAILED);   // this client misses a frame, so it ends, not the one who sent it
             }
         }
@@ -1654,7 +1627,6 @@ public class Relay implements AutoCloseable {
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.close(reason, dropsFrames)) return;
-                makeEvictable(connection);
                 // On a thread of its own, since a room may be telling its clients something just now.
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(handler::leave);
             } catch (OutOfMemoryError e) {
@@ -1662,10 +1634,10 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Pings a client that is silent, and gives up one that also takes nothing. Called by the sweeper; in ms. */
-        void checkSilence(long sinceHeard, long sinceTaken) {
-            boolean isSilent = sinceHeard >= options.pingInterval;
-            if (Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval) connection.abort(SILENT);
+        /** Pings a client that is silent, and gives it up if that does not help. Called by the sweeper; in ms. */
+        void checkSilence(long silence) {
+            boolean isSilent = silence >= options.pingInterval;
+            if (silence >= 2 * options.pingInterval) connection.abort(SILENT);
             else if (isSilent && !isPinged) send(Outgoing.PING_FRAME);
             isPinged = isSilent;
         }
@@ -1679,9 +1651,8 @@ public class Relay implements AutoCloseable {
     // room's lock. So what each client receives is a true history, and a room, however many talk in it, has one thread
     // that works at a time, so that it takes no time from other rooms.
 
-    private static final byte[][] RESERVED_TYPES = {ascii("self"), ascii("join"), ascii("quit")};
-    private static final int EVERYONE = -1, NOBODY = 0, MALFORMED = -2;   // targets that are not ids
-    private static final int NO_MEMORY = -1;                              // instead of a count of receivers
+    private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
+    private static final Predicate<String> ID = form("[0-9]+");
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
     void enter(WebSocket socket) {
@@ -1694,7 +1665,7 @@ public class Relay implements AutoCloseable {
     private final class Room {
         private final String name;
         private final ReentrantLock lock = new ReentrantLock();
-        private final Map<Integer, Client> clients = new LinkedHashMap<>();   // by id, in ascending order
+        private final Map<String, Client> clients = new LinkedHashMap<>();   // by id, in ascending order
         private int lastId;
         private boolean isGone;   // it has emptied, and the next one to come makes a new room
 
@@ -1705,11 +1676,11 @@ public class Relay implements AutoCloseable {
             lock.lock();
             try {
                 if (isGone) return false;
-                var newcomer = new Client(socket, ++lastId);
+                var newcomer = new Client(socket, ++lastId + "");
                 var join = new Outgoing(encodeText(newcomer.id + " join"));
                 var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
                 history.writeBytes(encodeText(newcomer.id + " self"));
-                for (int other : clients.keySet()) history.writeBytes(encodeText(other + " join"));
+                for (String other : clients.keySet()) history.writeBytes(encodeText(other + " join"));
                 socket.send(new Outgoing(history.toByteArray()));
                 socket.handler = newcomer;   // before it is in, so that it leaves even if memory runs out below
                 clients.put(newcomer.id, newcomer);
@@ -1739,71 +1710,59 @@ public class Relay implements AutoCloseable {
             lock.unlock();
         }
 
-        /** Puts a frame into the outboxes of the target. Returns how many, or NO_MEMORY for so many bytes. */
-        private int deliver(Client sender, int target, Outgoing frame, long bytes) {
-            lock.lock();
-            try {
-                boolean isPresent = sender.socket.isOpen() && clients.containsKey(sender.id);   // or closed by another
-                if (isPresent && !memory.allowsRelaying(bytes)) return NO_MEMORY;
-                if (isPresent && target == EVERYONE) return tellOthers(sender, frame);
-                Client receiver = isPresent ? clients.get(target) : null;   // it may have quit, too
-                if (receiver == null) {
-                    frame.returnPermits();
-                    return 0;
-                }
-                receiver.socket.send(frame);
-                return 1;
-            } finally {
-                lock.unlock();
-            }
-        }
-
-        private int tellOthers(Client sender, Outgoing frame) {
+        private void tellOthers(Client sender, Outgoing frame) {
             for (Client other : clients.values()) if (other != sender) other.socket.send(frame);
-            return clients.size() - 1;
         }
 
         /** A WebSocket in this room. */
         private final class Client implements Handler {
             final WebSocket socket;
-            final Integer id;
+            final String id;
             final byte[] prefix;   // begins each message from it
             final Outgoing quit;   // made in advance, since there may be no memory left when it is needed
 
-            Client(WebSocket socket, int id) {
+            Client(WebSocket socket, String id) {
                 this.socket = socket;
                 this.id = id;
-                prefix = ascii(id + "");
+                prefix = ascii(id);
                 quit = new Outgoing(encodeText(id + " quit"));
             }
 
+            @Override public void leave() { Room.this.leave(this); }
+
             /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
             @Override public void receive(Frame message) throws CloseException {
-                byte[] payload = message.bytes;
-                int targetEnd = indexOfSpace(payload, 0, message.length);
-                int typeStart = targetEnd + 1, typeEnd = indexOfSpace(payload, typeStart, message.length);
-                int target = target(payload, targetEnd);
-                if (target == MALFORMED || typeEnd <= typeStart)
-                    throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
-                for (byte[] type : RESERVED_TYPES)
-                    if (Arrays.equals(payload, typeStart, typeEnd, type, 0, type.length))
-                        throw refusal("only the relay says self, join and quit", message);
+                int targetEnd = message.indexOfSpace(0), typeStart = targetEnd + 1;
+                int typeEnd = message.indexOfSpace(typeStart);
+                String target = typeEnd > typeStart ? message.text(0, targetEnd) : "";
+                boolean isToAll = target.equals("*");
+                if (!isToAll && !ID.test(target)) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+                if (typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd)))
+                    throw refusal("only the relay says self, join and quit", message);
 
-                byte[] frame = encode(message.opcode, prefix, payload, targetEnd, message.length);
-                var outgoing = target == EVERYONE ? new Outgoing(frame) : socket.withinWindow(frame);
-                long bytes = (long) outgoing.cost() * (target == EVERYONE ? clients.size() : 1);   // about that
-                int receivers = deliver(this, target, outgoing, bytes);
-                while (receivers == NO_MEMORY) {
-                    socket.awaitMemory(bytes);
-                    receivers = deliver(this, target, outgoing, bytes);
-                }
-                metrics.messages.increment();
-                metrics.deliveries.add(receivers);
-                metrics.bytes.add((long) receivers * frame.length);
+                byte[] frame = encode(message.opcode, prefix, message.bytes, targetEnd, message.length);
+                var outgoing = isToAll ? new Outgoing(frame) : socket.withinWindow(frame);
+                int receivers = isToAll ? clients.size() : 1;   // about that many
+                long bytes = (long) outgoing.cost() * receivers;
+                while (!deliver(target, outgoing, bytes)) socket.awaitMemory(bytes);
                 socket.connection.input.turn.add(receivers);
             }
 
-            @Override public void leave() { Room.this.leave(this); }
+            /** Puts a message into the outboxes of the target. Returns false if there is no memory for that. */
+            private boolean deliver(String target, Outgoing message, long bytes) {
+                lock.lock();
+                try {
+                    boolean isHere = socket.isOpen() && clients.containsKey(id);   // or another thread has closed it
+                    if (isHere && !memory.allowsRelaying(bytes)) return false;
+                    Client receiver = isHere ? clients.get(target) : null;   // or that one has quit
+                    if (receiver != null) receiver.socket.send(message);
+                    else message.returnPermits();
+                    if (isHere && target.equals("*")) tellOthers(this, message);
+                    return true;
+                } finally {
+                    lock.unlock();
+                }
+            }
         }
     }
 
@@ -1812,32 +1771,13 @@ public class Relay implements AutoCloseable {
         return new CloseException(POLICY_VIOLATION, sentence + ", got '" + printable(got) + "'");
     }
 
-    /** Returns the id that the first bytes of a message are; EVERYONE, NOBODY or MALFORMED if they are none. */
-    private static int target(byte[] bytes, int end) {
-        if (end == 1 && bytes[0] == '*') return EVERYONE;
-        if (end == 0) return MALFORMED;
-        long id = 0;
-        for (int at = 0; at < end; at++) {
-            if (bytes[at] < '0' || bytes[at] > '9') return MALFORMED;
-            id = Math.min(id * 10 + bytes[at] - '0', Integer.MAX_VALUE);   // which nobody has
-        }
-        return bytes[0] == '0' ? NOBODY : (int) id;   // ids have no leading zero
-    }
-
-    /** Returns where the next space is; `end` if there is none. */
-    private static int indexOfSpace(byte[] bytes, int start, int end) {
-        int at = start;
-        while (at < end && bytes[at] != ' ') at++;
-        return at;
-    }
-
     // --- 11. STUN ----------------------------------------------------------------------------------------------------
     // A browser behind a home router asks for its public address, RFC 8489 §12, and tells it to the other player
     // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
     //
     // A message has a header of 20 bytes: type, length of what follows, a cookie by which STUN is known, and an ID that
-    // the response repeats. Attributes follow; those of a request change nothing here. The address in the response is
-    // XORed with cookie and ID, since some routers rewrite addresses that they see.
+    // the response repeats. Attributes follow; those of a request are ignored. The address in the response is XORed
+    // with cookie and ID, since some routers rewrite addresses that they see.
     //
     // Forging a sender's address gains little: at most 44 bytes for 20. Servers never answer one another.
 
@@ -1858,14 +1798,12 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Returns the response to a datagram; null if that is not a correct Binding request, RFC 8489 §6.3, §14.2. */
+    /** Returns the response to a datagram; null if that is not a Binding request, RFC 8489 §6.3. */
     static byte[] answerStun(byte[] bytes, int length, InetSocketAddress from) {
         if (length < 20 || length > MAX_STUN || from.getPort() == 0) return null;
         var request = ByteBuffer.wrap(bytes);
         boolean isBinding = request.getShort(0) == BINDING_REQUEST && request.getInt(4) == COOKIE;
-        int at = 20;
-        while (at <= length - 4) at += 4 + (request.getChar(at + 2) + 3) / 4 * 4;   // an attribute: type, length, value
-        if (!isBinding || request.getChar(2) != length - 20 || at != length) return null;
+        if (!isBinding || request.getChar(2) != length - 20) return null;
 
         byte[] address = from.getAddress().getAddress();   // 4 bytes also for an IPv4 client of an IPv6 socket
         var response = ByteBuffer.allocate(28 + address.length);

@@ -180,7 +180,7 @@ class RelayTest extends Fixtures {
                 port = relay.port();
                 String advice = "(?=.* in use)(?=.*--stun).*--no-stun";
                 expectComplaint(1, "port " + port + ".* in use", start("--host", "127.0.0.1", port + ""));
-                expectComplaint(1, "UDP port " + port + advice, start("--host", "127.0.0.1", "--stun", port + "", "0"));
+                expectComplaint(1, "UDP port " + free + advice, start("--host", "127.0.0.1", "--stun", free + "", "0"));
                 expectComplaint(1, "UDP port " + free + advice, start("--host", "127.0.0.1", free + ""));
                 assertTrue(udp.isBound());
             }
@@ -630,6 +630,7 @@ class RelayTest extends Fixtures {
                 room.expectNothingElse(1, 2);
                 leave(room.get(2));
                 room.get(1).expect("2 quit");
+                room.get(2).close();   // until then, it takes up its place
                 eventually(() -> {
                     try (var next = Raw.open(relay, "/ws-relay/another")) {
                         return next.receive().text().equals("1 self");
@@ -1452,13 +1453,14 @@ class RelayTest extends Fixtures {
                 second.expect("2 me");
                 first.expect("2 h\u00e9");
                 expectMetrics(counting, Map.of("relay_rooms", 2, "relay_clients", 3, "relay_messages_received_total", 4,
-                        "relay_deliveries_total", 3, "relay_delivered_bytes_total", 9 + 7 + 6));   // headers: 2 each
+                        "relay_deliveries_total", 10, "relay_delivered_bytes_total", 3 * 129 + 5 * 8 + 9 + 6 + 7));
                 try (var fourth = Raw.open(counting, "/ws-relay/a")) {
                     fourth.expectClose(1013);
                 }
                 first.send(close(1000, "")).expectClose(1000);
                 second.send(close(4321, "done")).expect("1 quit").expectClose(4321);
                 third.send("\0\0").expectClose(1002);
+                for (Raw client : List.of(first, second, third)) client.close();
                 var expected = new HashMap<>(Map.of("relay_rooms", 0, "relay_clients", 0));
                 for (int code : new int[] {1000, 1002, 1013, 4321})
                     expected.put("relay_closes_total{code=\"" + code + "\"}", 1);
@@ -3287,10 +3289,10 @@ class RelayTest extends Fixtures {
             DTLS => 16fefd00 2112a442 ID => nothing
             a length that says more => 00010004 2112a442 ID => nothing
             a length that says less => 00010000 2112a442 ID 80220000 => nothing
-            no multiple of four => 00010002 2112a442 ID 8022 => nothing
-            an attribute cut off => 00010004 2112a442 ID 80220001 => nothing
-            a longer one => 00010008 2112a442 ID 80220005 61626364 => nothing
-            much longer => 00010004 2112a442 ID 0022ffff => nothing""")
+            no multiple of four => 00010002 2112a442 ID 8022 => answered
+            an attribute cut off => 00010004 2112a442 ID 80220001 => answered
+            a longer one => 00010008 2112a442 ID 80220005 61626364 => answered
+            much longer => 00010004 2112a442 ID 0022ffff => answered""")
         void aRequestIsAnsweredAsInRfc5769AndNothingElseIs(String what, String datagram, String answer) {
             for (var from : List.of(V4, V6)) {
                 byte[] given = answer(datagram(datagram), from), expected = datagram(from == V4 ? TO_V4 : TO_V6);
@@ -3380,11 +3382,12 @@ class RelayTest extends Fixtures {
 
         @Test
         void itIsAnsweredOnThePortOfTheSameNumberOnAllAddressesOrTheOneOfTheRelay() throws IOException {
-            try (var everywhere = relay(options -> options.host = null); var here = relay()) {
-                for (String host : loopback()) ask(host, everywhere.port());   // IPv4's, too, of an IPv6 socket
+            int free = freeUdpPort();
+            try (var everywhere = relay(options -> options.host = null); var here = relay(o -> o.port = free)) {
+                for (String host : loopback()) ask(host, everywhere.stunPort());   // IPv4's, too, of an IPv6 socket
                 ask("127.0.0.1", here.port());
-                assertEquals(here.port(), here.stunPort());
-                if (loopback().contains("::1")) assertTrue(isFree("::1", here.port()), "taken on another address");
+                assertEquals(free, here.stunPort());
+                if (loopback().contains("::1")) assertTrue(isFree("::1", free), "taken on another address");
             }
         }
 
@@ -3402,7 +3405,7 @@ class RelayTest extends Fixtures {
         void nothingThatComesStopsItAndWhenTheRelayEndsThePortIsFree() throws IOException {
             int port;
             try (var relay = relay(); var socket = new DatagramSocket()) {
-                port = relay.port();
+                port = relay.stunPort();
                 byte[] tooLong = datagram("00010804 2112a442 ID 80220800" + "00".repeat(2048));
                 byte[] beginning = Arrays.copyOf(datagram("000105c8 2112a442 ID 802205c4"), 2000);   // of 1500 bytes
                 for (byte[] datagram : List.of(new byte[0], new byte[20], tooLong, beginning, new byte[65_000])) {
@@ -3415,7 +3418,7 @@ class RelayTest extends Fixtures {
                 assertFalse(isFree("127.0.0.1", port));
             }
             eventually(() -> isFree("127.0.0.1", port), "a free port");
-            relay(options -> options.port = port).close();
+            relay(options -> options.stunPort = port).close();
         }
 
         @Test
@@ -3423,7 +3426,7 @@ class RelayTest extends Fixtures {
             require("turnutils_stunclient", "coturn");
             try (var relay = relay(options -> options.host = null)) {
                 for (String host : loopback()) {
-                    String said = Program.run("turnutils_stunclient", "-p", relay.port() + "", host);
+                    String said = Program.run("turnutils_stunclient", "-p", relay.stunPort() + "", host);
                     assertTrue(said.contains("UDP reflexive addr: " + host + ":"), said);
                 }
             }
@@ -3447,7 +3450,7 @@ class RelayTest extends Fixtures {
         void aPageIsToldOfItUnderTheHostThatItAskedFor(String host, String expected, @TempDir Path game)
                 throws IOException {
             try (var relay = relay(options -> options.folders = List.of(game))) {
-                String server = "{\"urls\":\"stun:" + expected + ":" + relay.port() + "\"}";
+                String server = "{\"urls\":\"stun:" + expected + ":" + relay.stunPort() + "\"}";
                 String target = "/" + game.getFileName() + "/ice.json";
                 expectServers(relay, target, host, expected.isEmpty() ? "" : server);
             }
