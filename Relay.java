@@ -31,6 +31,7 @@
  */
 
 import java.io.*;
+import java.lang.invoke.*;
 import java.net.*;
 import java.nio.*;
 import java.nio.charset.*;
@@ -315,6 +316,7 @@ public class Relay implements AutoCloseable {
 
     /** Returns an address as text; of IPv6 addresses the short form, RFC 5952 §4. */
     static String format(InetAddress address) {
+        if (address instanceof Inet4Address) return address.getHostAddress();
         String text = address.getHostAddress().replaceFirst("%.*", "");
         for (int zeros = 8; zeros >= 2; zeros--) {   // the longest run of zeros, the first of these, becomes "::"
             Matcher run = Pattern.compile("(^|:)0(:0){" + (zeros - 1) + "}(:|$)").matcher(text);
@@ -390,9 +392,11 @@ public class Relay implements AutoCloseable {
         } catch (OutOfMemoryError e) { /* this line is lost */ }
     }
 
+    private static final Pattern INVISIBLE = Pattern.compile("[^ -~]");
+
     /** Returns what a stranger wrote as visible ASCII, at most 200 characters of it. */
     static String printable(String text) {
-        String plain = text.replaceAll("[^ -~]", "?");
+        String plain = INVISIBLE.matcher(text).replaceAll("?");
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
     }
 
@@ -653,7 +657,8 @@ public class Relay implements AutoCloseable {
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
         private String fromProxy(Request request, String header, String other) {
-            String told = request.header(header).replaceFirst("(?s).*,", "").strip();   // by the nearest one
+            String all = request.header(header);
+            String told = all.substring(all.lastIndexOf(',') + 1).strip();   // by the nearest one
             boolean isBelieved = socket.getInetAddress().isLoopbackAddress() && !told.isEmpty();
             return isBelieved ? told : other;
         }
@@ -771,7 +776,7 @@ public class Relay implements AutoCloseable {
         if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
-        require(root != null, 404, "file not found; WebSocket clients connect to /ws-relay/any/name");
+        if (root == null) throw new HttpException(404, "file not found; WebSockets connect to /ws-relay/any/name");
         boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");
         if (!isIce) return file(request, root, names);
         boolean isOwn = Files.exists(root.resolve("ice.json"));
@@ -805,12 +810,8 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    private static void require(boolean isRight, int status, String sentence, String... headers) throws HttpException {
-        if (!isRight) throw new HttpException(status, sentence, headers);
-    }
-
-    private static void require(boolean isRight, String expected, String got) throws HttpException {
-        require(isRight, 400, "expected " + expected + ", got '" + printable(got) + "'");
+    private static HttpException malformed(String expected, String got) {
+        return new HttpException(400, "expected " + expected + ", got '" + printable(got) + "'");
     }
 
     /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
@@ -830,24 +831,25 @@ public class Relay implements AutoCloseable {
             try {
                 readHead(input, head);
             } catch (SocketTimeoutException late) {
-                require(head.isEmpty(), 408, "the request head took too long");
-                throw late;   // nothing was asked
+                if (head.isEmpty()) throw late;   // nothing was asked
+                throw new HttpException(408, "the request head took too long");
             }
             String[] lines = head.toString().split("\r\n"), start = lines[0].split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
-            require(isRequest, "'GET /path HTTP/1.1'", lines[0]);
+            if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines[0]);
             String target = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, §3.2.2
-            require(TARGET.test(target), "a path of visible ASCII", target);
+            if (!TARGET.test(target)) throw malformed("a path of visible ASCII", target);
             var headers = new LinkedHashMap<String, String>();
             for (String line : Arrays.asList(lines).subList(1, lines.length)) {
                 String[] header = line.split(":", 2);
                 boolean isHeader = header.length == 2 && TOKEN.test(header[0]);   // not a folded line either
-                require(isHeader, "'Name: value'", line);
+                if (!isHeader) throw malformed("'Name: value'", line);
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
+            boolean isMissing = !headers.containsKey("host") && !start[2].equals("HTTP/1.0");
+            if (isMissing) throw new HttpException(400, "the header Host is missing");
             String host = headers.getOrDefault("host", "");
-            require(headers.containsKey("host") || start[2].equals("HTTP/1.0"), 400, "the header Host is missing");
-            require(HOST.test(host), "one Host", host);
+            if (!HOST.test(host)) throw malformed("one Host", host);
             return new Request(start[0], target, start[2], headers);
         }
 
@@ -859,7 +861,7 @@ public class Relay implements AutoCloseable {
                 int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
                 boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
-                require(next != TLS_HANDSHAKE, 400, "expected http or ws, got TLS");
+                if (next == TLS_HANDSHAKE) throw new HttpException(400, "expected http or ws, got TLS");
                 if (!isValid) throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
@@ -878,9 +880,9 @@ public class Relay implements AutoCloseable {
 
         /** Refuses methods other than GET and HEAD, and bodies. */
         void requireNoBody() throws HttpException {
-            boolean isKnown = method.equals("GET") || method.equals("HEAD");
-            require(isKnown, 405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
-            require(!hasBody(), "no body", header("content-length") + " " + header("transfer-encoding"));
+            if (!method.equals("GET") && !method.equals("HEAD"))
+                throw new HttpException(405, "expected GET or HEAD, got " + printable(method), "Allow", "GET, HEAD");
+            if (hasBody()) throw malformed("no body", header("content-length") + " " + header("transfer-encoding"));
         }
 
         /** Returns whether another request may follow: not if a body might be taken for one. */
@@ -895,7 +897,7 @@ public class Relay implements AutoCloseable {
         }
 
         String header(String name) { return headers.getOrDefault(name, ""); }
-        String path() { return target.replaceFirst("\\?.*", ""); }
+        String path() { return target.split("\\?", 2)[0]; }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
         boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
         boolean wantsWebSocket() { return hasToken("upgrade", "websocket"); }
@@ -1033,7 +1035,8 @@ public class Relay implements AutoCloseable {
             long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
             long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
             if (last < first) return all;
-            require(first < size, 416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
+            if (first >= size)
+                throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
             return new Range(206, first, Math.min(last, size - 1));
         }
     }
@@ -1070,18 +1073,22 @@ public class Relay implements AutoCloseable {
     /** Returns the response that turns a connection into a WebSocket. @throws HttpException to refuse the request */
     private byte[] acceptHandshake(Request request, String host) throws HttpException {
         int length = request.target.length();
-        require(request.isForRelay(), 404, "expected a WebSocket at ws://" + printable(host)
-                + "/ws-relay/any/name, got one at " + printable(request.path()));
-        require(length <= MAX_ROOM_NAME, 414, "a room name has at most " + MAX_ROOM_NAME + " bytes, got " + length);
+        if (!request.isForRelay())
+            throw new HttpException(404, "expected a WebSocket at ws://" + printable(host)
+                    + "/ws-relay/any/name, got one at " + printable(request.path()));
+        if (length > MAX_ROOM_NAME)
+            throw new HttpException(414, "a room name has at most " + MAX_ROOM_NAME + " bytes, got " + length);
         requireOrigin(request, host);
         request.requireNoBody();
         boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
                 && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
         String version = request.header("sec-websocket-version"), key = request.header("sec-websocket-key");
-        require(isUpgrade, 426, "expected GET, HTTP/1.1, Upgrade: websocket and Connection: Upgrade, got "
-                + printable(request.method + ", " + request.version + ", " + request.headers), UPGRADE);
-        require(version.equals("13"), 426, "expected Sec-WebSocket-Version 13, got '" + version + "'", UPGRADE);
-        require(KEY.test(key), "16 bytes in base64 as Sec-WebSocket-Key", key);
+        if (!isUpgrade)
+            throw new HttpException(426, "expected GET, HTTP/1.1, Upgrade: websocket and Connection: Upgrade, got "
+                    + printable(request.method + ", " + request.version + ", " + request.headers), UPGRADE);
+        if (!version.equals("13"))
+            throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + version + "'", UPGRADE);
+        if (!KEY.test(key)) throw malformed("16 bytes in base64 as Sec-WebSocket-Key", key);
 
         String preferred = request.header("sec-websocket-protocol").split(",", 2)[0].strip();
         String subprotocol = Request.TOKEN.test(preferred) ? "Sec-WebSocket-Protocol: " + preferred + "\r\n" : "";
@@ -1099,11 +1106,11 @@ public class Relay implements AutoCloseable {
 
     /** Refuses pages of other origins, RFC 6455 §10.2. Browsers tell where a page came from, other clients do not. */
     private void requireOrigin(Request request, String host) throws HttpException {
-        String origin = request.header("origin"), shown = printable(origin);
-        String advice = ORIGIN.test(origin) ? "; the option --origin " + shown + " would allow it" : "";
-        boolean isAllowed = !request.headers.containsKey("origin") || isAllowedOrigin(origin, host);
-        require(isAllowed, 403, "origin " + shown + " is not allowed for host " + printable(host) + advice,
-                "Access-Control-Allow-Origin", "*");   // so that the page can read why
+        String origin = request.header("origin");
+        if (!request.headers.containsKey("origin") || isAllowedOrigin(origin, host)) return;
+        String refusal = "origin " + printable(origin) + " is not allowed for host " + printable(host);
+        String advice = ORIGIN.test(origin) ? "; the option --origin " + origin + " would allow it" : "";
+        throw new HttpException(403, refusal + advice, "Access-Control-Allow-Origin", "*");   // a page can read why
     }
 
     private boolean isAllowedOrigin(String origin, String host) {
@@ -1167,6 +1174,8 @@ public class Relay implements AutoCloseable {
 
     /** Turns the bytes of one client into messages and control frames, RFC 6455 §5. Confined to one thread. */
     static final class FrameReader {
+        private static final VarHandle EIGHT_BYTES =   // of an array, as a number
+                MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
         private final Input input;
         private final int maxMessage;       // bytes
         private final Memory memory;
@@ -1207,33 +1216,35 @@ public class Relay implements AutoCloseable {
             opcode = first & 0x0f;
             boolean isControl = opcode >= CLOSE, continues = opcode == CONTINUATION;
             boolean isWithin = messageOpcode != CONTINUATION;
-            require((first & 0x70) == 0, "a reserved bit is set, but no extension was agreed on");
-            require(opcode <= BINARY || (isControl && opcode <= PONG), "there is no opcode " + opcode);
-            require(!isControl || fin, "a control frame must not be fragmented");
-            require(!continues || isWithin, "a continuation frame continues nothing");
-            require(!isWithin || isControl || continues, "expected a continuation frame, got opcode " + opcode);
+            boolean isData = opcode == TEXT || opcode == BINARY;
+            if ((first & 0x70) != 0) throw protocolError("a reserved bit is set, but no extension was agreed on");
+            boolean isKnown = isData || continues || (isControl && opcode <= PONG);
+            if (!isKnown) throw protocolError("there is no opcode " + opcode);
+            if (isControl && !fin) throw protocolError("a control frame must not be fragmented");
+            if (continues && !isWithin) throw protocolError("a continuation frame continues nothing");
+            if (isData && isWithin) throw protocolError("expected a continuation frame, got opcode " + opcode);
 
             int second = input.read();
-            require((second & 0x80) != 0, "a client's frames must be masked");
+            if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
                 throw new CloseException(TOO_BIG, "expected up to " + maxMessage + " bytes, got " + (length + payload));
             for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
             remaining = (int) payload;
-            if (!isControl && !continues) messageOpcode = opcode;
+            if (isData) messageOpcode = opcode;
         }
 
-        private static void require(boolean condition, String complaint) throws CloseException {
-            if (!condition) throw new CloseException(PROTOCOL_ERROR, complaint);
+        private static CloseException protocolError(String complaint) {
+            return new CloseException(PROTOCOL_ERROR, complaint);
         }
 
         private long readLength(int shortLength) throws IOException, CloseException {
-            require(opcode < CLOSE || shortLength <= MAX_CONTROL, "a control frame must not be longer than 125 bytes");
+            if (opcode >= CLOSE && shortLength > MAX_CONTROL) throw protocolError("a control frame is over 125 bytes");
             if (shortLength < 126) return shortLength;
             int bytes = shortLength == 126 ? 2 : 8;
             long least = shortLength == 126 ? 126 : 65_536, value = 0;
             for (int i = 0; i < bytes; i++) value = (value << 8) | input.read();
-            require(value >= least, "the length " + value + " is negative, or must not take " + bytes + " bytes");
+            if (value < least) throw protocolError("the length " + value + " is negative, or in too many bytes");
             return value;
         }
 
@@ -1250,9 +1261,9 @@ public class Relay implements AutoCloseable {
         private static void checkClose(Frame frame) throws CloseException {
             int code = frame.closeCode();
             boolean isReserved = code == 1004 || code == NO_STATUS || code == ABNORMAL;
-            boolean isRegistered = code >= 1000 && code <= 1014 && !isReserved;
-            require(frame.length > 1, "expected a close code of two bytes, got one byte");
-            require(isRegistered || (code >= 3000 && code <= 4999), "close code " + code + " must not be sent");
+            boolean isRegistered = code >= 1000 && code <= 1014 && !isReserved, isFree = code >= 3000 && code <= 4999;
+            if (frame.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
+            if (!isRegistered && !isFree) throw protocolError("close code " + code + " must not be sent");
             checkUtf8(frame.bytes, 2, frame.length, true);
         }
 
@@ -1296,9 +1307,8 @@ public class Relay implements AutoCloseable {
 
         /** Optimization: returns where the first byte is that is not ASCII; looks at eight at a time. */
         private static int skipAscii(byte[] bytes, int start, int end) {
-            var buffer = ByteBuffer.wrap(bytes);
             int at = start;
-            while (at <= end - 8 && (buffer.getLong(at) & 0x8080_8080_8080_8080L) == 0) at += 8;
+            while (at <= end - 8 && ((long) EIGHT_BYTES.get(bytes, at) & 0x8080_8080_8080_8080L) == 0) at += 8;
             while (at < end && bytes[at] >= 0) at++;
             return at;
         }
@@ -1320,11 +1330,10 @@ public class Relay implements AutoCloseable {
 
         /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time; `offset` is that of the first in the payload. */
         private void unmask(byte[] bytes, int start, int end, int offset) {
-            var buffer = ByteBuffer.wrap(bytes);
             long eightOfKey = 0;
             for (int i = 0; i < 8; i++) eightOfKey = (eightOfKey << 8) | (maskingKey[(offset + i) & 3] & 0xff);
             int at = start;
-            for (; at <= end - 8; at += 8) buffer.putLong(at, buffer.getLong(at) ^ eightOfKey);
+            for (; at <= end - 8; at += 8) EIGHT_BYTES.set(bytes, at, (long) EIGHT_BYTES.get(bytes, at) ^ eightOfKey);
             for (; at < end; at++) bytes[at] ^= maskingKey[(offset + at - start) & 3];
         }
     }
