@@ -329,22 +329,14 @@ public class Relay implements AutoCloseable {
         while (!closing) {
             try {
                 if (evictable.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
-                Socket socket = listener.accept();
-                Thread.startVirtualThread(() -> serve(socket));
+                var connection = new Connection(listener.accept());
+                makeEvictable(connection);
+                Thread.startVirtualThread(connection);
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
                 pause(1_000);
             }
-        }
-    }
-
-    private void serve(Socket socket) {
-        try (socket) {
-            new Connection(socket).run();
-        } catch (IOException | InterruptedException gone) {   // the usual end
-        } catch (RuntimeException | Error failure) {
-            log("error", "internal error: " + failure);
         }
     }
 
@@ -516,7 +508,7 @@ public class Relay implements AutoCloseable {
     // discarded until the peer closes, or until a deadline. abort() closes the socket without all that.
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
-    final class Connection {
+    final class Connection implements Runnable {
         private final Socket socket;
         private final Input input;
         private final OutputStream output;
@@ -533,20 +525,22 @@ public class Relay implements AutoCloseable {
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
-            socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
-            socket.setSendBufferSize(SEND_BUFFER);
-            socket.setSoTimeout((int) options.headTimeout);
             input = new Input(socket.getInputStream());
             output = socket.getOutputStream();
         }
 
-        void run() throws IOException, InterruptedException {
+        @Override public void run() {
             try {
                 connections.add(this);
-                makeEvictable(this);
-                webSocket = closing ? null : serveHttp();
+                socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
+                socket.setSendBufferSize(SEND_BUFFER);
+                socket.setSoTimeout((int) options.headTimeout);
+                if (!closing) webSocket = serveHttp();
                 if (closing) closeOrAbort();
                 if (webSocket != null) webSocket.run();
+            } catch (IOException | InterruptedException gone) {   // the usual end
+            } catch (RuntimeException | Error failure) {
+                log("error", "internal error: " + failure);
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
