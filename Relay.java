@@ -10,7 +10,8 @@
  *
  * Contents: 1 command line, options and limits; 2 the relay: accepting, shutdown, log; 3 the sweeper: deadlines and
  * memory; 4 connection and its input; 5 HTTP and files; 6 handshake; 7 frames in; 8 frames out and the outbox;
- * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization".
+ * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1 but its last page, the limits, skip 5 and 11, and what is
+ * marked "Operation" or "Optimization".
  *
  * The path of a message: the sender's thread reads bytes into its Input -> FrameReader unmasks and checks them and
  * returns a message -> the sender's Client encodes the outgoing frame once -> that one array is put into the Outbox of
@@ -23,11 +24,12 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        limits the bytes from one client that wait in the outboxes of those it addresses by id
- *   close reason  why a WebSocket ends; only the first one counts, and its close frame is the last one sent
+ *   window        limits the bytes of one sender that wait anywhere, of messages to single ids and of pongs; those to
+ *                 all wait for nobody
+ *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
  *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
- *   clock         the time that the sweeper has slept, in ms; it stands still while the process is suspended
- *   memory        counts the bytes that clients make the relay hold (a frame once for each outbox), and has a limit
+ *   clock         the time that the sweeper has slept, in ms, so that it stands still while the process is suspended
+ *   memory        counts the bytes that clients make the relay hold, a frame in ten outboxes ten times; it has a limit
  */
 
 import java.io.*;
@@ -80,14 +82,14 @@ public class Relay implements AutoCloseable {
         Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves the
         files of games from folders. PORT is 8080 unless given; 0 takes any free one.
 
-          --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which means IPv6, too)
+          --host ADDR          listen on this address only (default: all, of IPv6 as well; so does 0.0.0.0)
           --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
-                               directory, if there is one); repeatable; / leads to the first
+                               directory, if there is one); repeatable; the path / leads to the first one
           --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
           --max-clients N      refuse further clients (default: 10000), fewer if the heap is smaller than 128 MB
           --max-message BYTES  refuse longer messages (default: 1048576)
           --stun PORT          answer STUN on this UDP port (default: the number of PORT); behind a proxy use
-                               --host 127.0.0.1 --stun 8080, which listens on all addresses
+                               --host 127.0.0.1 --stun 8080: browsers reach STUN directly, on all addresses
           --no-stun            do not answer STUN (default: do)
           --metrics            answer /metrics in Prometheus' format (default: no)
           --quiet              do not log joins, quits and refusals (default: log them)
@@ -100,21 +102,21 @@ public class Relay implements AutoCloseable {
     static final class Options {
         int port = 8080;                                           // 0: any free one
         InetAddress host = null;                                   // null: all addresses of this machine
-        int stunPort = 0;                                          // UDP; 0: of the same number, -1: none
+        int stunPort = 0;                                          // UDP; 0: same number as `port`, -1: none
         List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
         int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                   // that wait before one more message is too much
+        int maxOutbox = 4 << 20;                                   // with more than that, the next one is too much
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
-        long headTimeout = 10_000;                                 // for a request head; twice that if it trickles
+        long headTimeout = 10_000;                                 // for a request head; and for its last read again
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
         long stallTimeout = 30_000;                                // for a write that makes no progress
         long closeTimeout = 10_000;                                // for the peer to close after our close frame
-        long shutdownTimeout = 3_000;                              // for all of them to do so
-        long lookInterval = 1_000;                                 // of the sweeper, who checks all these times
+        long shutdownTimeout = 3_000;                              // for all clients to close when the relay ends
+        long lookInterval = 1_000;                                 // between two looks of the sweeper at all of them
 
         /** Parses the arguments. @throws IllegalArgumentException with a sentence for a person */
         static Options parse(Iterator<String> words) {
@@ -188,33 +190,37 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // What bounds each buffer, besides maxMessage and maxOutbox above: bytes for each client unless noted otherwise.
-    private static final int INPUT_BUFFER = 2 << 10;      // what has come and is not read; larger reads go around it
-    private static final int IDLE_BUFFER = 512;           // the same, until more than that comes at once
-    private static final int FIRST_PIECE = 8 << 10;       // of a long message, which grows as it arrives; see Memory
+    // Bytes of each connection, besides maxMessage and maxOutbox above.
+    private static final int INPUT_BUFFER = 2 << 10;      // received and not read yet; larger reads do without it
+    private static final int IDLE_BUFFER = 512;           // the size of that until more comes at once
+    private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int MAX_READ = 64 << 10;         // by one call of the system
-    private static final int MAX_WRITE = 64 << 10;        // small, so that progress on slow links shows
-    private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE, for all clients together
-    private static final int COUNTING_STEP = 2 << 10;     // what an outbox or a message holds without Memory being told
-    private static final int FRAME_OVERHEAD = 32;         // of each frame in an outbox, besides its bytes
-    private static final int WINDOWS_PER_OUTBOX = 64;     // the part of maxOutbox that the window is
+    private static final int MAX_WRITE = 64 << 10;        // by one call; few, so that slow clients show progress
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux goes on once a third of it is free
+    private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
-    private static final int CLIENT_MEMORY = 9 << 10;     // all that is not counted, of the heap without ...
-    private static final int RESERVED_MEMORY = 32 << 20;  // ... this part, for the whole relay
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; progress shows when a third of it is free
-    private static final int MAX_HEAD = 16 << 10;         // of each request; browsers send 500, and 9,000 of cookies
-    private static final int FILE_PIECE = 16 << 10;       // of each file that is being sent
-    private static final int MAX_STUN = 1_500;            // of a datagram; browsers send 20
-    private static final int LOG_LINES = 10_000;          // for the whole relay; more are lost
+    private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
+    private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
+
+    // For the whole relay.
+    private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap without clients; the rest limits maxClients
+    private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE; if all are in use, a drain allocates its own
+    private static final int LOG_LINES = 10_000;          // that wait to be printed; more are lost
+    private static final int REFUSED_ORIGINS = 100;       // remembered for a minute, with up to 200 characters each
+    private static final int MAX_STUN = 1_500;            // bytes of a datagram; browsers send 20
+
+    // Steps and ratios.
+    private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
+    private static final int FRAME_OVERHEAD = 32;         // bytes that a frame in an outbox counts besides its own
+    private static final int REPORTING_STEP = 2 << 10;    // bytes; Memory is not told of smaller changes
     private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
-    private static final int REFUSED_ORIGINS = 100;       // of 200 characters, for the whole relay
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     // Everything blocks, and each thread does one thing:
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
-    //   drain        virtual, while one waits  writes the outbox of one client to its socket
-    //   leave        virtual, for a moment     takes a client out of its room after another thread has closed it
+    //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
+    //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
@@ -222,7 +228,7 @@ public class Relay implements AutoCloseable {
     //
     // There are two locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
-    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken within the other one
+    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken while holding the other one
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
@@ -242,6 +248,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
+    private Thread acceptor;               // null until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -257,7 +264,7 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen();
-        Thread.ofPlatform().name("relay-acceptor").start(this::accept);
+        acceptor = Thread.ofPlatform().name("relay-acceptor").start(this::accept);
         Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
         if (stun != null) Thread.startVirtualThread(this::serveStun);
         return this;
@@ -349,16 +356,16 @@ public class Relay implements AutoCloseable {
         if (first != null) first.abort(CONNECTION_LOST);
     }
 
-    /** Ends it: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
+    /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (listener == null || closing) return;
+        if (acceptor == null || closing) return;
         closing = true;
-        quietly(listener);
+        closeQuietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(connections::isEmpty, 1_000);
+        awaitUntil(() -> connections.isEmpty() && !acceptor.isAlive(), 1_000);   // now the port is free
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -370,8 +377,8 @@ public class Relay implements AutoCloseable {
 
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
 
-    private static void quietly(Closeable action) {
-        try { action.close(); } catch (IOException e) { /* the peer is gone, or this was done before */ }
+    private static void closeQuietly(Closeable socket) {
+        try { socket.close(); } catch (IOException e) { /* the peer is gone, or this was done before */ }
     }
 
     /** Logs one line, in which no client can forge another. */
@@ -415,9 +422,10 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
-    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, a
-    // second ago, and so finds out who is silent and who is stuck; a timer for each read or write would cost more. The
-    // clock advances by what the sweeper has slept: while the process is suspended (a closed laptop) it stands still.
+    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look (a
+    // second ago, or a TICK if memory is short), and so finds out who is silent and who is stuck; a timer for each read
+    // or write would cost more. The clock advances by what the sweeper has slept: while the process is suspended, it
+    // stands still, so that nobody is cut off when a closed laptop wakes up.
 
     private static final long TICK = 50;             // ms between two looks when memory is short
     private static final long WRITE_GAP = 100;       // ms that a write may make no progress when memory is short
@@ -426,30 +434,32 @@ public class Relay implements AutoCloseable {
 
     private void sweep() {
         long nextLook = 0, nextLog = 60_000, tick = Math.min(TICK, options.lookInterval);
-        for (long now = tick; !closing || !connections.isEmpty(); now += tick) {
+        while (!closing || !connections.isEmpty()) {
             pause(tick);
+            long now = clock + tick;
+            clock = now;
             if (now < nextLook && !memory.isShort()) continue;
             nextLook = now + options.lookInterval;
-            clock = now;
             try {
-                connections.forEach(connection -> connection.look(clock));
+                connections.forEach(connection -> connection.look(now));
                 if (memory.isShort()) relieveMemory();
-                if (now < nextLog) continue;
-                nextLog = now + 60_000;
-                logRefusedOrigins();
+                if (now >= nextLog) {
+                    nextLog = now + 60_000;
+                    logRefusedOrigins();
+                }
             } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
         }
     }
 
     /**
-     * Cuts off clients until half of the memory is free, those that hold the most first. Spares those that hold less
-     * than their share, and those that are not stuck: their peers read and write, or wait for us.
+     * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
+     * that hold less than their share, and those that are not stuck: they read and send, or we do not read from them.
      */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
         var held = new HashMap<Connection, Integer>();   // bytes, by client that is stuck
         for (Connection one : connections) if (one.isStuck()) held.put(one, one.heldBytes());
-        long excess = memory.inUse() - memory.limit / 2;   // their threads give back memory later, so count it here
+        long excess = memory.inUse() - memory.limit / 2;   // a thread gives back its message later: count it here
         for (Connection largest : held.keySet().stream().sorted(Comparator.comparing(one -> -held.get(one))).toList()) {
             if (excess <= 0 || held.get(largest) < share) return;
             largest.abort(MEMORY_FULL);
@@ -472,11 +482,17 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Counts the bytes that clients make the relay hold: what waits in outboxes, and long messages that are still
-     * arriving. From 3/4 of the limit on, long messages wait, but those that have come furthest go on up to the limit,
-     * so that some always get through, and the sweeper cuts off clients that are stuck. From the limit on, messages
-     * wait before they are put into outboxes; those that need little there, as in games, only from 5/4 on. From any
-     * thread.
+     * Counts the bytes that clients make the relay hold: in outboxes, and in long messages that are still arriving.
+     * From any thread.
+     *
+     *   in use          a long message may grow                      a message may be put into outboxes
+     *   up to 3/4       always                                       always
+     *   up to limit     if it is large already: of half of           always
+     *                   maxMessage up to 7/8, of all up to the limit
+     *   up to 5/4       never                                        if it needs little there, as in games
+     *
+     * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper looks every
+     * TICK and cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -488,13 +504,17 @@ public class Relay implements AutoCloseable {
         void add(long bytes) { inUse.addAndGet(bytes); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether an arriving message may take so many bytes: half of maxMessage until 7/8 are in use. */
-        boolean allowsArriving(int length, int maxMessage) {
-            return inUse() < limit / 4 * 3 + limit / 4 * length / maxMessage;
+        /** Returns whether an arriving message may take so many bytes. */
+        boolean allowsArriving(int capacity, int maxMessage) {
+            long quarter = limit / 4;
+            return inUse() < 3 * quarter + quarter * capacity / maxMessage;
         }
 
         /** Returns whether a message may be put into outboxes, where it needs so many bytes in all. */
-        boolean allowsRelaying(long bytes) { return inUse() <= (bytes <= LITTLE ? limit / 4 * 5 : limit); }
+        boolean allowsRelaying(long bytes) {
+            long most = bytes <= LITTLE ? limit / 4 * 5 : limit;
+            return inUse() <= most;
+        }
     }
 
     // --- 4. Connection -----------------------------------------------------------------------------------------------
@@ -513,15 +533,15 @@ public class Relay implements AutoCloseable {
         private final Input input;
         private final OutputStream output;
         private volatile WebSocket webSocket;            // null while it speaks HTTP
-        private volatile long endDue = Long.MAX_VALUE;   // on the relay's clock: one that is closing must end then
+        private volatile long endDue = Long.MAX_VALUE;   // on the relay's clock: see endWithin()
         private volatile boolean isWriting;              // a call of the system may wait for the peer
         private volatile long bytesWritten;              // by the thread that responds, then by drains
 
         // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
         private long readThen, writtenThen;              // bytes
         private boolean wasWriting;
-        private long lastSign = clock;                   // when a byte came, or one was taken that had had to wait
-        private long lastProgress = clock;               // when no write was blocked since the look before
+        private long lastSign = clock;                   // when the peer sent a byte, or took one that had to wait
+        private long lastProgress = clock;               // the last look at which no write was blocked
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -536,7 +556,7 @@ public class Relay implements AutoCloseable {
                 socket.setSendBufferSize(SEND_BUFFER);
                 socket.setSoTimeout((int) options.headTimeout);
                 if (!closing) webSocket = serveHttp();
-                if (closing) closeOrAbort();
+                if (closing) closeOrAbort();   // close() may have looked before there was a WebSocket
                 if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -548,14 +568,14 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Answers requests until one is wrong or the last one, then returns null; or one asks for a WebSocket. */
+        /** Answers requests. Returns the WebSocket for which one asks; null after one that must be the last. */
         private WebSocket serveHttp() throws IOException {
             boolean more = true;
             while (more) {
                 Request request = Request.NONE;   // stands for one that could not be read
                 Response response;
                 try {
-                    input.due = System.nanoTime() + options.headTimeout * 1_000_000;
+                    input.setDeadline(options.headTimeout);
                     request = Request.read(input);
                     if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
                     response = respond(request, host(request), address(request).matches("127\\..*|::1"));
@@ -566,9 +586,9 @@ public class Relay implements AutoCloseable {
                 more = request.keepsAlive() && !closing;
                 response.send(this, more, !request.method.equals("HEAD"));
                 makeEvictable(this);
-                input.turn.end();
+                input.turn.letOthersRun();
             }
-            input.due = Input.NEVER;
+            input.setDeadline(0);
             shutDownOutput();
             discardInput();
             return null;
@@ -585,7 +605,7 @@ public class Relay implements AutoCloseable {
         private WebSocket upgrade(Request request) throws IOException, HttpException {
             byte[] response = acceptHandshake(request, host(request));
             socket.setSoTimeout(0);
-            input.due = Input.NEVER;
+            input.setDeadline(0);
             evictable.remove(this);
             return new WebSocket(this, response, request.target, address(request));
         }
@@ -601,11 +621,14 @@ public class Relay implements AutoCloseable {
             isWriting = false;
         }
 
-        /** Tells the peer that this was all. From any thread. */
+        /** Tells the peer that this was all, and gives it some time to close, too. From any thread. */
         void shutDownOutput() throws IOException {
             socket.shutdownOutput();
-            endDue = clock + options.closeTimeout;
+            endWithin(options.closeTimeout);
         }
+
+        /** Lets the sweeper close the socket after so many ms. A later call replaces the deadline. From any thread. */
+        void endWithin(long millis) { endDue = clock + millis; }
 
         /** Discards what still comes until the peer closes, or until the sweeper closes the socket. */
         void discardInput() {
@@ -615,8 +638,8 @@ public class Relay implements AutoCloseable {
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
             input.isClosed = true;
-            if (webSocket != null) webSocket.outbox.abort(reason);
-            quietly(socket);
+            if (webSocket != null) webSocket.abort(reason);
+            closeQuietly(socket);
         }
 
         /** Ends the connection because the relay ends: a WebSocket with 1001, HTTP at once. From any thread. */
@@ -628,12 +651,14 @@ public class Relay implements AutoCloseable {
         /** Checks all deadlines. Called by the sweeper. */
         void look(long now) {
             long read = input.bytesRead, written = bytesWritten;
-            boolean isWriting = this.isWriting, hasWritten = written != writtenThen;
-            if (read != readThen || input.isPaused || (wasWriting && hasWritten)) lastSign = now;
-            if (!wasWriting || !isWriting || hasWritten) lastProgress = now;
+            boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
+            boolean hasTakenWhatWaited = wasWriting && hasWritten;
+            boolean isBlocked = wasWriting && writesNow && !hasWritten;   // not a byte of one write since the last look
+            if (hasRead || hasTakenWhatWaited || input.isPaused) lastSign = now;
+            if (!isBlocked) lastProgress = now;
             readThen = read;
             writtenThen = written;
-            wasWriting = isWriting;
+            wasWriting = writesNow;
 
             boolean isOpen = webSocket != null && webSocket.isOpen();
             if (now >= endDue) abort(CONNECTION_LOST);
@@ -641,13 +666,13 @@ public class Relay implements AutoCloseable {
             else if (isOpen) webSocket.checkSilence(now - lastSign);
         }
 
-        /** Returns whether the client does not read what we write, or not send the rest of a long message. */
+        /** Returns whether the peer does not read what we write, or does not send the rest of a long message. */
         boolean isStuck() {
-            boolean isArriving = webSocket != null && webSocket.reader.counted > 0;
+            boolean isArriving = webSocket != null && webSocket.reader.reported > 0;
             return clock - lastProgress >= WRITE_GAP || (isArriving && clock - lastSign >= MESSAGE_GAP);
         }
 
-        int heldBytes() { return webSocket == null ? 0 : webSocket.outbox.heldBytes() + webSocket.reader.counted; }
+        int heldBytes() { return webSocket == null ? 0 : webSocket.outbox.heldBytes() + webSocket.reader.reported; }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
         private String fromProxy(Request request, String header, String other) {
@@ -673,12 +698,15 @@ public class Relay implements AutoCloseable {
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
         final Turn turn = new Turn();
-        private long due = NEVER;       // of what is being read, by System.nanoTime()
+        private long due = NEVER;       // when reads begin to fail, by System.nanoTime()
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
         volatile boolean isClosed;      // by any thread
 
         Input(InputStream in) { this.in = in; }
+
+        /** Lets reads fail after so many ms; 0 means that they never do. */
+        void setDeadline(long millis) { due = millis == 0 ? NEVER : System.nanoTime() + millis * 1_000_000; }
 
         /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half */
         int read() throws IOException {
@@ -706,9 +734,9 @@ public class Relay implements AutoCloseable {
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
-            turn.end();   // the later we read, the more has come
+            turn.letOthersRun();   // meanwhile more bytes come, and one read gets them all
             int count = in.read(bytes, offset, length);
-            turn.mayHaveWaited();
+            turn.noteRead();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -724,17 +752,18 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Virtual threads are not preempted, so each lets others run now and then: it yields, or parks for a moment if it
-     * has worked for MAX_TURN without waiting. A thread that parks goes behind all that are ready; one that yields may
-     * go on before those woken by a new connection or by a byte that came. Confined to one thread.
+     * Virtual threads are not preempted, so each must let others run now and then. Yielding is cheap, but a thread that
+     * yields may go on before one that the network has just woken. So a thread that has worked for MAX_TURN without
+     * waiting parks for a moment instead, which puts it behind all that are ready. Confined to one thread.
      */
     private static final class Turn {
-        private static final long MAX_TURN = 10_000_000, MIN_WAIT = 200_000;   // ns; a read that took longer has waited
-        private long workingSince = System.nanoTime();   // when it last waited
-        private long lastEnd = workingSince;             // when end() last returned
-        private int deliveries;                          // since then
+        private static final long MAX_TURN = 10_000_000;   // ns
+        private static final long MIN_WAIT = 200_000;      // ns: a read that takes longer waits, and does not work
+        private long workingSince = System.nanoTime();     // when it last waited
+        private long lastEnd = workingSince;               // when letOthersRun() last returned
+        private int deliveries;                            // since then
 
-        void end() {
+        void letOthersRun() {
             boolean isLong = System.nanoTime() - workingSince > MAX_TURN;
             if (isLong) LockSupport.parkNanos(1);
             else Thread.yield();
@@ -745,11 +774,11 @@ public class Relay implements AutoCloseable {
 
         void add(int count) {
             deliveries += count;
-            if (deliveries >= DELIVERIES_PER_TURN) end();
+            if (deliveries >= DELIVERIES_PER_TURN) letOthersRun();
         }
 
-        /** To be called after a read. */
-        void mayHaveWaited() {
+        /** To be called after a read: finds out whether it has waited. */
+        void noteRead() {
             long now = System.nanoTime();
             if (now - lastEnd > MIN_WAIT) workingSince = now;
         }
@@ -818,6 +847,7 @@ public class Relay implements AutoCloseable {
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+");
+        private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
 
         /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
         static Request read(Input input) throws IOException, HttpException {
@@ -828,13 +858,14 @@ public class Relay implements AutoCloseable {
                 if (head.isEmpty()) throw late;   // nothing was asked
                 throw new HttpException(408, "the request head took too long");
             }
-            String[] lines = head.toString().split("\r\n"), start = lines[0].split(" ", -1);
+            List<String> lines = head.toString().lines().toList();   // the last one is empty
+            String[] start = lines.getFirst().split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
-            if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines[0]);
-            String target = start[1].replaceFirst("^(?i)https?://[^/?]*/?", "/");   // as sent to a proxy, §3.2.2
+            if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines.getFirst());
+            String target = TO_PROXY.matcher(start[1]).replaceFirst("/");
             if (!TARGET.test(target)) throw malformed("a path of visible ASCII", target);
             var headers = new LinkedHashMap<String, String>();
-            for (String line : Arrays.asList(lines).subList(1, lines.length)) {
+            for (String line : lines.subList(1, lines.size() - 1)) {
                 String[] header = line.split(":", 2);
                 boolean isHeader = header.length == 2 && TOKEN.test(header[0]);   // not a folded line either
                 if (!isHeader) throw malformed("'Name: value'", line);
@@ -1129,9 +1160,10 @@ public class Relay implements AutoCloseable {
     private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1. The last two are never sent: no code came, no close frame came.
+    // Close codes, RFC 6455 §7.4.1. The last three are never sent. They stand in the log: for an error in the relay or
+    // want of memory, for a close frame without a code, and for none at all.
     private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
-            TOO_BIG = 1009, INTERNAL_ERROR = 1011, TRY_AGAIN_LATER = 1013, NO_STATUS = 1005, ABNORMAL = 1006;
+            TOO_BIG = 1009, TRY_AGAIN_LATER = 1013, INTERNAL_ERROR = 1011, NO_STATUS = 1005, ABNORMAL = 1006;
 
     private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
@@ -1141,7 +1173,7 @@ public class Relay implements AutoCloseable {
             SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
             MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
 
-    /** How a WebSocket ends. To end it, throw one where frames are read or in Client.receive. */
+    /** Why a WebSocket ends. Throw one where frames are read or in Client.receive, or pass it to close() or abort(). */
     static final class CloseException extends Exception {
         final int code;
         CloseException(int code, String reason) {
@@ -1152,8 +1184,8 @@ public class Relay implements AutoCloseable {
         @Override public String toString() { return (code + " " + printable(getMessage())).strip(); }
     }
 
-    /** A whole message or a control frame: the first `length` bytes of the array. */
-    record Frame(int opcode, byte[] bytes, int length) {
+    /** What a FrameReader returns, a whole message or a control frame: the first `length` bytes of the array. */
+    record Incoming(int opcode, byte[] bytes, int length) {
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
         int closeCode() { return length < 2 ? NO_STATUS : ByteBuffer.wrap(bytes).getChar(0); }   // unsigned, §5.5.1
         String closeReason() { return length < 2 ? "" : text(2, length); }
@@ -1181,7 +1213,7 @@ public class Relay implements AutoCloseable {
         private byte[] message = NOTHING;   // what has come of it
         private int length;                 // bytes of that
         private int checked;                // bytes of that which are whole characters, if it is a text
-        volatile int counted;               // bytes of `message` that `memory` knows of; also read by the sweeper
+        volatile int reported;              // bytes of `message` that `memory` was told; also read by the sweeper
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1190,14 +1222,14 @@ public class Relay implements AutoCloseable {
         }
 
         /** Reads the next message or control frame. @throws CloseException 1002, 1007, 1009 */
-        Frame next() throws IOException, CloseException {
+        Incoming next() throws IOException, CloseException {
             while (true) {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
                 readPayload();
                 if (!fin) continue;
                 if (messageOpcode == TEXT) checkUtf8(message, checked, length, true);
-                var frame = new Frame(messageOpcode, message, length);
+                var frame = new Incoming(messageOpcode, message, length);
                 release();
                 return frame;
             }
@@ -1242,17 +1274,17 @@ public class Relay implements AutoCloseable {
             return value;
         }
 
-        private Frame readControlFrame() throws IOException, CloseException {
+        private Incoming readControlFrame() throws IOException, CloseException {
             var payload = new byte[remaining];
             for (int at = 0; at < payload.length; ) at += input.read(payload, at, payload.length - at);
             unmask(payload, 0, payload.length, 0);
-            var frame = new Frame(opcode, payload, payload.length);
+            var frame = new Incoming(opcode, payload, payload.length);
             if (opcode == CLOSE && payload.length > 0) checkClose(frame);
             return frame;
         }
 
         /** Checks code and reason, RFC 6455 §5.5.1, §7.4. */
-        private static void checkClose(Frame frame) throws CloseException {
+        private static void checkClose(Incoming frame) throws CloseException {
             int code = frame.closeCode();
             boolean isReserved = code == 1004 || code == NO_STATUS || code == ABNORMAL;
             boolean isRegistered = code >= 1000 && code <= 1014 && !isReserved, isFree = code >= 3000 && code <= 4999;
@@ -1274,29 +1306,30 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come; no more than needed. */
         private void grow() {
-            int most = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
-            int capacity = fin ? Math.min(length + remaining, most) : most;
-            if (capacity > COUNTING_STEP) {
-                input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
-                count(capacity);
+            int capacity = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
+            if (fin) capacity = Math.min(length + remaining, capacity);
+            if (capacity > REPORTING_STEP) {
+                int bytes = capacity;
+                input.pauseUntil(() -> memory.allowsArriving(bytes, maxMessage));
+                report(capacity);
             }
             message = Arrays.copyOf(message, capacity);
         }
 
-        /** Forgets the message that is arriving. Whoever has been given it keeps its bytes. */
+        /** Forgets the message that is arriving. Whatever next() has returned keeps its bytes, for a moment. */
         void release() {
-            count(0);
+            report(0);
             messageOpcode = CONTINUATION;
             message = NOTHING;
             length = 0;
             checked = 0;
         }
 
-        private void count(int bytes) {
-            if (bytes != counted) memory.add(bytes - counted);
-            counted = bytes;
+        private void report(int bytes) {
+            if (bytes != reported) memory.add(bytes - reported);
+            reported = bytes;
         }
 
         /** Optimization: returns where the first byte is that is not ASCII; looks at eight at a time. */
@@ -1356,7 +1389,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. `permits` are bytes of its sender's window, which is null if it took none. */
+    /** A frame in one outbox or many. It takes `permits` bytes of its sender's `window`; null if it takes none. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1368,50 +1401,53 @@ public class Relay implements AutoCloseable {
     /** What waits to be written to one client. Guarded by its monitor. */
     final class Outbox implements Runnable {
         private final Connection connection;
-        private final Queue<Outgoing> controlFrames = new LinkedList<>();   // go first, RFC 6455 §5.5
-        private final Queue<Outgoing> messages = new LinkedList<>();        // linked, so that it shrinks again
+        private final Queue<Outgoing> urgent = new LinkedList<>();     // go first: the response, then pings and pongs
+        private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
-        private int countedBytes;                 // of both that `memory` knows of
-        private boolean isDraining = true;        // a drain has not ended; or begin() has not been called
+        private int reportedBytes;                // the sum of both that `memory` was last told
+        private boolean isIdle;                   // begin() has been called, and no drain runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
-        /** @param response to the handshake, which goes before all frames */
+        /** @param response to the handshake */
         Outbox(Connection connection, byte[] response) {
             this.connection = connection;
-            add(new Outgoing(response), controlFrames);
+            add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start, once the client is in its room: who has its response is heard by the others. */
+        /** Lets the first drain start. To be called once the client is in its room, where it counts on being heard. */
         synchronized void begin() {
-            isDraining = false;
+            isIdle = true;
             startDrain();
         }
 
-        /** Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. */
+        /**
+         * Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. That
+         * does not count for control frames: of pongs there is a window at most, and of pings one.
+         */
         synchronized boolean put(Outgoing frame) {
             boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isBehind) return false;
-            add(frame, frame.isControl() ? controlFrames : messages);
+            add(frame, frame.isControl() ? urgent : messages);
             startDrain();
             return true;
         }
 
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
-        synchronized boolean close(CloseException reason, boolean dropsFrames) {
+        synchronized boolean finish(CloseException reason, boolean dropsFrames) {
             if (closeReason != null) return false;
             if (dropsFrames) drop();
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.endDue = clock + options.stallTimeout;   // sooner once all is written: shutDownOutput()
+            connection.endWithin(options.stallTimeout);   // which is replaced once all is written
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
 
         /** Accepts no more frames and drops those that wait, before the socket is closed. Needs no memory. */
-        synchronized void abort(CloseException reason) {
+        synchronized void discard(CloseException reason) {
             if (closeReason == null) closeReason = reason;
-            writingBytes = 0;
+            writingBytes = 0;   // the drain will fail, as the socket is closed next
             drop();
             finished.countDown();
         }
@@ -1419,35 +1455,35 @@ public class Relay implements AutoCloseable {
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (!isDraining) Thread.startVirtualThread(this);
-            isDraining = true;
+            if (isIdle) Thread.startVirtualThread(this);
+            isIdle = false;
         }
 
         private void add(Outgoing frame, Queue<Outgoing> queue) {
             queue.add(frame);
             waitingBytes += frame.cost();
-            count();
+            report();
         }
 
         private void drop() {
             while (waitingBytes > 0) poll();
-            count();
+            report();
         }
 
-        private Outgoing peek() { return controlFrames.isEmpty() ? messages.peek() : controlFrames.peek(); }
+        private Outgoing peek() { return urgent.isEmpty() ? messages.peek() : urgent.peek(); }
 
         private void poll() {
-            Outgoing frame = controlFrames.isEmpty() ? messages.poll() : controlFrames.poll();
+            Outgoing frame = urgent.isEmpty() ? messages.poll() : urgent.poll();
             waitingBytes -= frame.cost();
             frame.returnPermits();
         }
 
         /** Tells `memory` what this holds: in steps, since each time costs. */
-        private void count() {
-            int held = waitingBytes + writingBytes, change = held - countedBytes;
+        private void report() {
+            int held = waitingBytes + writingBytes, change = held - reportedBytes;
             boolean isFinal = held == 0 || closeReason != null;
-            if (change == 0 || (Math.abs(change) < COUNTING_STEP && !isFinal)) return;
-            countedBytes = held;
+            if (Math.abs(change) < REPORTING_STEP && !isFinal) return;
+            reportedBytes = held;
             memory.add(change);
         }
 
@@ -1458,9 +1494,10 @@ public class Relay implements AutoCloseable {
             try {
                 for (int length = take(batch); length > 0; length = take(batch)) {
                     write(batch, length);
-                    turn.end();   // meanwhile more may gather for the next write
+                    turn.letOthersRun();   // meanwhile more may gather for the next write
                 }
             } catch (IOException | RuntimeException | Error failure) {
+                if (!(failure instanceof IOException)) log("error", "internal error: " + failure);
                 connection.abort(failure instanceof IOException ? CONNECTION_LOST : FAILED);
             }
         }
@@ -1468,7 +1505,7 @@ public class Relay implements AutoCloseable {
         /** Takes out what goes into one write. Returns the bytes of it: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
             int length = 0;
-            writingBytes = 0;
+            writingBytes = 0;   // what the last call took out has been written
             Outgoing next = peek();
             while (next != null && (batch.isEmpty() || length + next.bytes.length <= MAX_WRITE)) {
                 batch.add(next);
@@ -1477,13 +1514,17 @@ public class Relay implements AutoCloseable {
                 poll();
                 next = peek();
             }
-            count();
-            isDraining = length > 0;
-            if (!isDraining && closeReason != null) {
-                connection.shutDownOutput();
-                finished.countDown();
-            }
+            report();
+            if (length == 0) endDrain();
             return length;
+        }
+
+        /** Ends the drain, for now, or for good if there is a close reason. */
+        private void endDrain() throws IOException {
+            isIdle = true;
+            if (closeReason == null) return;
+            connection.shutDownOutput();   // which does not wait
+            finished.countDown();
         }
 
         /** Writes frames. Copies several into one array first, so that they take one call of the system. */
@@ -1511,13 +1552,13 @@ public class Relay implements AutoCloseable {
     // relay has a reason; the connection is lost. Then it leaves its room, the outbox is written to its end, and what
     // still comes is discarded. It knows a room only as a Handler, as rooms know nothing of HTTP.
     //
-    //   close(reason)         sends what waits and then a close frame, but none if the connection is lost (1006)
-    //   close(reason, true)   drops what waits and sends a close frame
-    //   abort(reason)         drops what waits and closes the socket at once
+    //   close(reason)              sends what waits and then a close frame, but none if the connection is lost (1006)
+    //   close(reason, true)        drops what waits and sends a close frame
+    //   Connection.abort(reason)   drops what waits and closes the socket at once, without a close frame
 
     /** What to do with the messages of a WebSocket. */
     interface Handler {
-        void receive(Frame message) throws CloseException;   // on the thread of the connection
+        void receive(Incoming message) throws CloseException;   // on the thread of the connection
         default void leave() {}   // the WebSocket has ended; on any thread, perhaps twice
     }
 
@@ -1525,11 +1566,11 @@ public class Relay implements AutoCloseable {
     final class WebSocket {
         final String target, address;      // what the client asked for; where it is
         final Outbox outbox;
-        volatile Handler handler = message -> {};   // set by enter()
+        volatile Handler handler = message -> {};   // until enter() has set another one
         private final Connection connection;
         private final FrameReader reader;
-        private final Thread thread = Thread.currentThread();
-        private final int windowSize = Math.max(options.maxOutbox / WINDOWS_PER_OUTBOX, 1);   // bytes
+        private final Thread thread = Thread.currentThread();   // of the connection; it leaves the room itself
+        private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
@@ -1581,7 +1622,7 @@ public class Relay implements AutoCloseable {
 
         boolean isOpen() { return outbox.closeReason == null; }
 
-        private void receive(Frame frame) throws CloseException {
+        private void receive(Incoming frame) throws CloseException {
             switch (frame.opcode) {
                 case PING -> send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
                 case PONG -> { /* that it has come is all it is for */ }
@@ -1609,7 +1650,7 @@ public class Relay implements AutoCloseable {
         /**
          * Waits until a frame fits into this client's window, and takes up as much of it. A drain gives that back when
          * it takes the frame out of the outbox to write it; so does whatever drops the frame. So a sender is slowed
-         * down by its own bytes alone, not by those of others. A multicast takes nothing; a pong is sent to oneself.
+         * down by its own bytes alone, not by those of others. A multicast takes nothing: who cannot follow is closed.
          */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
@@ -1624,13 +1665,20 @@ public class Relay implements AutoCloseable {
         /** Waits until there is memory to put so many bytes into outboxes. */
         void awaitMemory(long bytes) { connection.input.pauseUntil(() -> memory.allowsRelaying(bytes)); }
 
+        /** Ends it without a close frame. The window is freed in case its thread waits for that. From any thread. */
+        void abort(CloseException reason) {
+            outbox.discard(reason);
+            window.release(windowSize);
+        }
+
         /** Starts the closing handshake or answers it, RFC 6455 §7.1, after all that waits. From any thread. */
         void close(CloseException reason) { close(reason, false); }
 
         private void close(CloseException reason, boolean dropsFrames) {
             try {
-                if (!outbox.close(reason, dropsFrames)) return;
-                // On a thread of its own, since a room may be telling its clients something just now.
+                if (!outbox.finish(reason, dropsFrames)) return;
+                window.release(windowSize);   // as in abort()
+                // On a thread of its own, since this one may be going through the clients of the room just now.
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(handler::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
@@ -1651,15 +1699,16 @@ public class Relay implements AutoCloseable {
     // The types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
     //
     // All that is heard of a client - its join, its messages, its quit - is put into the others' outboxes under the
-    // room's lock. So what each client receives is a true history, and a room, however many talk in it, has one thread
-    // that works at a time, so that it takes no time from other rooms.
+    // room's lock. So what each client receives is a true history. And of each room one thread works at a time: a room
+    // gets no more of the processors by having more members.
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
     private static final Predicate<String> ID = form("[0-9]+");
+    private static final String FORM = "expected '<id or *> <msgtype> [<data>]'";
 
     /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
     void enter(WebSocket socket) {
-        socket.awaitMemory(MAX_WRITE);   // as for a long message, since the list of those present may be long
+        socket.awaitMemory(16L * maxClients);   // as large as the list of those present may be
         boolean isIn = false;
         while (!isIn) isIn = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
     }
@@ -1681,17 +1730,17 @@ public class Relay implements AutoCloseable {
                 if (isGone) return false;
                 var newcomer = new Client(socket, ++lastId + "");
                 var join = new Outgoing(encodeText(newcomer.id + " join"));
-                var history = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
-                history.writeBytes(encodeText(newcomer.id + " self"));
-                for (String other : clients.keySet()) history.writeBytes(encodeText(other + " join"));
-                socket.send(new Outgoing(history.toByteArray()));
+                var present = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
+                present.writeBytes(encodeText(newcomer.id + " self"));
+                for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
+                socket.send(new Outgoing(present.toByteArray()));
                 socket.handler = newcomer;   // before it is in, so that it leaves even if memory runs out below
                 clients.put(newcomer.id, newcomer);
                 tellOthers(newcomer, join);
                 log("join", name, newcomer.id, socket.address);
                 return true;
             } finally {
-                unlock();
+                removeIfEmptyAndUnlock();
             }
         }
 
@@ -1703,11 +1752,11 @@ public class Relay implements AutoCloseable {
                 tellOthers(client, client.quit);
                 log("quit", name, client.id, client.socket.address, client.socket.outbox.closeReason);
             } finally {
-                unlock();
+                removeIfEmptyAndUnlock();
             }
         }
 
-        private void unlock() {
+        private void removeIfEmptyAndUnlock() {
             isGone = clients.isEmpty();
             if (isGone) rooms.remove(name, this);
             lock.unlock();
@@ -1715,6 +1764,11 @@ public class Relay implements AutoCloseable {
 
         private void tellOthers(Client sender, Outgoing frame) {
             for (Client other : clients.values()) if (other != sender) other.socket.send(frame);
+        }
+
+        private void tell(Client receiver, Outgoing message) {
+            if (receiver != null) receiver.socket.send(message);
+            else message.returnPermits();   // it has quit, or nobody ever had that id
         }
 
         /** A WebSocket in this room. */
@@ -1734,33 +1788,35 @@ public class Relay implements AutoCloseable {
             @Override public void leave() { Room.this.leave(this); }
 
             /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
-            @Override public void receive(Frame message) throws CloseException {
+            @Override public void receive(Incoming message) throws CloseException {
                 int targetEnd = message.indexOfSpace(0), typeStart = targetEnd + 1;
                 int typeEnd = message.indexOfSpace(typeStart);
-                String target = typeEnd > typeStart ? message.text(0, targetEnd) : "";
+                if (typeEnd <= typeStart) throw refusal(FORM, message);
+                String target = message.text(0, targetEnd);
                 boolean isToAll = target.equals("*");
-                if (!isToAll && !ID.test(target)) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+                if (!isToAll && !ID.test(target)) throw refusal(FORM, message);
                 if (typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd)))
                     throw refusal("only the relay says self, join and quit", message);
 
                 byte[] frame = encode(message.opcode, prefix, message.bytes, targetEnd, message.length);
                 var outgoing = isToAll ? new Outgoing(frame) : socket.withinWindow(frame);
-                int receivers = isToAll ? clients.size() : 1;   // about that many
+                int receivers = isToAll ? clients.size() : 1;   // without the lock: an estimate is enough
                 long bytes = (long) outgoing.cost() * receivers;
                 while (!deliver(target, outgoing, bytes)) socket.awaitMemory(bytes);
                 socket.connection.input.turn.add(receivers);
             }
 
-            /** Puts a message into the outboxes of the target. Returns false if there is no memory for that. */
+            /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
             private boolean deliver(String target, Outgoing message, long bytes) {
                 lock.lock();
                 try {
-                    boolean isHere = socket.isOpen() && clients.containsKey(id);   // or another thread has closed it
-                    if (isHere && !memory.allowsRelaying(bytes)) return false;
-                    Client receiver = isHere ? clients.get(target) : null;   // or that one has quit
-                    if (receiver != null) receiver.socket.send(message);
-                    else message.returnPermits();
-                    if (isHere && target.equals("*")) tellOthers(this, message);
+                    if (!socket.isOpen() || !clients.containsKey(id)) {   // another thread has closed the sender
+                        message.returnPermits();
+                        return true;
+                    }
+                    if (!memory.allowsRelaying(bytes)) return false;
+                    if (target.equals("*")) tellOthers(this, message);
+                    else tell(clients.get(target), message);
                     return true;
                 } finally {
                     lock.unlock();
@@ -1769,7 +1825,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    private static CloseException refusal(String sentence, Frame message) {
+    private static CloseException refusal(String sentence, Incoming message) {
         String got = message.text(0, Math.min(message.length, 40));
         return new CloseException(POLICY_VIOLATION, sentence + ", got '" + printable(got) + "'");
     }

@@ -560,11 +560,15 @@ class RelayTest extends Fixtures {
 
         @Test
         void thePortIsFreeAtOnce() throws IOException {
-            var port = new AtomicInteger();
+            AtomicInteger port = new AtomicInteger(), stunPort = new AtomicInteger();
+            Consumer<Relay.Options> sameAsBefore = options -> {
+                options.port = port.get();
+                options.stunPort = stunPort.get();
+            };
             for (int round = 0; round < 50; round++) {
-                try (var relay = relay(options -> options.port = port.get());
-                        var one = Raw.open(relay, ROOM).expect("1 self")) {
+                try (var relay = relay(sameAsBefore); var one = Raw.open(relay, ROOM).expect("1 self")) {
                     port.set(relay.port());
+                    stunPort.set(relay.stunPort());
                     var closing = CompletableFuture.runAsync(relay::close);
                     assertEquals(1001, one.receive().code());
                     // the relay ends it first, so that its port is the one in TIME_WAIT
