@@ -1662,8 +1662,10 @@ public class Relay implements AutoCloseable {
             return new Outgoing(frame, window, permits);
         }
 
-        /** Waits until there is memory to put so many bytes into outboxes. */
-        void awaitMemory(long bytes) { connection.input.pauseUntil(() -> memory.allowsRelaying(bytes)); }
+        /** Waits until there is memory to put so many bytes into outboxes, or until another thread has closed this. */
+        void awaitMemory(long bytes) {
+            connection.input.pauseUntil(() -> !isOpen() || memory.allowsRelaying(bytes));
+        }
 
         /** Ends it without a close frame. The window is freed in case its thread waits for that. From any thread. */
         void abort(CloseException reason) {
