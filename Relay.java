@@ -428,7 +428,7 @@ public class Relay implements AutoCloseable {
     // stands still, so that nobody is cut off when a closed laptop wakes up.
 
     private static final long TICK = 50;             // ms between two looks when memory is short
-    private static final long WRITE_GAP = 100;       // ms that a write may make no progress when memory is short
+    private static final long WRITE_GAP = 250;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
