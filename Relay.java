@@ -13,9 +13,9 @@
  * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1 but its last page, the limits, skip 5 and 11, and what is
  * marked "Operation" or "Optimization".
  *
- * The path of a message: the sender's thread reads bytes into its Input -> FrameReader unmasks and checks them and
- * returns a message -> the sender's Client encodes the outgoing frame once -> that one array is put into the Outbox of
- * each receiver -> each outbox is drained into its socket by a virtual thread.
+ * The path of a message: the sender's thread reads bytes into its Input (part 4) -> FrameReader (7) unmasks and checks
+ * them and returns a message -> the sender's Client (10) encodes the outgoing frame once -> that one array is put into
+ * the Outbox (8) of each receiver -> each outbox is drained into its socket by a virtual thread.
  *
  *   connection    a socket and the virtual thread that reads from it, from the first request until it is closed
  *   handshake     the HTTP request that turns a connection into a WebSocket
@@ -63,6 +63,7 @@ public class Relay implements AutoCloseable {
             else run(Options.parse(words.iterator()));
         } catch (IllegalArgumentException | IOException failure) {
             System.err.println("relay: " + printable(failure.getMessage()));
+            // The pattern in this switch is where an older javac stops, and it prints the line.
             System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
         }
     }
@@ -82,7 +83,7 @@ public class Relay implements AutoCloseable {
         Relays messages between WebSocket clients that connect to ws://HOST:PORT/ws-relay/ANY/NAME, and serves the
         files of games from folders. PORT is 8080 unless given; 0 takes any free one.
 
-          --host ADDR          listen on this address only (default: all, of IPv6 as well; so does 0.0.0.0)
+          --host ADDR          listen on this address only (default: all, as with 0.0.0.0, which includes IPv6)
           --dir PATH           serve this folder under its own name (default: the folder spacewar in the working
                                directory, if there is one); repeatable; the path / leads to the first one
           --origin URL         let pages from there connect, * for all (default: from this host only); repeatable
@@ -122,7 +123,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int most = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // an eighth of the heap
+            int largest = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // message: an eighth of the heap
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -134,7 +135,7 @@ public class Relay implements AutoCloseable {
                     case "--dir" -> folders.add(folder(value(word, words), folders));
                     case "--origin" -> options.origins.add(origin(value(word, words)));
                     case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
-                    case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, most);
+                    case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, largest);
                     case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
                     default -> {
                         require(!word.startsWith("-"), "there is no option " + word);
@@ -254,7 +255,7 @@ public class Relay implements AutoCloseable {
     Relay(Options options) {
         this.options = options;
         long affordable = (Runtime.getRuntime().maxMemory() - RESERVED_MEMORY) / CLIENT_MEMORY;
-        maxClients = (int) Math.min(options.maxClients, Math.max(affordable, 100));
+        maxClients = (int) Math.min(options.maxClients, Math.max(affordable, 100));   // 100 even of a tiny heap
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
@@ -272,7 +273,8 @@ public class Relay implements AutoCloseable {
 
     private void listen() throws IOException {
         int stunPort = options.stunPort == 0 ? options.port : options.stunPort;
-        boolean isProxied = options.stunPort > 0 && options.host != null && options.host.isLoopbackAddress();
+        boolean isLocal = options.host != null && options.host.isLoopbackAddress();
+        boolean isProxied = isLocal && options.stunPort > 0;   // by a proxy that does not pass on UDP
         String what = "port " + options.port;
         try {
             listener = new ServerSocket(options.port, 1024, options.host);
@@ -335,7 +337,7 @@ public class Relay implements AutoCloseable {
     private void accept() {
         while (!closing) {
             try {
-                if (evictable.size() >= options.maxHttpConnections) pause(1);   // so that newcomers have time to ask
+                if (evictable.size() >= options.maxHttpConnections) pause(1);   // give newcomers time to ask
                 var connection = new Connection(listener.accept());
                 makeEvictable(connection);
                 Thread.startVirtualThread(connection);
@@ -469,7 +471,7 @@ public class Relay implements AutoCloseable {
 
     /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
     private boolean isNewRefusal(String origin) {
-        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;
+        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
         return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
     }
 
@@ -598,8 +600,9 @@ public class Relay implements AutoCloseable {
         private void logRefusal(Request request, HttpException refusal) {
             int status = refusal.response.status;
             boolean isForFile = status == 404 && !request.wantsWebSocket();
-            if (!isForFile && (status != 403 || isNewRefusal(request.header("origin"))))
-                log("refuse", request.target, "-", address(request), status, refusal.getMessage());
+            boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
+            if (isForFile || isRepeated) return;
+            log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
         private WebSocket upgrade(Request request) throws IOException, HttpException {
@@ -724,10 +727,10 @@ public class Relay implements AutoCloseable {
             return count;
         }
 
-        /** Discards what the buffer holds and fills it with what comes next. */
+        /** Discards what the buffer holds and fills it with what comes next. Makes it larger once it has been full. */
         void fill() throws IOException {
             if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
-            start = end;   // even if this throws
+            start = end;   // empty, in case this throws
             if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
@@ -800,7 +803,7 @@ public class Relay implements AutoCloseable {
         List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
         Path root = folders.get(names.getFirst());
         if (root == null) throw new HttpException(404, "file not found; WebSockets connect to /ws-relay/any/name");
-        boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");
+        boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");   // tells pages where STUN is
         if (!isIce) return file(request, root, names);
         boolean isOwn = Files.exists(root.resolve("ice.json"));
         Response response = isOwn ? file(request, root, names) : connectivity(host, isLocal);
@@ -811,7 +814,7 @@ public class Relay implements AutoCloseable {
 
     private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
 
-    /** Returns an RTCConfiguration: our STUN on the host by which the page found us; and the address for others. */
+    /** Returns what RTCPeerConnection takes: our STUN, on the host by which the page found us; and our address. */
     private Response connectivity(String host, boolean isLocal) {
         String name = host.replaceFirst(":[0-9]*$", "");
         boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
@@ -971,12 +974,13 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // Files. Each folder is served under its own name, without what begins with a dot. Who can write in it is trusted.
+    // Files. Each folder is served under its own name. Names that begin with a dot are hidden. We trust whatever can
+    // write into the folder: it could swap a link in after we have looked where it leads.
 
     /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
         try {
-            return Stream.of(path.substring(1).replace("+", "%2B").split("/", -1))
+            return Stream.of(path.substring(1).replace("+", "%2B").split("/", -1))   // it takes a + for a space
                     .map(name -> URLDecoder.decode(name, StandardCharsets.UTF_8)).toList();
         } catch (IllegalArgumentException malformed) {
             throw new HttpException(404, "expected a path with %xx, got " + path);
@@ -1005,7 +1009,8 @@ public class Relay implements AutoCloseable {
         Path file = root;
         for (String name : names) {
             boolean isHidden = name.startsWith(".") || name.chars().anyMatch(Character::isISOControl);
-            boolean isOneName = !name.isEmpty() && name.equals(String.valueOf(Path.of(name).getFileName()));
+            String last = String.valueOf(Path.of(name).getFileName());   // on Windows, a\b is two names, c: none
+            boolean isOneName = !name.isEmpty() && name.equals(last);
             if (isHidden || !isOneName) throw new NoSuchFileException(name);
             file = file.resolve(name);
         }
@@ -1021,7 +1026,7 @@ public class Relay implements AutoCloseable {
         Map<String, String> headers = new LinkedHashMap<>(Map.of("Content-Type", contentType(file),
                 "Accept-Ranges", "bytes", "Last-Modified", date, "ETag", etag));
         if (isKnown(request, etag, modified)) return new Response(304, headers, InputStream.nullInputStream(), 0);
-        boolean isUnchanged = Set.of("", etag, date).contains(request.header("if-range"));
+        boolean isUnchanged = Set.of("", etag, date).contains(request.header("if-range"));   // "" without If-Range
         boolean isForPart = isUnchanged && request.method.equals("GET");
         Range range = Range.parse(isForPart ? request.header("range") : "", size);
         if (range.status == 206) headers.put("Content-Range", "bytes " + range.first + "-" + range.last + "/" + size);
@@ -1115,6 +1120,7 @@ public class Relay implements AutoCloseable {
             throw new HttpException(426, "expected Sec-WebSocket-Version 13, got '" + version + "'", UPGRADE);
         if (!KEY.test(key)) throw malformed("16 bytes in base64 as Sec-WebSocket-Key", key);
 
+        // Browsers fail if they offer subprotocols and none is picked; the first is the one they prefer.
         String preferred = request.header("sec-websocket-protocol").split(",", 2)[0].strip();
         String subprotocol = Request.TOKEN.test(preferred) ? "Sec-WebSocket-Protocol: " + preferred + "\r\n" : "";
         return ascii("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + subprotocol
@@ -1143,7 +1149,7 @@ public class Relay implements AutoCloseable {
         return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
     }
 
-    /** Returns it in lower case, without a default port: of either kind, since a TLS proxy makes 443 out of 80. */
+    /** Returns an origin or a host in lower case, without port 80 or 443: behind a TLS proxy these are the same. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
         return plain.endsWith("://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
@@ -1347,8 +1353,8 @@ public class Relay implements AutoCloseable {
             var part = ByteBuffer.wrap(bytes, first, end - first);
             var characters = CharBuffer.allocate(Math.min(end - first, 1024));   // nobody reads them
             var decoder = StandardCharsets.UTF_8.newDecoder();
-            CoderResult result = CoderResult.OVERFLOW;
-            while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
+            CoderResult result;
+            do result = decoder.decode(part, characters.clear(), isEnd); while (result.isOverflow());
             int at = part.position();
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;   // Java finds a surrogate only at its third byte
@@ -1588,7 +1594,7 @@ public class Relay implements AutoCloseable {
             try {
                 serve(isFull);
                 connection.discardInput();
-                outbox.finished.await();
+                outbox.finished.await();   // the peer may have closed its half while we still write
             } finally {
                 metrics.clients.decrementAndGet();
             }
@@ -1615,7 +1621,7 @@ public class Relay implements AutoCloseable {
         }
 
         private void refuse() {
-            makeEvictable(connection);
+            makeEvictable(connection);   // since it is in no room, and we want no more than so many of these
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }
