@@ -64,24 +64,35 @@ export function isSame(a, b) {
 
 /**
  * The round to be in, { number, start }, by what others say, or null to stay in our own. `others` are the other
- * pilots, { id, round, isNew }: what each says, or null; whether it has only just come.
+ * pilots, { id, round, isNew, isWitness }: the round that each says it is in, or null; whether it has only just come;
+ * whether it was there when our round began.
  *
- * Two or more who are the majority are believed. Whoever has only just come believes, if there is no majority,
- * the one who was there before and longest, by the ids; unless there is but one other: alone nobody was in a
- * round. And of two, both begin anew when one has just come.
+ * The majority is believed, if they are two or more. While a round lasts, who was there when it began (`isWitness`)
+ * believes only others who were: those who came later know what they were told, perhaps by a liar.
+ * Whoever has only just come believes, if there is no majority, the one who was there before and longest, by the ids;
+ * unless there is but one other: alone nobody was in a round. And of two, both begin anew when one has just come.
+ *
+ * Somebody with several pages can outvote all who come later, as they can let one of the pages win.
  */
-export function agreed(own, others, { now, isNew, self }) {
-  const told = others.filter(({ round }) => round && !isStale(round, own));
-  const groups = told.map(({ round }) => told.filter(other => isSame(other.round, round)));
+export function agreed(own, others, { now, isNew, isWitness, self }) {
+  const told = others.filter(({ round }) => round && isPossible(round, now) && !isStale(round, own));
+  const voters = isWitness && own?.begun ? others.filter(other => other.isWitness) : others;
+  const votes = told.filter(other => voters.includes(other));
+  const groups = votes.map(({ round }) => votes.filter(other => isSame(other.round, round)));
   const most = groups.reduce((best, group) => group.length > best.length ? group : best, []);
   const [oldest] = told.filter(({ id }) => id < self).sort((a, b) => a.id - b.id);
   let believed = null;
-  if (most.length > 1 && most.length > others.length / 2) believed = most[0].round;
+  if (most.length > 1 && most.length > voters.length / 2) believed = most[0].round;
   else if (isNew && others.length > 1 && oldest) believed = oldest.round;
   else if (others.length === 1 && told.length && (isNew || told[0].isNew) && hasJustBegun(told[0].round, now)) {
     believed = told[0].round;
   }
   return believed && !(own && isSame(own, believed)) ? believed : null;
+}
+
+/** Whether a round may have begun then: it has not lasted too long, and is not too far ahead. */
+function isPossible({ start }, now) {
+  return now - start <= LENGTH + SAME && start - now <= PAUSE + SAME;
 }
 
 /** Whether it is the round that has just ended: the others will say so in a moment. */

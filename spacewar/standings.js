@@ -103,8 +103,11 @@ export class Standings {
 
   #agree(now, pilots, self) {
     const isNew = now - this.#enteredAt < NEW;
-    const others = pilots.map(({ id, round, joinedAt }) => ({ id, round, isNew: now - joinedAt < NEW }));
-    const believed = agreed(this.round, others, { now, isNew, self });
+    const wasThere = since => this.round !== null && since <= this.round.start;
+    const others = pilots.map(({ id, round, joinedAt }) =>
+      ({ id, round, isNew: now - joinedAt < NEW, isWitness: wasThere(joinedAt) }));
+    const isWitness = wasThere(this.#enteredAt);
+    const believed = agreed(this.round, others, { now, isNew, isWitness, self });
     if (believed) return this.#join(believed, now, pilots);
     const same = others.filter(({ round }) => round && this.round && isSame(round, this.round));
     this.round?.settle(same.map(({ round }) => round.start));

@@ -59,6 +59,27 @@ export default {
     }
   },
 
+  'who was there when the round began is moved only by others who were': () => {
+    const own = begun(0, 3);
+    const others = [says(2, 7, 50_000), says(5, 7, 50_000), says(6, 7, 50_000)];
+    const told = (...witnesses) => agreed(own, others.map((other, i) => ({ ...other, isWitness: witnesses[i] })),
+      { now: 60_000, isWitness: true, self: 3 });
+    equal(told(true, false, false), null, 'one, and two whom it has told');
+    equal(told(true, true, false), { number: 7, start: 50_000 }, 'two of them');
+    equal(agreed(own, others, { now: 60_000, isWitness: false, self: 9 }).number, 7, 'for who came later all count');
+    own.update(LENGTH, ships(1, 0));
+    const next = others.map(({ id }) => says(id, 9, LENGTH));
+    equal(agreed(own, next, { now: LENGTH + 10, isWitness: true, self: 3 }).number, 9, 'between two rounds all count');
+  },
+
+  'nobody is in a round that has lasted too long or is minutes away, whoever says so': () => {
+    for (const start of [60_000 - LENGTH - SAME - 1, 60_000 + PAUSE + SAME + 1, 1e6, -1e6]) {
+      for (const others of [[says(1, 9, start), silent(2)], [says(1, 9, start), says(2, 9, start)]]) {
+        equal(agreed(null, others, { now: 60_000, isNew: true, self: 5 }), null, `round from ${start}`);
+      }
+    }
+  },
+
   'when one of two has just come, both begin anew': () => {
     const own = begun(0, 3);
     equal(agreed(own, [says(2, 1, 60_000, true)], { now: 60_100 }), { number: 1, start: 60_000 });

@@ -151,6 +151,31 @@ export default {
     }
   },
 
+  'who was there first cannot end or stop a round through those who come later': () => {
+    const room = new Room({ delay: 40, jitter: 10 });
+    const pages = [];
+    const eve = talker(room, pages);
+    for (let i = 0; i < 2; i++) {
+      const one = page(room, i);
+      one.relay.enter();
+      pages.push(one);
+      one.relay.peers.add(eve.id);
+      one.relay.onjoin(eve.id);
+      eve.say('pilot [1,"Eve",50,0]');
+      eve.fly();
+      if (i) eve.say(`round [1,7,200000,[${pages[0].relay.id},-50,${eve.id},10]]`);
+      for (let s = 0; s < 10; s++) {
+        room.run(1_000);
+        eve.fly();
+      }
+    }
+    const [ann, bob] = pages;
+    equal([bob.netplay.round.number, ann.netplay.round.number], [7, 1], 'Bob has only her word, and Ann was there');
+    shoot(room, ann, bob);
+    equal(ann.me.score, 1);
+    ok(bob.netplay.round.begun, 'Bob is in a round as long as another');
+  },
+
   'a death without a shot, or the same shot twice, is no point for anybody': () => {
     const { room, pages } = meet(2);
     const [ann, bob] = pages;
