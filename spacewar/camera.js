@@ -14,6 +14,7 @@ const SOFT = 60;          // px in which it gets up to the ship's speed
 const EASE = 160;         // ms in which about two thirds of a change are done
 const ZOOMS = [0.3, 4];
 const FAR = 1_500;        // px, how far one can look away from what the camera follows
+const LARGE = { width: 1_920, height: 1_080, most: 3 };   // css px of a screen from which on words grow with it
 const LEAP = 60;          // px in one frame: no motion but another place, to go over to softly
 
 /** Where in the world a body is to be drawn: `lead` ms ahead and, if it is a ship, with its correction. */
@@ -37,6 +38,11 @@ export class Camera {
   #anchor = { x: 0, y: 0 };
   #offset = { x: 0, y: 0 };
   #settled = false;
+
+  /** By how much words and lines are larger than on a usual screen. */
+  get grown() {
+    return Math.max(1, Math.min(LARGE.most, this.width / LARGE.width, this.height / LARGE.height));
+  }
 
   /** Where a point of the world is on the screen. */
   toX(x) {

@@ -35,7 +35,7 @@ export const ACTIONS = [
 ];
 
 const HELP = ACTIONS.find(({ id }) => id === 'help');
-const MEANINGLESS = /^(Arrow\w+|Space)$/;           // keys that in an empty field steer the ship
+export const MEANINGLESS = /^(Arrow\w+|Space)$/;           // keys that in an empty field steer the ship
 const USABLE = /^(?!(?:Tab|Escape)$)[A-Z]\w+$/;  // codes; these two are how one gets around and out
 
 // The pads for fingers, each with its word, its sign in a square of 48 by 48, and the pad that a finger may
@@ -349,6 +349,11 @@ function pad(id) {
   word.ariaHidden = 'true';
   button.append(sign(id), word);
   return button;
+}
+
+/** Whether there are neither keys nor a mouse, as far as the browser knows. */
+export function onlyFingers() {
+  return matchMedia('(hover: none) and (pointer: coarse)').matches;
 }
 
 /** The sign on a pad. */

@@ -21,7 +21,6 @@ const MOST_NAMES = 40;         // at ships: a crowd of more is no longer read, a
 const GREETING = 3_000;        // ms that one stands at its ship
 const NAME = 96;               // css px of a name at a ship
 const NEAR = 14;               // css px that arrows keep from what lies over the sky
-const LARGE = { width: 1_920, height: 1_080, most: 3 };   // css px of a screen from which on words grow with it
 const ARROW = 26;              // css px from the edge to an arrow
 const TICK = { apart: 5, height: 9 };        // css px, of gauges
 const TEXT = '#c4dcd8';        // at least 4.5 : 1 against the ground, as all colours of words here
@@ -29,15 +28,17 @@ const QUIET = '#86a5a1';
 const WARM = '#ffcf8f';
 
 export class Hud {
-  insets = { top: 0, right: 0, bottom: 0, left: 0, corner: 0 };      // css px; the corner is the lower left one
+  // css px; the head is what the score board keeps clear of, and the corner is the lower left one.
+  insets = { top: 0, right: 0, bottom: 0, left: 0, head: 0, corner: 0 };
   obstacles = [];                       // what lies over the sky: { left, top, right, bottom }, css px
   #board = new Board();
   #distances = [];                      // where in this frame distances stand, x and y in turn
-  #taken = [];                          // ... and words: left, top, right and bottom in turn
+  #taken = [];                          // ... and words: left, top, right and bottom in turn ...
+  #ships = [];                          // ... and ships, the same
 
   /** `ratio`: pixels of the canvas for a css px. */
   draw(context, camera, scene, ratio) {
-    const grown = Math.max(1, Math.min(LARGE.most, camera.width / LARGE.width, camera.height / LARGE.height));
+    const { grown } = camera;
     if (grown === 1) return this.#draw(context, camera, scene, ratio);
     // On a large screen everything is drawn as on a smaller one, and enlarged.
     const { insets, obstacles } = this;
@@ -55,18 +56,18 @@ export class Hud {
     context.lineCap = context.lineJoin = 'round';
     const { world, me, others } = scene;
     const narrow = camera.width < NARROW;
-    const top = this.insets.top + EDGE;
+    const top = this.insets.head + EDGE;
     const right = camera.width - this.insets.right - EDGE;
     const end = this.#endOf(right, camera.height - this.insets.bottom - EDGE);
     this.#board.draw(context, { ships: world.ships, others, goal: scene.goal, me, right, top, end, narrow, ratio });
+    this.#keepClear(camera, scene);
     this.#drawArrows(context, camera, scene);
-    this.#keepClear(camera);
-    this.#drawGreetings(context, camera, scene);
-    if (scene.names) this.#drawNames(context, camera, scene);
     this.#drawFeed(context, scene, narrow);
     if (world.rules.fuel < Infinity && me.state === 'flying') this.#drawGauges(context, camera, scene);
     if (scene.banner) this.#drawBanner(context, camera, scene.banner);
     if (scene.fate) this.#drawFate(context, camera, scene);
+    this.#drawGreetings(context, camera, scene);
+    if (scene.names) this.#drawNames(context, camera, scene);
     context.globalAlpha = 1;
   }
 
@@ -82,28 +83,39 @@ export class Hud {
     const size = narrow ? SMALL : SIZE;
     const x = this.insets.left + EDGE;
     let y = this.insets.top + EDGE + ROW / 2 + size / 2;
-    writeLine(context, link, x, y, size, QUIET);
+    this.#writeLine(context, link, x, y, size, QUIET);
     if (narrow) y = Math.max(y, this.#board.bottom - ROW / 2);
     y += ROW + 4;
     for (const { text, at } of narrow ? lines.slice(-FEW) : lines) {
       const alpha = Math.min(1, (FADES[1] - (time - at)) / (FADES[1] - FADES[0]));
       if (alpha <= 0) continue;
-      writeLine(context, text, x, y, size, TEXT, alpha);
+      this.#writeLine(context, text, x, y, size, TEXT, alpha);
       y += ROW;
     }
   }
 
-  #drawBanner(context, { width, height }, { title, note }) {
+  /** On a shade through which one sees the ships below. */
+  #drawBanner(context, { width, height }, { title, note, keys = '' }) {
     const size = Math.min(20, 0.88 * 20 * (width - this.insets.left - this.insets.right) / textWidth(title, 20));
     const middle = (width + this.insets.left - this.insets.right) / 2;
-    const share = width < NARROW || height < LOW ? 0.76 : 0.24;
+    const share = width < NARROW ? 0.76 : height < LOW ? 0.62 : 0.24;
     const y = this.insets.top + (height - this.insets.top - this.insets.bottom) * share;
     context.beginPath();
     traceText(context, title, middle - textWidth(title, size) / 2, y, size);
     stroke(context, '#5cc8ff', size * 0.36, 0.13);
     stroke(context, CORE, size * 0.11, 1);
     writeForeign(context, title, middle - textWidth(title, size) / 2, y, size, CORE);
-    writeLine(context, note, middle - textWidth(note, SIZE) / 2, y + ROW + SIZE, SIZE, TEXT);
+    const lines = [[title, size, y], [note, SIZE, y + ROW + SIZE], [keys, SIZE, y + 2 * ROW + SIZE]];
+    for (const [text, high, base] of lines) {
+      if (!text) continue;
+      const half = textWidth(text, high) / 2;
+      this.#taken.push(middle - half, base - high, middle + half, base);
+      if (text === title) continue;
+      context.globalAlpha = 0.6;
+      context.fillStyle = SHADE;
+      context.fillRect(middle - half - 4, base - high - 4, 2 * half + 8, high + 8);
+      writeText(context, text, middle - half, base, high, text === note ? TEXT : QUIET);
+    }
   }
 
   /** How the own ship was destroyed, below where that was: there the eye is. */
@@ -112,17 +124,35 @@ export class Hud {
     const width = textWidth(fate, SIZE + 1);
     const x = limit(camera.toX(me.x) - width / 2, left + EDGE, camera.width - right - EDGE - width);
     const y = limit(camera.toY(me.y) + 64, top + 4 * ROW, camera.height - bottom - 3 * ROW);
-    writeLine(context, fate, x, y, SIZE + 1, CORE);
+    this.#writeLine(context, fate, x, y, SIZE + 1, CORE);
+  }
+
+  /** A line of text on a shade, or stars would be read as full stops. */
+  #writeLine(context, text, x, y, size, colour, alpha = 1) {
+    if (!text) return;
+    const width = textWidth(text, size);
+    context.globalAlpha = 1;
+    context.fillStyle = SHADE;
+    context.fillRect(x - 4, y - size - 4, width + 8, size + 8);
+    writeText(context, text, x, y, size, colour, alpha);
+    this.#taken.push(x, y - size, x + width, y);
   }
 
   // ---- At the ships ----
 
-  /** Words at ships cover neither the board nor what lies over the sky. */
-  #keepClear(camera) {
+  /** Words at ships cover neither the board nor what lies over the sky, and other ships only if they must. */
+  #keepClear(camera, { world, lead }) {
     const taken = this.#taken;
-    taken.length = 0;
+    taken.length = this.#ships.length = 0;
     taken.push(this.#board.left, 0, camera.width, this.#board.bottom);
     for (const box of this.obstacles) taken.push(box.left, box.top, box.right, box.bottom);
+    const half = sizeOf(camera);
+    for (const ship of world.ships.values()) {
+      if (ship.state !== 'flying') continue;
+      const x = camera.toX(drawnX(ship, lead));
+      const y = camera.toY(drawnY(ship, lead));
+      this.#ships.push(x - half, y - half, x + half, y + half);
+    }
   }
 
   /** What pilots say, above their ships. */
@@ -131,8 +161,8 @@ export class Hud {
       if (ship.state !== 'flying' || world.time - ship.greetedAt > GREETING) continue;
       const width = textWidth(ship.greeting, SIZE);
       const x = camera.toX(drawnX(ship, lead)) - width / 2;
-      const y = camera.toY(drawnY(ship, lead)) - Math.max(13 * camera.scale, 10) - 9;
-      if (this.#isFree(x, y - SIZE, x + width, y)) writeLine(context, ship.greeting, x, y, SIZE, CORE);
+      const y = camera.toY(drawnY(ship, lead)) - sizeOf(camera) - 9;
+      if (this.#isFree(x, y - SIZE, x + width, y)) this.#writeLine(context, ship.greeting, x, y, SIZE, CORE);
     }
   }
 
@@ -143,26 +173,30 @@ export class Hud {
       if (ship.state !== 'flying' || ship === me || left-- <= 0) continue;
       const x = camera.toX(drawnX(ship, lead));
       const y = camera.toY(drawnY(ship, lead));
-      if (!camera.sees(x, y)) continue;
+      if (!this.#isInSight(camera, x, y)) continue;
       const name = clip(ship.name, SMALL, NAME);
       const width = textWidth(name, SMALL);
       const from = limit(x - width / 2, this.insets.left + 4, camera.width - this.insets.right - width - 4);
-      const away = Math.max(13 * camera.scale, 10) + 7;
-      const base = [y + away + SMALL, y - away].find(base => this.#isFree(from, base - SMALL, from + width, base));
-      if (base !== undefined) writeText(context, name, from, base, SMALL, colourOf(ship.look), 0.8);
+      const away = sizeOf(camera) + 7;
+      const isFree = base => this.#isFree(from, base - SMALL, from + width, base);
+      const isClear = base => isApart(this.#ships, from, base - SMALL, from + width, base);
+      const bases = [y + away + SMALL, y - away];
+      const base = bases.find(base => isClear(base) && isFree(base)) ?? bases.find(isFree);
+      if (base === undefined) continue;
+      this.#taken.push(from, base - SMALL, from + width, base);
+      writeText(context, name, from, base, SMALL, colourOf(ship.look), 0.8);
     }
   }
 
-  /** Whether there is room for words; if so they have it. */
+  /** Whether there is room for words. */
   #isFree(left, top, right, bottom) {
-    const taken = this.#taken;
-    for (let i = 0; i < taken.length; i += 4) {
-      const beside = left >= taken[i + 2] + 3 || right <= taken[i] - 3;
-      const apart = top >= taken[i + 3] + 2 || bottom <= taken[i + 1] - 2;
-      if (!beside && !apart) return false;
-    }
-    taken.push(left, top, right, bottom);
-    return true;
+    return isApart(this.#taken, left, top, right, bottom);
+  }
+
+  /** Whether a point is where the sky is neither covered nor ends. */
+  #isInSight(camera, x, y) {
+    const { left, right, top, bottom } = this.insets;
+    return x > left - 8 && x < camera.width - right + 8 && y > top - 8 && y < camera.height - bottom + 8;
   }
 
   #drawArrows(context, camera, { world, me, lead }) {
@@ -182,10 +216,10 @@ export class Hud {
   #drawArrow(context, camera, worldX, worldY, colour, far, alpha) {
     const toX = camera.toX(worldX);
     const toY = camera.toY(worldY);
+    if (this.#isInSight(camera, toX, toY)) return;
     const { left, top } = this.insets;
     const right = camera.width - this.insets.right;
     const bottom = camera.height - this.insets.bottom;
-    if (toX > left - 8 && toX < right + 8 && toY > top - 8 && toY < bottom + 8) return;
     const middleX = (left + right) / 2;
     const middleY = (top + bottom) / 2;
     const share = Math.min((right - left - 2 * ARROW) / 2 / Math.abs(toX - middleX),
@@ -209,11 +243,14 @@ export class Hud {
     context.lineTo(x - 5 * ahead + 6 * aside, y - 5 * aside - 6 * ahead);
     stroke(context, colour, 4.5, 0.15 * alpha);
     stroke(context, colour, 1.4, alpha);
+    this.#taken.push(x - 8, y - 8, x + 8, y + 8);
     const text = String(Math.round(far / 10) * 10);
     const width = textWidth(text, 9);
     const middle = x - (12 + width / 2) * ahead;
     const base = y - 15 * aside + 4.5;
-    if (this.#free(middle, base)) writeText(context, text, middle - width / 2, base, 9, colour, 0.9 * alpha);
+    if (!this.#free(middle, base)) return;
+    writeText(context, text, middle - width / 2, base, 9, colour, 0.9 * alpha);
+    this.#taken.push(middle - width / 2, base - 9, middle + width / 2, base);
   }
 
   /** Whether there is room for a distance: of several arrows side by side only the first says its own. */
@@ -270,10 +307,6 @@ class Enlarged {
   toY(y) {
     return this.#camera.toY(y) / this.#grown;
   }
-
-  sees(x, y) {
-    return this.#camera.sees(x * this.#grown, y * this.#grown);
-  }
 }
 
 function shrunk(sides, times) {
@@ -294,12 +327,19 @@ function drawGauge(context, label, x, y, most, left) {
   if (left > whole) drawTicks(context, first, y, whole, whole + 1, TICK.height * (left - whole), CORE, 0.9);
 }
 
-/** A line of text on a shade, or stars would be read as full stops. */
-function writeLine(context, text, x, y, size, colour, alpha = 1) {
-  context.globalAlpha = 1;
-  context.fillStyle = SHADE;
-  context.fillRect(x - 4, y - size - 4, textWidth(text, size) + 8, size + 8);
-  writeText(context, text, x, y, size, colour, alpha);
+/** css px from the middle of a ship to its farthest edge. */
+function sizeOf({ scale }) {
+  return Math.max(13 * scale, 10);
+}
+
+/** Whether a box is apart from these, which are left, top, right and bottom in turn. */
+function isApart(boxes, left, top, right, bottom) {
+  for (let i = 0; i < boxes.length; i += 4) {
+    const beside = left >= boxes[i + 2] + 3 || right <= boxes[i] - 3;
+    const above = top >= boxes[i + 3] + 2 || bottom <= boxes[i + 1] - 2;
+    if (!beside && !above) return false;
+  }
+  return true;
 }
 
 function drawTicks(context, x, y, from, to, height, colour, alpha) {

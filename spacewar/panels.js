@@ -9,7 +9,7 @@
 
 import { privateSky, reachable } from './address.js';
 import { countOthers } from './board.js';
-import { ACTIONS, actionOf, codesOf, sign } from './controls.js';
+import { ACTIONS, MEANINGLESS, actionOf, codesOf, onlyFingers, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
@@ -75,6 +75,16 @@ export class Panels {
   /** What is printed on the first key for a command. */
   keyOf(id) {
     return keyLabel(codesOf(ACTIONS.find(action => action.id === id), this.#settings.keys)[0] ?? '');
+  }
+
+  /** The keys to begin with, those that fly also while a name is asked for; '' where there are only pads. */
+  get firstKeys() {
+    if (onlyFingers()) return '';
+    const keys = id => {
+      const codes = codesOf(ACTIONS.find(action => action.id === id), this.#settings.keys);
+      return keyLabel(codes.find(code => MEANINGLESS.test(code)) ?? codes[0] ?? '');
+    };
+    return `${keys('left')} ${keys('right')} turn · ${keys('thrust')} thrust · ${keys('fire')} fire`;
   }
 
   /** Asks for the name beside the game. It has the focus, unless that would open the keyboard of a phone. */

@@ -12,7 +12,7 @@
 // the page.
 
 import { inviteTo, roomOf, rulesIn } from './address.js';
-import { Controls } from './controls.js';
+import { Controls, onlyFingers } from './controls.js';
 import { Feed } from './feed.js';
 import { LOSSY, Netplay } from './netplay.js';
 import { Panels } from './panels.js';
@@ -286,11 +286,13 @@ class Game {
     });
   }
 
-  /** What is to be read in large letters, { title, note }, or null. */
+  /** What is to be read in large letters, { title, note, keys }, or null. */
   get #banner() {
     if (this.#paused) return { title: 'paused', note: `${this.panels.keyOf('pause')} to go on` };
     if (this.#watching) return { title: 'observing', note: `${this.panels.keyOf('observe')} to fly` };
-    if (!this.#begun) return { title: 'Spacewar', note: 'Shoot the others. Stay out of the sun.' };
+    if (!this.#begun) {
+      return { title: 'Spacewar', note: 'Shoot the others. Stay out of the sun.', keys: this.panels.firstKeys };
+    }
     const round = this.#round;
     if (!round?.last || round.begun) return this.#following;
     const seconds = Math.ceil((round.start - this.#roundTime) / 1000);
@@ -301,7 +303,7 @@ class Game {
   get #following() {
     const ship = this.world.ships.get(this.view.tracked);
     if (!ship || ship === this.me) return null;
-    const back = matchMedia('(hover: none) and (pointer: coarse)').matches ? 'tap the sky' : this.panels.keyOf('reset');
+    const back = onlyFingers() ? 'tap the sky' : this.panels.keyOf('reset');
     return { title: '', note: `following ${ship.name} · ${back} to come back` };
   }
 

@@ -19,7 +19,7 @@ import { Trails } from './trails.js';
 import { DEBRIS_LIFE, SHIELD } from './world.js';
 
 const GROUND = '#020a0b';
-const LINE = 1.35;            // css px, the beam
+const LINE = 1.35;            // css px, the beam on a usual screen
 const FLAME = '#ff9d4d';
 const AMBER = '#ffb02e';
 const FORECAST = { dots: 40, apart: 60 };    // ms between dots
@@ -37,6 +37,7 @@ export class View {
   #canvas;
   #context;
   #ratio = 1;                 // pixels for a css px
+  #line = LINE;               // css px, the beam on this screen
   #dpr = 0;                   // the page's ratio when that was found out
   #camera = new Camera();
   #sky = new Sky();
@@ -113,7 +114,7 @@ export class View {
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
    * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }],
-   * forecast: whether to show where the own ship will fall, banner: { title, note } or null, goal: what it takes
+   * forecast: whether to show where the own ship will fall, banner: { title, note, keys } or null, goal: what it takes
    * to win, fate: how the own ship was destroyed }.
    */
   draw(scene) {
@@ -160,11 +161,11 @@ export class View {
     for (const colour of COLOURS) {
       context.beginPath();
       if (!this.#traceShips(context, scene, colour)) continue;
-      stroke(context, colour, LINE * 4.6, 0.14);
-      stroke(context, colour, LINE * 1.6, 0.72);
+      stroke(context, colour, this.#line * 4.6, 0.14);
+      stroke(context, colour, this.#line * 1.6, 0.72);
     }
     context.beginPath();
-    if (this.#traceShips(context, scene)) stroke(context, CORE, LINE * 0.7, 0.45);
+    if (this.#traceShips(context, scene)) stroke(context, CORE, this.#line * 0.7, 0.45);
     this.#drawMark(context, scene);
     this.#drawShields(context, scene);
     this.#drawFlames(context, scene);
@@ -202,7 +203,7 @@ export class View {
       context.moveTo(x + radius * Math.cos(middle - 0.3), y + radius * Math.sin(middle - 0.3));
       context.arc(x, y, radius, middle - 0.3, middle + 0.3);
     }
-    stroke(context, CORE, 1, 0.55);
+    stroke(context, CORE, camera.grown, 0.55);
   }
 
   /** Where the own ship will fall if nothing is done, faint dots; amber if that is into the sun. */
@@ -240,8 +241,8 @@ export class View {
       if (!camera.sees(x, y, radius)) continue;
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
-      stroke(context, colourOf(ship.look), LINE * 4, 0.12 * left);
-      stroke(context, CORE, LINE * 0.8, 0.75 * left);
+      stroke(context, colourOf(ship.look), this.#line * 4, 0.12 * left);
+      stroke(context, CORE, this.#line * 0.8, 0.75 * left);
     }
   }
 
@@ -260,9 +261,9 @@ export class View {
       any = true;
     }
     if (!any) return;
-    stroke(context, FLAME, LINE * 4.6, 0.2);
-    stroke(context, FLAME, LINE * 1.2, 0.7);
-    stroke(context, '#fff0d8', LINE * 0.7, 0.5);
+    stroke(context, FLAME, this.#line * 4.6, 0.2);
+    stroke(context, FLAME, this.#line * 1.2, 0.7);
+    stroke(context, '#fff0d8', this.#line * 0.7, 0.5);
   }
 
   #drawMissiles(context, scene) {
@@ -270,10 +271,10 @@ export class View {
     if (!missiles.length) return;
     for (const colour of COLOURS) {
       context.beginPath();
-      if (this.#traceMissiles(context, scene, colour)) stroke(context, colour, LINE * 5, 0.3);
+      if (this.#traceMissiles(context, scene, colour)) stroke(context, colour, this.#line * 5, 0.3);
     }
     context.beginPath();
-    if (this.#traceMissiles(context, scene)) stroke(context, CORE, LINE * 1.5, 0.95);
+    if (this.#traceMissiles(context, scene)) stroke(context, CORE, this.#line * 1.5, 0.95);
   }
 
   /** Missiles are short strokes along their way, glowing in the colour of who fired them; white if that one left. */
@@ -287,7 +288,7 @@ export class View {
       const noseY = camera.toY(drawnY(missile, lead));
       if (!camera.sees(noseX, noseY, 10)) continue;
       const { vx, vy } = missile;
-      const length = 3 / Math.max(0.05, Math.hypot(vx, vy));
+      const length = 3 * camera.grown / Math.max(0.05, Math.hypot(vx, vy));
       context.moveTo(noseX, noseY);
       context.lineTo(noseX - vx * length, noseY - vy * length);
       any = true;
@@ -306,8 +307,8 @@ export class View {
       const fade = Math.min(1, (DEBRIS_LIFE - piece.age) / FADE);
       context.beginPath();
       tracePiece(context, piece, x, y, piece.angle + piece.spin * lead, scale);
-      stroke(context, colour, LINE * 3.6, 0.16 * fade);
-      stroke(context, colour, LINE * 1.2, 0.8 * fade);
+      stroke(context, colour, this.#line * 3.6, 0.16 * fade);
+      stroke(context, colour, this.#line * 1.2, 0.8 * fade);
     }
   }
 
@@ -324,6 +325,7 @@ export class View {
     this.#ratio = canvas.width / clientWidth;
     this.#camera.width = clientWidth;
     this.#camera.height = clientHeight;
+    this.#line = LINE * this.#camera.grown;
     this.#lookedAt = -Infinity;
   }
 

@@ -36,11 +36,12 @@ function paper() {
 }
 
 /** The boxes of what is drawn for these ships on such a screen. */
-function drawn({ width, height, obstacles = [], insets = {}, ships = [], names = true, goal = 'first to 10 · 4:00' }) {
+function drawn({ width, height, obstacles = [], insets = {}, ships = [], names = true, goal = 'first to 10 · 4:00',
+  banner = null, fate = '', lines = [] }) {
   const camera = Object.assign(new Camera(), { width, height });
   const world = new World();
   const me = world.add(new Ship(0, 'Me', 0));
-  Object.assign(me, { x: 0, y: 200, state: 'flying' });
+  Object.assign(me, { x: 0, y: 200, state: fate ? 'exploded' : 'flying' });
   ships.forEach(({ x, y, name = 'Grace Hopper' }, i) =>
     Object.assign(world.add(new Ship(i + 1, name, 8 * (1 + i % 7))), { x, y, state: 'flying' }));
   camera.move(1_000, world.ships, me, 0, true);
@@ -48,7 +49,8 @@ function drawn({ width, height, obstacles = [], insets = {}, ships = [], names =
   Object.assign(hud.insets, insets);
   hud.obstacles = obstacles;
   const context = paper();
-  hud.draw(context, camera, { world, me, lead: 0, time: 0, names, others: 0, link: '', lines: [], goal }, 1);
+  hud.draw(context, camera, { world, me, lead: 0, time: 0, names, others: 0, link: '', lines, goal, banner, fate },
+    1);
   return { boxes: [...new Set(context.boxes)], camera };
 }
 
@@ -74,16 +76,37 @@ export default {
   'names cover neither one another nor the board nor a button': () => {
     for (let i = 0; i < 30; i++) {
       const ships = Array.from({ length: 12 }, (_, n) => ({ x: 400 - 12 * n * (i % 4), y: -300 + 9 * n * (i % 3) }));
-      const { boxes } = drawn({ width: 1280, height: 720, obstacles: PADS, ships, goal: '' });
+      const banner = i % 2 ? { title: 'You win with 10', note: 'next round in 5', keys: 'Space fire' } : null;
+      const obstacles = banner ? [] : PADS;
+      const { boxes } = drawn({ width: 1280, height: 720, obstacles, ships, goal: '', banner,
+        fate: i % 3 ? '' : 'Grace shot you · back in 2', lines: [{ text: 'Grace shot Hedy', at: 0 }] });
       const board = boxes.find(box => box.board);
       const words = boxes.filter(box => !box.board && box.right - box.left > 40);
       ok(words.length > 0, 'names');
       words.forEach((word, n) => {
-        for (const other of [board, ...PADS, ...words.slice(n + 1)]) {
+        for (const other of [board, ...obstacles, ...words.slice(n + 1)]) {
           ok(apart(word, other), `${JSON.stringify(word)} over ${JSON.stringify(other)}`);
         }
       });
     }
+  },
+
+  'a name lies on another ship only where there is no other place for it': () => {
+    for (const [y, other] of [[-20, 10], [-150, -110], [-150, -190]]) {
+      const ships = [{ x: 100, y }, { x: 100, y: other, name: 'i' }];
+      const { boxes, camera } = drawn({ width: 1280, height: 720, ships });
+      const [name] = boxes.filter(box => !box.board && box.right - box.left > 40);
+      const middle = camera.toY(other);
+      ok(apart(name, { left: camera.toX(100) - 10, right: camera.toX(100) + 10, top: middle - 10, bottom: middle + 10 }),
+        `from ${name.top} to ${name.bottom}, over a ship at ${middle}`);
+    }
+  },
+
+  'who is under the question for a name has an arrow and no name': () => {
+    const { boxes } = drawn({ width: 844, height: 390, insets: { top: 80 }, ships: [{ x: 0, y: -300 }] });
+    const words = boxes.filter(box => !box.board && box.right - box.left > 40);
+    equal(words, []);
+    ok(boxes.some(({ board, left, right, top }) => !board && right - left < 30 && top > 80), 'an arrow below it');
   },
 
   'a long name is shortened, and none leaves the screen': () => {

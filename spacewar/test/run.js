@@ -3,7 +3,8 @@
 // Runs the tests and shows what they say. Each module of tests exports an object of functions, named
 // by the sentence that they prove; one that throws, or whose promise is rejected, has failed. They run
 // one after the other, so that none disturbs another. When all are done, `results` tells a program the
-// same: a list of { module, name, error }, where the error is null for a test that passed.
+// same: a list of { module, name, error }, where the error is null for a test that passed. An address that ends in
+// `?only=hud,round` runs these modules alone.
 
 const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
@@ -14,7 +15,8 @@ const PAUSE = 50;          // ms of tests after which the page may draw
 const status = document.querySelector('[role=status]');
 const results = [];
 
-for (const module of MODULES) await runModule(module);
+const only = new URLSearchParams(location.search).get('only')?.split(',');
+for (const module of MODULES) if (!only || only.includes(module)) await runModule(module);
 sum();
 globalThis.results = results;
 
