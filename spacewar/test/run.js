@@ -3,12 +3,12 @@
 // Runs the tests and shows what they say. Each module of tests exports an object of functions, named
 // by the sentence that they prove; one that throws, or whose promise is rejected, has failed. They run
 // one after the other, so that none disturbs another. When all are done, `results` tells a program the
-// same: a list of { module, name, error }, where the error is null for a test that passed. An address that ends in
+// same: a list of { module, name, error, ms }, where the error is null for a test that passed. An address that ends in
 // `?only=hud,round` runs these modules alone.
 
 const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
-  'camera', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket'];
+  'camera', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket', 'game'];
 const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
 const PAUSE = 50;          // ms of tests after which the page may draw
 
@@ -30,7 +30,9 @@ async function runModule(module) {
   }
   let drawn = performance.now();
   for (const [name, test] of Object.entries(tests)) {
-    note(list, module, name, await failure(test));
+    const began = performance.now();
+    const thrown = await failure(test);
+    note(list, module, name, thrown, Math.round(performance.now() - began));
     if (performance.now() - drawn < PAUSE) continue;
     await new Promise(resolve => setTimeout(resolve));
     drawn = performance.now();
@@ -59,9 +61,9 @@ function section(module) {
   return list;
 }
 
-function note(list, module, name, thrown) {
+function note(list, module, name, thrown, ms = 0) {
   const error = thrown && String(thrown.message ?? thrown);
-  results.push({ module, name, error });
+  results.push({ module, name, error, ms });
   const item = element('li', name);
   if (thrown) item.append(element('pre', places(thrown, error)));
   item.classList.toggle('failed', error !== null);

@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: MIT
+
+// The game as it is played: whole pages in frames, which meet in a room of the relay that serves the tests.
+
+import { GOAL } from '../round.js';
+import { equal, near, ok } from './check.js';
+import { Player, Stranger, allSee, meet, newRoom, shoot, until, wait } from './frames.js';
+
+/** A test with these players in a room of their own, who leave it at its end. */
+const players = (...namesAndTest) => async () => {
+  const test = namesAndTest.pop();
+  const room = newRoom();
+  const all = [];
+  try {
+    for (const name of namesAndTest) all.push(await Player.named(name, room));
+    await meet(...all);
+    await test(...all, room);
+  } finally {
+    for (const player of all) player.close();
+  }
+};
+
+/** A test with a page as somebody sees it who has never been here. */
+const newcomer = test => async () => {
+  const player = await Player.open(newRoom());
+  try {
+    await player.until(({ game }) => game.panels.isAsking, 'it asks for a name');
+    await test(player);
+  } finally {
+    player.close();
+  }
+};
+
+const hit = ({ game, me }) => game.world.missiles.push(
+  { owner: 77, number: 1, age: 300, x: me.x, y: me.y, vx: me.vx, vy: me.vy });
+
+const steering = ({ me: { turn, thrust, fire } }) => [turn, thrust, fire];
+
+/** Holds keys until the ship does this. */
+async function steers(player, codes, expected) {
+  player.hold(...codes);
+  await player.until(() => String(steering(player)) === String(expected), `${codes} for ${expected}`);
+  player.release(...codes);
+  await player.until(() => String(steering(player)) === '0,false,false', `nothing after ${codes}`);
+}
+
+/** Where a click would find our ship: css px of the sky. */
+function where({ game, window }) {
+  const found = [];
+  for (let x = 0; x < window.innerWidth; x += 4) {
+    for (let y = 0; y < window.innerHeight; y += 4) if (game.view.pick(x, y) === 0) found.push([x, y]);
+  }
+  return [0, 1].map(axis => found.reduce((sum, point) => sum + point[axis], 0) / found.length);
+}
+
+/** css px for a px of the world, as long as our ship has not made the view move. */
+const scale = player => (where(player)[0] - player.window.innerWidth / 2) / player.me.x;
+
+/** A worker of a relay that says what a test wants, and hears nothing. */
+const falseRelay = relay => class {
+  postMessage([word]) {
+    if (word !== 'open') return;
+    relay.say = (...messages) => this.onmessage({ data: ['messages', messages] });
+    queueMicrotask(() => this.onmessage({ data: ['open'] }));
+  }
+
+  terminate() {}
+};
+
+// ---- What strangers say ----
+
+const RIGHT = {
+  report: [1, 0, 0, 600, 600, 0, 0, 0, 0, 0],
+  fire: [1, 0, 0, 600, 600, 0, 0, 0, 0, 0, 1],
+  death: [1, 0, 600, 600, 0, 0, 0, 1, '"missile"', 1, 1],
+  pilot: [1, '"Eve"', 1, 0], round: [1, 3, 0, '[1,5,9,10]'], greet: [1, 0], ping: [1, 0], pong: [1, 0, 0],
+};
+const WRONG = ['null', 'true', '""', '"1"', '{}', '[]', '[1]', '-1', '0.5', '1e9', '-1e308', '1e999', 'NaN',
+  '9007199254740993', '"<img src=x onerror=harm()>"', '"__proto__"', `"${'x'.repeat(1_000)}"`];
+
+/** Ann circles the sun and Bob watches; whatever the hostile one does, they do so ever after, with name and score. */
+const changesNothing = hostility => async () => {
+  const room = newRoom();
+  const ann = await Player.named('Ann', room);
+  try {
+    const bob = (await Stranger.join(room, { name: 'Bob', look: 9 })).says('pilot', 1, '"Bob"', 9, 4);
+    await ann.until(() => ann.seen('Bob').score === 0, 'Bob, who says that he has 4');
+    ann.orbit(300);
+    await hostility(ann, room);
+    await ann.until(({ game }) => game.inspect().peers.length === 1, 'only Bob is left');
+    await ann.fliesOn();
+    near(Math.hypot(ann.me.x, ann.me.y), 300, 1, 'px from the sun');
+    equal(ann.ships.map(({ id, name, state, score }) => `${id} ${name} ${state} ${score}`).join(),
+      '1 Ann flying 0,2 Bob observing 0');
+    equal([ann.game.inspect().link, ann.document.querySelectorAll('img, [onerror]').length], ['relay', 0]);
+    await bob.close();
+  } finally {
+    ann.close();
+  }
+};
+
+export default {
+  'two meet, fly, fire, hit, explode and come back; who comes late learns all of it, and who leaves is gone':
+    players('Ann', 'Bob', async (ann, bob, room) => {
+      const { angle } = bob.seen('Ann');
+      ann.hold('KeyD', 'KeyW');
+      await allSee('Ann', ship => ship.angle > angle + 0.5, ann, bob);
+      ann.release('KeyD', 'KeyW');
+      await ann.until(({ me }) => me.turn === 0, 'it stops to turn');
+      await bob.until(() => Math.abs(bob.seen('Ann').angle - ann.me.angle) < 0.01, 'the angle');
+
+      await shoot(ann, bob, 800);
+      await bob.until(({ game }) => game.world.debris.length === 6, 'six pieces');
+      await allSee('Bob', ship => ship.state === 'exploded' && ship.score === 0, ann, bob);
+      await allSee('Ann', ship => ship.state === 'flying' && ship.score === 1, ann, bob);
+      await ann.until(() => ann.$('#log').textContent.includes('You shot Bob'), 'the news');
+      await bob.until(() => bob.$('#log').textContent.includes('Ann shot you'), 'the news');
+      await ann.until(() => ann.$('#scores tbody').textContent === 'Ann (you)1Bob0', 'the scores');
+
+      const cyd = await Player.named('Cyd', room);
+      await meet(ann, bob, cyd);
+      const all = [ann, bob, cyd];
+      for (const [name, score] of [['Ann', 1], ['Bob', 0], ['Cyd', 0]]) {
+        await allSee(name, ship => ship.score === score, ...all);
+      }
+      for (const { game } of all) await until(() => game.inspect().round?.begun && game.inspect().round.number === 1);
+      const starts = all.map(({ window, game }) => window.performance.timeOrigin + game.inspect().round.start);
+      ok(Math.max(...starts) - Math.min(...starts) < 1_000, `the round began at ${starts}`);
+      await allSee('Bob', ship => ship.state === 'flying', ...all);
+      await shoot(cyd, ann, -800);
+      await allSee('Cyd', ship => ship.score === 1, ...all);
+      await allSee('Ann', ship => ship.score === 1 && ship.state === 'exploded', ...all);
+      for (const { game } of all) {
+        await until(() => new Set([...game.world.ships.values()].map(({ look }) => look)).size === 3, 'three looks');
+      }
+      cyd.close();
+      await meet(ann, bob);
+      await ann.until(() => ann.$('#log').textContent.includes('Cyd left'), 'the news');
+    }),
+
+  'a missile flies in every sky from the nose that fired it': players('Ann', 'Bob', async (ann, bob) => {
+    ann.place(-60, -800, -Math.PI / 2);
+    await ann.isSeen(bob);
+    ann.press('Space');
+    for (const player of [ann, bob]) {
+      const flying = () => player.game.inspect().missiles.find(({ owner, age }) => owner === 1 && age > 300);
+      const { x, y, vy } = await player.until(flying, 'the missile');
+      near(x, -60, 5, 'x');
+      ok(y < -850, `y: ${y}`);
+      near(vy, -0.2, 0.02, 'vy');
+    }
+  }),
+
+  'ten kills win, also against practice ships, and the next round begins at 0': players('Ann', async ann => {
+    ann.press('ArrowLeft');
+    ann.game.settings.practice = 2;
+    const scene = () => ann.game.view.scene;
+    await ann.until(() => /^wave 1 . first to 10 . [45]:/.test(scene().goal), 'the goal');
+    ann.me.score = GOAL;
+    await ann.until(() => scene().banner?.title === 'You win with 10', 'the banner');
+    await ann.until(() => !scene().banner && ann.me.score === 0 && scene().goal, 'the next round');
+    equal(ann.stored.wins, 0, 'wins against people');
+  }),
+
+  // ---- What the original got wrong ----
+
+  'HTML in a name is text': async () => {
+    const html = '<img src=/x onerror=harm()>';
+    const room = newRoom();
+    const [ann, bob] = [await Player.named(html, room), await Player.named('Bob', room)];
+    await Stranger.join(room, { name: html, look: 5 }).then(stranger => stranger.flies());
+    const cleaned = html.slice(0, 20);
+    for (const player of [ann, bob]) {
+      player.press('KeyT');
+      await player.until(({ ships }) => ships.filter(({ name }) => name === cleaned).length === 2, 'two of that name');
+      for (const id of ['#scores', '#timing']) {
+        await player.until(() => player.$(id).textContent.includes(cleaned), `its text in ${id}`);
+      }
+      equal(player.document.querySelectorAll('img, [onerror]').length, 0);
+    }
+    ann.close();
+    bob.close();
+  },
+
+  'a time of 0 in a report, and clocks that are days off, stop nobody': players('Ann', async (ann, room) => {
+    const bob = await Player.named('Bob', room, { before: ({ Date }) => { Date.now = () => 0; } });
+    const eve = await Stranger.join(room);
+    for (const time of ['0', '-1e13', '1e13', '0', '1e12', '-0', '1e-300']) {
+      eve.says('report', 1, time, 0, 900, 900, 0, 0, 0, 0, 0).says('ping', 1, time).send(`pong [1,${time},${time}]`, 1);
+    }
+    await ann.until(() => ann.seen('Eve').state === 'flying', 'Eve');
+    bob.place(500, -500);
+    await bob.isSeen(ann);
+    for (const player of [ann, bob]) await player.fliesOn();
+    await eve.close();
+    bob.close();
+  }),
+
+  'one shot scores once, however often it is said to have hit': players('Ann', async (ann, room) => {
+    const eve = await Stranger.join(room);
+    await eve.fliesBefore(ann);
+    await ann.until(({ game }) => game.netplay.round?.begun, 'a round');
+    ann.place(-800, 0, Math.PI);
+    ann.press('KeyF');
+    await ann.until(({ game }) => game.world.missiles.length === 1, 'the shot');
+    for (let i = 0; i < 25; i++) eve.flies().hitBy(1, 1).flies().hitBy(1, i);
+    eve.says('score', 1).says('pilot', 1, '"over"', 1, 0);
+    await ann.until(() => ann.seen('over').id === 2, 'all of it');
+    equal(ann.me.score, 1);
+    await eve.close();
+  }),
+
+  'a page is told its id once, and only by the relay': async () => {
+    const relay = {};
+    const ann = await Player.open(newRoom(), { settings: { name: 'Ann', look: 3, practice: 0 },
+      before: window => { window.Worker = falseRelay(relay); } });
+    await ann.until(() => relay.say, 'a connection');
+    relay.say('7 self', '8 join', '8 pilot [1,"Bob",1,0]');
+    await ann.until(() => ann.seen('Bob').id === 8, 'Bob');
+    relay.say('8 self', '9 self', '-1 join', '0 join', 'x join', '7 join', '7 quit', '9 quit', '9 pilot [1,"Eve",1,0]',
+      '8 pilot [1,"Rob",1,0]');
+    await ann.until(() => ann.seen('Rob').id === 8, 'Rob');
+    equal([ann.game.inspect().self, ...ann.ships.map(({ id, name }) => `${id} ${name}`)], [7, '7 Ann', '8 Rob']);
+    await ann.fliesOn();
+    ann.close();
+  },
+
+  'it starts whatever is in the browser’s storage': async () => {
+    const forbidden = { get() { throw new Error('forbidden'); } };
+    const all = ['', 'null', '{', '[]', '7', '"Ann"',
+      '{"name":{},"look":1e9,"keys":7,"muted":"","names":[],"practice":-1}',
+      '{"keys":{"fire":7,"left":[7,null],"__proto__":["KeyQ"]}}', '\ud800\u0000'];
+    const room = newRoom();
+    const [eve, ...pages] = await Promise.all([Player.open(room, { storage: forbidden }),
+      ...all.slice(0, 4).map(settings => Player.open(room, { settings }))]);
+    for (const page of [eve, ...pages]) {
+      await page.fliesOn();
+      page.close();
+    }
+    for (const settings of all.slice(4)) {
+      const page = await Player.open(room, { settings });
+      await page.fliesOn();
+      page.close();
+    }
+  },
+
+  'in the timing table least is the least and greatest the greatest, and who only watches has no row':
+    players('Ann', async (ann, room) => {
+      const [eve, watcher] = [await Stranger.join(room), await Stranger.watch(room)];
+      await ann.until(({ game }) => game.netplay.peers.length === 2, 'both');
+      ann.press('KeyT');
+      for (const delay of [9, 110, 30, 105]) {
+        const ping = await until(() => eve.heard.find(message => / ping /.test(message)), 'a ping');
+        eve.heard.length = 0;
+        await wait(delay);
+        eve.send(`pong [${ping.match(/\[(.*)\]/)[1]},${Math.round(performance.now())}]`, 1);
+      }
+      await ann.until(() => {
+        const cells = [...ann.document.querySelectorAll('#timing tbody td')].map(cell => parseInt(cell.textContent));
+        const [, least, mean, greatest, , , ...more] = cells;
+        return !more.length && least >= 9 && least < 100 && least < mean && mean < greatest && greatest >= 110;
+      }, 'a row in order');
+      await eve.close();
+      await watcher.close();
+    }),
+
+  'observing is no free way out, and however pause is toggled there is one loop': players('Ann', async ann => {
+    ann.press('KeyO');
+    await ann.until(({ me }) => me.state === 'observing', 'she observes');
+    ann.press('KeyO');
+    await ann.until(({ game, me }) => me.state === 'hyperspace' && me.until - game.world.time > 2_000, 'a jump');
+    for (let i = 0; i < 10; i++) ann.press('KeyP');
+    const before = ann.game.frames;
+    for (let i = 0; i < 30; i++) await new Promise(done => ann.window.requestAnimationFrame(done));
+    near(ann.game.frames - before, 30, 1, 'frames');
+    await ann.until(({ me }) => me.state === 'flying', 'she is back');
+  }),
+
+  'of those who have left nothing is kept': players('Ann', async (ann, room) => {
+    for (let times = 0; times < 4; times++) {
+      const eve = (await Stranger.join(room)).flies();
+      await ann.until(({ game, ships }) => game.inspect().peers.length === 1 && ships.length === 2, 'she is there');
+      await eve.close();
+      await ann.until(({ game: { netplay, relay, world } }) => netplay.peers.length === 0 && relay.peers.size === 0
+        && [...world.ships.values()].every(({ remote }) => !remote), 'she is gone');
+    }
+  }),
+
+  // ---- The worst that somebody in the room can do is to lie about their own ship ----
+
+  'messages that are right but for one field, and no messages at all, change nothing': changesNothing(
+    async (ann, room) => {
+      for (const [type, fields] of Object.entries(RIGHT)) {
+        for (let field = 0; field < fields.length; field++) {
+          const eve = (await Stranger.join(room)).flies();
+          for (const wrong of WRONG) eve.says(type, ...fields.with(field, wrong));
+          eve.says(type, ...fields.slice(0, field)).says(type, ...fields, 0);
+          await eve.close();
+        }
+      }
+      const eve = await Stranger.join(room);
+      for (const data of ['', ' ', '{', '[', 'null', '1', '[]', '[1]', '{"x":1}', '[1,2', '[[[[', '\0', 'NaN']) {
+        eve.send(`report ${data}`);
+      }
+      for (const type of ['report', 'fire', 'death', 'pilot', 'ping', 'pong', 'status', 'recv', 'send', 'close',
+        'connect', 'constructor', '__proto__', 'toString', 'hasOwnProperty', 'peers', 'id', 'url', '#peers', 'onself',
+        'ship', 'score', 'x'.repeat(1_000), '<b>']) {
+        for (const data of ['', ' ', ' [', ' [1,{"a":', ` ${'['.repeat(5_000)}`, ' {"__proto__":{"score":9}}',
+          ' \0\u0001']) eve.send(type + data);
+      }
+      const ascii = text => new TextEncoder().encode(text);
+      for (const type of ['', ...Object.keys(RIGHT)]) {
+        eve.raw(new Blob([ascii(`* ${type}`), ascii(' '), Uint8Array.of(0, 0xff, 0x80, 0xfe)]));
+      }
+      eve.send(`report ${'9'.repeat(1_000_000)}`);
+      await eve.close();
+    }),
+
+  'what is claimed wins nothing, and nobody ends or stops a round alone': changesNothing(async (ann, room) => {
+    const eve = (await Stranger.join(room)).flies();
+    await ann.until(({ game }) => game.inspect().round?.begun, 'a round');
+    const { start } = ann.game.inspect().round;
+    for (const round of ['2,-6000', '2,0', '1,299000', '1,300000', '7,0', '1,-1000000']) {
+      eve.flies().says('pilot', 1, '"Eve"', 0, 10).says('round', 1, round, '[1,-9,3,10]');
+      await wait(150);
+      const { number, begun } = ann.game.inspect().round;
+      equal([number, begun, ann.seen('Eve').score], [1, true, 0], round);
+    }
+    near(ann.game.inspect().round.start, start, 5_000, 'the beginning');
+    ok(!ann.$('#log').textContent.includes('win'), 'no news of a win');
+    await eve.close();
+  }),
+
+  'forged scores, ships of others and words of the relay change nothing': changesNothing(async (ann, room) => {
+    const eve = await Stranger.join(room);
+    await eve.fliesBefore(ann);
+    for (const id of [0, 1, 2, 3, 99]) eve.hitBy(id, 1).hitBy(id, 0).flies();
+    eve.says('pilot', 1, '"Ann"', 5, 99_999).says('pilot', 1, '"Bob"', 9, -5).send('score 1').raw('1 score 1');
+    for (const id of [1, 2]) eve.send('score 1', id).send('death [1]', id);
+    eve.says('pilot', 1, '"over"', 1, 0);
+    await ann.until(() => ann.seen('over').id === 3, 'all of it');
+    await eve.close();
+    for (const word of ['self', 'join', 'quit', 'self 1', 'quit 2', 'join x']) {
+      for (const target of ['*', 1, 2]) await (await Stranger.join(room)).send(word, target).close();
+    }
+  }),
+
+  // ---- The first minute ----
+
+  'whoever is new is asked for a name, flies on meanwhile, and keeps it': newcomer(async ann => {
+    equal(ann.document.activeElement.id, 'first-name');
+    await ann.fliesOn();
+    ann.type(' Mona\u202e ');
+    ann.press('KeyM', 'KeyO');
+    equal([ann.game.settings.muted, ann.me.state], [false, 'flying'], 'what is typed is no command');
+    ann.$('#name .main').click();
+    await ann.until(({ game }) => !game.panels.isAsking, 'the question is gone');
+    await ann.until(() => ann.seen('Mona').state === 'flying', 'her name');
+    equal(ann.document.activeElement.id, 'sky');
+    await steers(ann, ['KeyA'], [-1, false, false]);
+    await ann.reload();
+    await ann.until(() => ann.seen('Mona').state === 'flying', 'her name again');
+    ok(!ann.game.panels.isAsking, 'she is not asked again');
+  }),
+
+  'the name can wait: the question goes by Escape, thrust and fire, not by turning': async () => {
+    for (const leave of ['Escape', 'ArrowUp', 'Space']) {
+      await newcomer(async ann => {
+        await steers(ann, ['ArrowLeft'], [-1, false, false]);
+        ok(ann.game.panels.isAsking, 'it still asks');
+        ann.hold(leave);
+        await ann.until(({ game }) => !game.panels.isAsking, `gone by ${leave}`);
+        ann.release(leave);
+        await ann.until(({ document }) => document.activeElement.id === 'sky', 'the sky has the keys');
+        equal(ann.me.name, '');
+      })();
+    }
+  },
+
+  'a name that was typed is kept however the question goes': async () => {
+    for (const leave of [ann => ann.press('Escape'), ann => ann.$('#pads [name=fire]').click()]) {
+      await newcomer(async ann => {
+        ann.type('Ann');
+        leave(ann);
+        await ann.until(({ game }) => !game.panels.isAsking, 'it is gone');
+        await ann.until(() => ann.seen('Ann').state === 'flying', 'the name');
+        equal(ann.stored.name, 'Ann');
+      })();
+    }
+  },
+
+  'nobody is hit while typing': newcomer(async ann => {
+    ann.type('An');
+    await ann.until(({ game }) => game.world.time > 2_500, 'the shield of the beginning is over');
+    hit(ann);
+    await wait(200);
+    equal(ann.me.state, 'flying');
+    ann.press('Escape');
+    await ann.until(({ game, me }) => !game.panels.isAsking && game.world.time > me.shieldUntil, 'the shield is over');
+    hit(ann);
+    await ann.until(({ me }) => me.state === 'exploded', 'now she is hit');
+  }),
+
+  'an Escape that ends a composition closes nothing': newcomer(async ann => {
+    ann.$('#first-name').dispatchEvent(new ann.window.KeyboardEvent('keydown',
+      { key: 'Escape', code: 'Escape', bubbles: true, isComposing: true }));
+    await ann.fliesOn();
+    ok(ann.game.panels.isAsking, 'it still asks');
+  }),
+
+  'until the first key the sky says what to do, with the keys that this person has': async () => {
+    const ann = await Player.named('Ann', newRoom(), { settings: { keys: { fire: ['KeyQ'] } } });
+    const { title, note, keys } = ann.game.view.scene.banner;
+    equal([title, note], ['Spacewar', 'Shoot the others. Stay out of the sun.']);
+    ok(/^← → turn · ↑ thrust · Q fire$/.test(keys) || keys === '' && !ann.window.matchMedia('(hover: hover)').matches,
+      keys);
+    ann.press('ArrowLeft');
+    await ann.until(({ game: { view } }) => view.scene.banner === null && view.scene.link.startsWith('relay'), 'no more');
+    ann.close();
+  },
+
+  'for the first five lives a dotted line shows where the ship will fall': players('Ann', async ann => {
+    for (let life = 0; life < 5; life++) {
+      await ann.until(({ game, me }) => me.state === 'flying' && game.settings.lives === life, `life ${life}`);
+      await ann.until(({ game }) => game.view.scene.forecast, 'the line');
+      ann.place(0, 0);
+      await ann.until(({ me }) => me.state === 'exploded', 'the sun');
+      ann.me.until = 0;    // back at once
+    }
+    await ann.until(({ game }) => !game.view.scene.forecast, 'no line');
+    equal(ann.stored.lives, 5);
+  }),
+
+  // ---- Around the sky ----
+
+  'keys count by their place, whatever is printed on them, and commands by theirs': players('Ann', async ann => {
+    for (const [codes, expected] of [['KeyA KeyH ArrowLeft', [-1, false, false]],
+      ['KeyD KeyJ ArrowRight', [1, false, false]], ['KeyW KeyK ArrowUp', [0, true, false]],
+      ['KeyF KeyL Space', [0, false, true]]]) {
+      for (const code of codes.split(' ')) await steers(ann, [code], expected);
+    }
+    const { settings, sound } = ann.game;
+    ann.press('KeyN');
+    ok(!settings.names, 'no names');
+    ann.press('KeyM');
+    await ann.until(() => sound.muted && ann.$('[data-command=sound]').ariaPressed === 'false', 'no sound');
+    ann.press('KeyN', 'KeyM');
+    ok(settings.names && !sound.muted, 'both again');
+    ann.press('KeyT');
+    ok(!ann.$('#timing').hidden, 'timing');
+    ann.press('KeyT');
+    ok(ann.$('#timing').hidden, 'no timing');
+    ann.press('KeyP');
+    await ann.standsStill();
+    ann.press('KeyP');
+    await ann.fliesOn();
+    ann.press('ArrowDown');
+    await ann.until(({ me }) => me.state === 'hyperspace', 'a jump');
+  }),
+
+  'a dialog closes by the key that opened it, and then keys are for the ship': players('Ann', async ann => {
+    for (const [id, code] of [['help', 'Slash'], ['settings', 'KeyC'], ['invite', 'KeyI']]) {
+      ann.press(code);
+      ok(ann.$(`#${id}`).open, id);
+      await ann.standsStill();
+      ann.press('KeyW');
+      ann.press(code);
+      await ann.until(() => !ann.$(`#${id}`).open && ann.document.activeElement.id === 'sky', `${id} is closed`);
+    }
+    await steers(ann, ['KeyA'], [-1, false, false]);
+  }),
+
+  'no key stays held when the window loses the focus': players('Ann', async ann => {
+    ann.hold('KeyA', 'KeyW', 'KeyF');
+    await ann.until(() => String(steering(ann)) === '-1,true,true', 'all three');
+    ann.window.dispatchEvent(new ann.window.Event('blur'));
+    await ann.until(() => String(steering(ann)) === '0,false,false', 'none');
+  }),
+
+  'who pauses in company observes; who follows another ship is told so and how to come back': players('Ann', 'Bob',
+    async (ann, bob) => {
+      ann.press('ArrowLeft');
+      ann.game.view.track(ann.game.world.ships.keys().find(id => id > 0));
+      await ann.until(({ game }) => game.view.scene.banner?.note === 'following Bob · R to come back', 'whom');
+      ann.press('KeyR');
+      await ann.until(({ game }) => game.view.scene.banner === null, 'no more');
+      ann.press('KeyP');
+      await allSee('Ann', ship => ship.state === 'observing', ann, bob);
+      await bob.fliesOn();
+      ann.press('KeyP');
+      await allSee('Ann', ship => ship.state === 'hyperspace', ann, bob);
+    }),
+
+  'the view zooms by key and wheel and is reset, and a click follows a ship': players('Ann', async ann => {
+    ann.place(150, -120);
+    const usual = await ann.until(() => scale(ann) > 0 && scale(ann), 'the first frame');
+    const grows = (least, most) => ann.until(() => {
+      ann.place(150, -120);
+      return scale(ann) > least * usual && scale(ann) < most * usual;
+    }, `${least} to ${most} times as large`);
+    ann.press('KeyZ', 'KeyZ');
+    await grows(1.4, 2);
+    ann.press('KeyX', 'KeyX', 'KeyX', 'KeyX');
+    await grows(0.5, 0.7);
+    ann.press('KeyR');
+    await grows(0.95, 1.05);
+    const { WheelEvent, PointerEvent, innerWidth, innerHeight } = ann.window;
+    ann.$('#sky').dispatchEvent(new WheelEvent('wheel', { clientX: 320, clientY: 180, deltaY: 400 }));
+    await grows(0.3, 0.8);
+    ann.press('KeyR');
+    await grows(0.95, 1.05);
+    const [clientX, clientY] = where(ann);
+    for (const type of ['pointerdown', 'pointerup']) {
+      ann.$('#sky').dispatchEvent(new PointerEvent(type, { clientX, clientY, pointerId: 1, isPrimary: true,
+        bubbles: true }));
+    }
+    await ann.until(() => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2) < 4, 'the middle');
+  }),
+
+  'a private sky is a room of its own': players('Ann', async ann => {
+    ann.press('KeyI');
+    const invited = () => ann.$('#address').value.replace(/.*\?/, '?');
+    equal(invited(), ann.window.location.search);
+    ann.$('#private').dispatchEvent(new ann.window.MouseEvent('click', { bubbles: true, cancelable: true }));
+    await until(() => /^\?game=[a-z0-9]{16}$/.test(ann.window.location.search), 'its address');
+  }),
+
+  // ---- With friends ----
+
+  'who comes is noticed in a hidden tab: by a sound, and the number of friends in the title': players('Ann',
+    async (ann, room) => {
+      const heard = [];
+      const { sound } = ann.game;
+      const play = sound.play.bind(sound);
+      sound.play = (event, ...more) => {
+        heard.push(event.type);
+        return play(event, ...more);
+      };
+      equal(ann.document.title, 'Spacewar');
+      ann.hide();
+      await ann.until(({ me }) => me.state === 'observing', 'she observes');
+      heard.length = 0;
+      const eve = (await Stranger.join(room)).flies();
+      await ann.until(({ document }) => document.title === '(1) Spacewar', 'one friend in the title');
+      const dan = (await Stranger.join(room, { name: 'Dan', look: 7 })).flies();
+      await ann.until(({ document }) => document.title === '(2) Spacewar', 'two');
+      eve.says('fire', 1, 0, 0, 600, 600, 0, 0, 0, 0, 0, 1);
+      await dan.close();
+      await ann.until(({ document }) => document.title === '(1) Spacewar', 'one again');
+      equal(heard, ['entered', 'entered']);
+      await eve.close();
+      await ann.until(({ document }) => document.title === 'Spacewar', 'none');
+    }),
+
+  'a greeting is seen at the ship, and not too often': players('Ann', 'Bob', async (ann, bob) => {
+    ann.press('KeyG', 'KeyV', 'KeyB', 'KeyG');
+    const greeting = () => [...bob.game.world.ships.values()].find(({ name }) => name === 'Ann').greeting;
+    await bob.until(() => greeting() === 'gg', 'gg');
+    await bob.until(() => bob.$('#log').textContent.includes('Ann: gg'), 'in words, too');
+    await wait(200);
+    equal(greeting(), 'gg');
+  }),
+
+  // ---- Around it ----
+
+  'the screen stays on while one flies, and is let go by who observes': async () => {
+    const locks = [];
+    const ann = await Player.named('Ann', newRoom(), { before: ({ navigator }) => {
+      const request = async what => {
+        const lock = Object.assign(new EventTarget(), { what, held: true, release() { this.held = false; } });
+        locks.push(lock);
+        return lock;
+      };
+      Object.defineProperty(navigator, 'wakeLock', { value: { request } });
+    } });
+    const held = () => locks.filter(lock => lock.held).map(({ what }) => what);
+    await until(() => held().join() === 'screen', 'while she flies');
+    ann.press('KeyO');
+    await until(() => held().join() === '', 'not while she observes');
+    ann.press('KeyO');
+    await until(() => held().join() === 'screen', 'and again');
+    ann.hide();
+    await until(() => held().join() === '', 'not in a hidden tab');
+    ann.close();
+  },
+
+  'full screen is asked for by its key, and left by it': players('Ann', async ann => {
+    const asked = [];
+    const { document } = ann;
+    let element = null;
+    Object.defineProperty(document, 'fullscreenElement', { get: () => element });
+    document.documentElement.requestFullscreen = async () => { asked.push('full'); };
+    document.exitFullscreen = () => asked.push('exit');
+    ann.press('KeyU');
+    element = document.documentElement;
+    ann.press('KeyU');
+    equal(asked, ['full', 'exit']);
+  }),
+
+  'the volume of the settings is what is heard, at once, and kept': players('Ann', async ann => {
+    const volumes = [];
+    Object.defineProperty(ann.game.sound, 'volume', { set: volume => volumes.push(volume) });
+    ann.press('KeyC');
+    const slider = ann.$('[name=volume]');
+    equal([slider.value, slider.min, slider.max], ['10', '1', '10']);
+    slider.value = 3;
+    slider.dispatchEvent(new ann.window.Event('change', { bubbles: true }));
+    equal([volumes.at(-1), ann.stored.volume], [0.3, 3]);
+  }),
+
+  'a gamepad steers, and one that the browser does not know is told of': async () => {
+    const none = { pressed: false };
+    const gamepad = { index: 0, mapping: 'standard', axes: [0, 0], buttons: Array(17).fill(none) };
+    const press = (...buttons) => {
+      gamepad.buttons = gamepad.buttons.map((_, i) => buttons.includes(i) ? { pressed: true } : none);
+    };
+    const ann = await Player.named('Ann', newRoom(), { before: ({ navigator, document }) => {
+      navigator.getGamepads = () => [gamepad, null];
+      document.hasFocus = () => true;
+    } });
+    const connect = it => ann.window.dispatchEvent(Object.assign(new ann.window.Event('gamepadconnected'),
+      { gamepad: it }));
+    connect(gamepad);
+    gamepad.axes[0] = -1;
+    press(0, 1);
+    await ann.until(() => String(steering(ann)) === '-1,true,true', 'the stick, A and B');
+    gamepad.axes[0] = 0.1;
+    press(7, 15);
+    await ann.until(() => String(steering(ann)) === '1,false,true', 'the trigger and the cross');
+    press(3);
+    await ann.until(({ me }) => me.state === 'hyperspace', 'Y');
+    connect({ mapping: '' });
+    await ann.until(() => ann.$('#log').textContent.includes('This gamepad is unknown to the browser'), 'in words');
+    ann.close();
+  },
+
+  'the page can be installed, is shown with its picture where it is linked, and says what it is without scripts':
+    async () => {
+      const address = new URL('../', import.meta.url);
+      const page = new DOMParser().parseFromString(await (await fetch(address)).text(), 'text/html');
+      const manifestAt = new URL(page.querySelector('link[rel=manifest]').getAttribute('href'), address);
+      const manifest = await (await fetch(manifestAt)).json();
+      equal([manifest.name, manifest.display, new URL(manifest.start_url, manifestAt).href],
+        ['Spacewar', 'fullscreen', address.href]);
+      for (const purpose of ['any', 'maskable']) ok(manifest.icons.some(icon => icon.purpose === purpose), purpose);
+      const picture = page.querySelector('meta[property="og:image"]').content;
+      const at = [...manifest.icons, ...manifest.screenshots].map(({ src, type }) => [new URL(src, manifestAt), type]);
+      for (const [url, type] of [...at, [new URL(picture, address), 'image/png']]) {
+        equal((await fetch(url)).headers.get('content-type'), type, url.pathname);
+        const image = Object.assign(new Image(), { src: url });
+        await image.decode();
+      }
+      const { width, height } = await createImageBitmap(await (await fetch(new URL(picture, address))).blob());
+      equal(`${width}x${height}`, manifest.screenshots[0].sizes);
+      const content = name => page.querySelector(`[property="${name}"], [name="${name}"]`)?.content;
+      equal([content('og:title'), content('twitter:card')], ['Spacewar', 'summary_large_image']);
+      ok(content('og:description').includes('Shoot the others'), 'what it is');
+      ok(/JavaScript/.test(page.querySelector('noscript').textContent), 'words for those without scripts');
+      ok(page.querySelector('#failed').hidden && /could not be loaded/.test(page.querySelector('#failed').textContent),
+        'words for a part that is missing');
+    },
+};
