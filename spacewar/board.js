@@ -9,13 +9,13 @@ import { CORE, colourOf, stroke, traceShip } from './ships.js';
 
 export const ROW = 21;         // css px
 export const WIDTH = 260;      // css px that it takes at most
-const WIDE = { size: 11, rows: 16, room: 170 };      // css px of capitals, ships at most, css px for a name
-const NARROW = { size: 10, rows: 6, room: 92 };      // the same on narrow screens
+const WIDE_BOARD = { size: 11, rows: 16, room: 170 };      // css px of capitals, ships at most, css px for a name
+const NARROW_BOARD = { size: 10, rows: 6, room: 92 };      // the same on narrow screens
 const LEFT = 38;               // css px before a name, for the pointer and the ship
 const RIGHT = 38;              // css px after the longest, for the score
-const WORDS = '#c4dcd8';       // at least 4.5 : 1 against the ground
+export const TEXT = '#c4dcd8';       // at least 4.5 : 1 against the ground
 export const SHADE = '#020a0bd9';      // behind words
-const QUIET = '#86a5a1';
+export const QUIET = '#86a5a1';
 
 export class Board {
   left = 0; bottom = 0;        // css px, where on the screen it ends
@@ -27,7 +27,7 @@ export class Board {
 
   /** Draws it into the corner whose place is given in css px, of which each is `ratio` pixels, and not below `end`. */
   draw(context, { ships, others, goal, me, right, top, end, narrow, ratio }) {
-    const form = narrow ? NARROW : WIDE;
+    const form = narrow ? NARROW_BOARD : WIDE_BOARD;
     const room = Math.floor((end - top) / ROW) - (goal ? 1 : 0);
     const rows = Math.min(form.rows, Math.max(1, ships.size + others > room ? room - 1 : room));
     this.#rank(ships, me, rows);
@@ -91,7 +91,7 @@ export class Board {
     this.#ranking.forEach((ship, row) => {
       const middle = (head + row) * ROW + ROW / 2;
       const base = middle + size / 2;
-      const words = ship === me ? CORE : ship.bot ? QUIET : WORDS;
+      const words = ship === me ? CORE : ship.bot ? QUIET : TEXT;
       const score = String(ship.score).replace('-', '–');
       context.beginPath();
       traceShip(context, ship.look, 20, middle + 0.5, -Math.PI / 2, 0.62);

@@ -8,14 +8,14 @@
 // Whatever the camera should look at, `offset` is what it is still away from there, and fades.
 
 const REACH = 420;        // px of the world from the sun to the nearest edge ...
-const LEAST = 0.6;        // ... but no fewer css px than this for one: on a phone, so far out most of a fight is seen
+const LEAST_SCALE = 0.6;  // ... but no fewer css px than this for one: on a phone, so far out most of a fight is seen
 const MARGIN = 110;       // css px from the edge at which the camera begins to go with the ship
 const SOFT = 60;          // px in which it gets up to the ship's speed
 const EASE = 160;         // ms in which about two thirds of a change are done
 const ZOOMS = [0.3, 4];
-const FAR = 1_500;        // px, how far one can look away from what the camera follows
+const PAN_LIMIT = 1_500;  // px, how far one can look away from what the camera follows
 const LARGE = { width: 1_920, height: 1_080, most: 3 };   // css px of a screen from which on words grow with it
-const LEAP = 60;          // px in one frame: no motion but another place, to go over to softly
+const JUMP = 60;          // px in one frame: no motion but another place, to go over to softly
 
 /** Where in the world a body is to be drawn: `lead` ms ahead and, if it is a ship, with its correction. */
 export function drawnX({ x, dx = 0, vx }, lead) {
@@ -78,8 +78,8 @@ export class Camera {
   }
 
   /** Goes on to where it should be `dt` ms later, at once if it is still or this is the first time. */
-  move(dt, ships, me, lead, still) {
-    const ease = this.#settled && !still ? 1 - Math.exp(-dt / EASE) : 1;
+  move(dt, ships, me, lead, reducedMotion) {
+    const ease = this.#settled && !reducedMotion ? 1 - Math.exp(-dt / EASE) : 1;
     this.#settled = true;
     this.#top += (this.top - this.#top) * ease;
     this.#bottom += (this.bottom - this.#bottom) * ease;
@@ -109,7 +109,7 @@ export class Camera {
 
   /** The scale to come to. */
   get #goal() {
-    return this.#zoom * Math.max(LEAST, Math.min(this.#middleX, this.#reachY) / REACH);
+    return this.#zoom * Math.max(LEAST_SCALE, Math.min(this.#middleX, this.#reachY) / REACH);
   }
 
   #aim(ships, me, lead) {
@@ -124,7 +124,7 @@ export class Camera {
       this.#anchor.x = whole ? shipX : beyond(shipX, (this.#middleX - MARGIN) / this.scale);
       this.#anchor.y = whole ? shipY : beyond(shipY, (this.#reachY - MARGIN) / this.scale);
     }
-    if (Math.abs(this.#anchor.x - x) + Math.abs(this.#anchor.y - y) > LEAP) {
+    if (Math.abs(this.#anchor.x - x) + Math.abs(this.#anchor.y - y) > JUMP) {
       this.#offset.x += x - this.#anchor.x;
       this.#offset.y += y - this.#anchor.y;
     }
@@ -144,5 +144,5 @@ function soften(excess) {
 }
 
 function limit(pan) {
-  return Math.min(FAR, Math.max(-FAR, pan));
+  return Math.min(PAN_LIMIT, Math.max(-PAN_LIMIT, pan));
 }

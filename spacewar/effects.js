@@ -16,10 +16,10 @@ const FLASH = 140;        // ms
 const BRAKE = 300;        // ms in which a moment loses most of the speed of its ship
 const FLASHES = { burst: 30, shards: 18, flare: 26, collapse: 14 };    // px across
 const SPARKS = 22;
-const KEPT = 32;          // moments; the oldest makes room for a new one
+const MOMENTS_KEPT = 32;  // moments; the oldest makes room for a new one
 
 export class Effects {
-  #moments = Array.from({ length: KEPT },
+  #moments = Array.from({ length: MOMENTS_KEPT },
     (_, seed) => ({ kind: 'burst', at: -Infinity, x: 0, y: 0, vx: 0, vy: 0, look: 0, seed }));
   #next = 0;
   #states = new Map();    // by ship
@@ -55,7 +55,7 @@ export class Effects {
 
   #note(kind, { x, y, vx, vy, look }, at) {
     const moment = this.#moments[this.#next];
-    this.#next = (this.#next + 1) % KEPT;
+    this.#next = (this.#next + 1) % MOMENTS_KEPT;
     moment.kind = kind;
     moment.at = at;
     moment.x = x;
@@ -63,7 +63,7 @@ export class Effects {
     moment.vx = vx;
     moment.vy = vy;
     moment.look = look;
-    moment.seed += KEPT;
+    moment.seed += MOMENTS_KEPT;
   }
 
   draw(context, camera, time) {

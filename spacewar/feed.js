@@ -4,7 +4,7 @@
 // the sky and that a screen reader speaks. Whoever shot may have left when the missile hits, so the
 // feed remembers for a while whom it heard of.
 
-const KEPT = 6;      // lines, newest last: more than six nobody reads while flying
+const LINES_KEPT = 6;  // lines, newest last: more than six nobody reads while flying
 const KNOWN = 100;   // ships remembered, those of the latest events
 
 export class Feed {
@@ -29,7 +29,7 @@ export class Feed {
   /** Adds a line. */
   say(text, at) {
     this.lines.push({ text, at });
-    if (this.lines.length > KEPT) this.lines.shift();
+    if (this.lines.length > LINES_KEPT) this.lines.shift();
   }
 
   #remember(ship) {

@@ -48,7 +48,7 @@ const SPACE = 3.2;        // the width of a space
 const EM = 10.8;          // grid units of the browser's font, whose capitals are then as high as ours
 const FAMILY = 'system-ui, sans-serif';
 const UNKNOWN = 8;        // grid units that a letter takes where there is no browser to ask
-const KEPT = 400;         // lines of text laid out and kept
+const LAYOUTS_KEPT = 400;  // lines of text laid out and kept
 
 const SEGMENTER = globalThis.Intl?.Segmenter ? new Intl.Segmenter() : null;
 
@@ -83,7 +83,7 @@ export function traceText(path, text, x, y, size) {
 function layout(text) {
   let line = layouts.get(text);
   if (!line) {
-    if (layouts.size >= KEPT) layouts.clear();
+    if (layouts.size >= LAYOUTS_KEPT) layouts.clear();
     layouts.set(text, line = set(text));
   }
   return line;

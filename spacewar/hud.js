@@ -5,13 +5,13 @@
 // banner, and gauges under rules with supplies. Everything keeps to `insets`, what a notch, the page's
 // buttons or the pads cover.
 
-import { Board, ROW, SHADE, WIDTH, clip } from './board.js';
+import { Board, QUIET, ROW, SHADE, TEXT, WIDTH, clip } from './board.js';
 import { drawnX, drawnY } from './camera.js';
 import { textWidth, traceText, writeForeign, writeText } from './font.js';
 import { CORE, colourOf, stroke } from './ships.js';
 
 const SIZE = 11;               // css px, the height of capitals
-const SMALL = 10;              // on narrow screens, and of names at ships
+const SMALL_SIZE = 10;         // on narrow screens, and of names at ships
 const NARROW = 600;            // css px of width below which a screen is narrow
 const LOW = 500;               // css px of height below which one is
 const EDGE = 16;               // css px from what is covered
@@ -20,11 +20,9 @@ const FADES = [4_500, 6_500];  // ms of age between which a line of the feed goe
 const MOST_NAMES = 40;         // at ships: a crowd of more is no longer read, and must not cost more
 const GREETING = 3_000;        // ms that one stands at its ship
 const NAME = 96;               // css px of a name at a ship
-const NEAR = 14;               // css px that arrows keep from what lies over the sky
+const CLEARANCE = 14;          // css px that arrows keep from what lies over the sky
 const ARROW = 26;              // css px from the edge to an arrow
 const TICK = { apart: 5, height: 9 };        // css px, of gauges
-const TEXT = '#c4dcd8';        // at least 4.5 : 1 against the ground, as all colours of words here
-const QUIET = '#86a5a1';
 const WARM = '#ffcf8f';
 
 export class Hud {
@@ -80,7 +78,7 @@ export class Hud {
   // ---- The feed and the banner ----
 
   #drawFeed(context, { link, lines, time }, narrow) {
-    const size = narrow ? SMALL : SIZE;
+    const size = narrow ? SMALL_SIZE : SIZE;
     const x = this.insets.left + EDGE;
     let y = this.insets.top + EDGE + ROW / 2 + size / 2;
     this.#writeLine(context, link, x, y, size, QUIET);
@@ -174,17 +172,17 @@ export class Hud {
       const x = camera.toX(drawnX(ship, lead));
       const y = camera.toY(drawnY(ship, lead));
       if (!this.#isInSight(camera, x, y)) continue;
-      const name = clip(ship.name, SMALL, NAME);
-      const width = textWidth(name, SMALL);
+      const name = clip(ship.name, SMALL_SIZE, NAME);
+      const width = textWidth(name, SMALL_SIZE);
       const from = limit(x - width / 2, this.insets.left + 4, camera.width - this.insets.right - width - 4);
       const away = sizeOf(camera) + 7;
-      const isFree = base => this.#isFree(from, base - SMALL, from + width, base);
-      const isClear = base => isApart(this.#ships, from, base - SMALL, from + width, base);
-      const bases = [y + away + SMALL, y - away];
+      const isFree = base => this.#isFree(from, base - SMALL_SIZE, from + width, base);
+      const isClear = base => isApart(this.#ships, from, base - SMALL_SIZE, from + width, base);
+      const bases = [y + away + SMALL_SIZE, y - away];
       const base = bases.find(base => isClear(base) && isFree(base)) ?? bases.find(isFree);
       if (base === undefined) continue;
-      this.#taken.push(from, base - SMALL, from + width, base);
-      writeText(context, name, from, base, SMALL, colourOf(ship.look), 0.8);
+      this.#taken.push(from, base - SMALL_SIZE, from + width, base);
+      writeText(context, name, from, base, SMALL_SIZE, colourOf(ship.look), 0.8);
     }
   }
 
@@ -228,9 +226,11 @@ export class Hud {
     let y = middleY + (toY - middleY) * share;
     if (y < this.#board.bottom + 8) x = Math.min(x, this.#board.left - ARROW);      // next to the score board
     for (const box of this.obstacles) {      // nor under a button
-      if (x < box.left - NEAR || x > box.right + NEAR || y < box.top - NEAR || y > box.bottom + NEAR) continue;
-      const aside = x > middleX ? box.left - NEAR : box.right + NEAR;
-      const above = y > middleY ? box.top - NEAR : box.bottom + NEAR;
+      const [left, top, right, bottom] = [box.left - CLEARANCE, box.top - CLEARANCE, box.right + CLEARANCE,
+        box.bottom + CLEARANCE];
+      if (x < left || x > right || y < top || y > bottom) continue;
+      const aside = x > middleX ? left : right;
+      const above = y > middleY ? top : bottom;
       if (Math.abs(aside - x) < Math.abs(above - y)) x = aside;
       else y = above;
     }
@@ -319,7 +319,7 @@ function limit(value, least, most) {
 
 /** A row of ticks: those that are left are bright, the last one by as much as is left of it. */
 function drawGauge(context, label, x, y, most, left) {
-  writeText(context, label, x, y, SMALL, left < most / 4 ? WARM : QUIET);
+  writeText(context, label, x, y, SMALL_SIZE, left < most / 4 ? WARM : QUIET);
   const first = x + 92;
   const whole = Math.floor(left);
   drawTicks(context, first, y, 0, whole, TICK.height, CORE, 0.9);

@@ -3,7 +3,7 @@
 // What a name may be. People choose theirs freely, and strangers get to see it: so it is cleaned where
 // it is typed, and again wherever it arrives.
 
-const LENGTH = 20;   // characters, of which the longest still fits the score board of a phone
+const NAME_LENGTH = 20;  // characters, of which the longest still fits the score board of a phone
 
 /**
  * A name as it may be shown: one line, without control characters, characters that turn the text
@@ -13,5 +13,5 @@ const LENGTH = 20;   // characters, of which the longest still fits the score bo
 export function cleanName(text) {
   if (typeof text !== 'string') return '';
   const seen = text.normalize('NFKC').replace(/\s/g, ' ').replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
-  return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, LENGTH).join('').trim();
+  return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, NAME_LENGTH).join('').trim();
 }

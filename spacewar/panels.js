@@ -14,8 +14,8 @@ import { KeyTable, caps, keyLabel } from './keys.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
 import { qr } from './qr.js';
-import { GOAL, LENGTH } from './round.js';
-import { COLOUR_NAMES, SHAPES, drawShip } from './ships.js';
+import { GOAL, ROUND_LENGTH } from './round.js';
+import { COLOUR_NAMES, SHAPES, colourIndex, drawShip, lookOf, shapeIndex } from './ships.js';
 import { ARMED, AWAY, SHIELD } from './world.js';
 
 const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
@@ -270,7 +270,7 @@ export class Panels {
   #fillSettings() {
     const { name, look, practice, muted, volume, names } = this.#settings;
     const { elements } = $('#settings form');
-    const values = { name, shape: look & 7, colour: look >> 3, practice, volume };
+    const values = { name, shape: shapeIndex(look), colour: colourIndex(look), practice, volume };
     for (const [field, value] of Object.entries(values)) elements[field].value = value;
     elements.sound.checked = !muted;
     elements.names.checked = names;
@@ -281,7 +281,7 @@ export class Panels {
   #read(elements) {
     Object.assign(this.#settings, {
       name: cleanName(elements.name.value),
-      look: Number(elements.shape.value) + 8 * Number(elements.colour.value),
+      look: lookOf(Number(elements.shape.value), Number(elements.colour.value)),
       practice: Number(elements.practice.value),
       muted: !elements.sound.checked,
       volume: Number(elements.volume.value),
@@ -294,8 +294,9 @@ export class Panels {
   /** Every shape in the chosen colour, and the chosen shape in every colour. */
   #drawLooks() {
     const { look } = this.#settings;
-    document.querySelectorAll('#shapes canvas').forEach((canvas, i) => drawLook(canvas, look & ~7 | i));
-    document.querySelectorAll('#colours canvas').forEach((canvas, i) => drawLook(canvas, look & 7 | i << 3));
+    const [shape, colour] = [shapeIndex(look), colourIndex(look)];
+    document.querySelectorAll('#shapes canvas').forEach((canvas, i) => drawLook(canvas, lookOf(i, colour)));
+    document.querySelectorAll('#colours canvas').forEach((canvas, i) => drawLook(canvas, lookOf(shape, i)));
   }
 
   // ---- Help ----
@@ -335,7 +336,7 @@ export class Panels {
 function rulesOf({ name, inFlight, life, torpedoes, fuel, jumps, recharge, risk }) {
   const seconds = ms => `${ms / 1000}\u00a0s`;
   const goal = `Shoot the others: each kill is a point. Whoever has ${GOAL} first wins the round, or who has most `
-    + `after ${LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
+    + `after ${ROUND_LENGTH / 60_000} minutes. A death in the sun or by one’s own missile costs a point.`;
   const always = [
     'Debris is as deadly as a missile, and its point is theirs who made the wreck.',
     `Whoever is destroyed is back after ${seconds(AWAY)}, and cannot be hit for ${seconds(SHIELD)} or until the `

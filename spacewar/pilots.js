@@ -25,13 +25,13 @@ const HASTE = 6;              // times as often the best pilot fires as the wors
 const TREMBLE = 0.6;          // rad by which the worst pilot's hand may be wrong
 const CHANCE = 1.5 * HIT;     // px by which an imagined shot may miss and be worth it
 const SPARE = 12;             // torpedoes from which on only good shots are worth one
-const NEAR = 170;             // px within which there is no need to come nearer
+const CLOSE = 170;            // px within which there is no need to come nearer
 const IMAGINED = 2_200;       // ms of flight that a pilot can imagine ...
 const STRIDE = 4 * STEP;      // ... in steps that are fine enough for that
 const ALERT = 1_400;          // ms before a hit from which it can be noticed
-const NARROW = 65;            // px from the sun below which no orbit should lead, and ...
-const WIDE = 480;             // ... beyond which none should; in a fight with ...
-const MARGIN = 30;            // ... so much to spare
+const LOWEST = 65;            // px from the sun below which no orbit should lead, and ...
+const HIGHEST = 480;          // ... beyond which none should; in a fight with ...
+const ORBIT_MARGIN = 30;      // ... so much to spare
 
 // What is imagined. One of each will do, since pilots think one after the other.
 const shot = { x: 0, y: 0, vx: 0, vy: 0 };
@@ -133,14 +133,14 @@ export class Pilot {
     const { x, y, vx, vy } = this.ship;
     const { r, outwards, spin, nearest, farthest, round } = path(this.ship);
     const up = Math.atan2(y, x);
-    if (nearest < NARROW) {
+    if (nearest < LOWEST) {
       if (nearest < SUN && outwards < 0 && r < 3 * SUN) this.#despair();
       // Along the way round, and upwards as well if it is late for that.
-      return this.#head(up + Math.sign(spin || 1) * Math.PI / (outwards < 0 && r < 2 * NARROW ? 4 : 2));
+      return this.#head(up + Math.sign(spin || 1) * Math.PI / (outwards < 0 && r < 2 * LOWEST ? 4 : 2));
     }
-    if (farthest < WIDE) return false;
+    if (farthest < HIGHEST) return false;
     // Too much spin even for a round orbit: against the way round.
-    if (round > 0.8 * WIDE) return this.#head(up - Math.sign(spin) * Math.PI * (outwards > 0 ? 0.75 : 0.5));
+    if (round > 0.8 * HIGHEST) return this.#head(up - Math.sign(spin) * Math.PI * (outwards > 0 ? 0.75 : 0.5));
     // Else against the way out: that takes no spin, so the orbit becomes rounder at both ends.
     return (outwards > 0 || r > BOUNDARY) && this.#head(up + Math.PI);
   }
@@ -164,8 +164,8 @@ export class Pilot {
     this.#shoot = miss.distance < (ship.torpedoes < SPARE ? CHANCE / 2 : CHANCE);
     this.#course = this.#aim + this.#error;
     const { nearest, farthest } = path(ship);
-    this.#burn = Math.hypot(target.x - ship.x, target.y - ship.y) > NEAR && ship.fuel > world.rules.fuel / 2
-      && nearest > NARROW + MARGIN && farthest < WIDE - MARGIN;
+    this.#burn = Math.hypot(target.x - ship.x, target.y - ship.y) > CLOSE && ship.fuel > world.rules.fuel / 2
+      && nearest > LOWEST + ORBIT_MARGIN && farthest < HIGHEST - ORBIT_MARGIN;
   }
 
   /** The nearest ship, where people seem nearer than practice ships. */

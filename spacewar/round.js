@@ -5,7 +5,7 @@
 // began, and that is what pages tell one another: `agreed` says whom to believe. No clock is asked here.
 
 export const GOAL = 10;           // kills that win a round
-export const LENGTH = 300_000;    // ms after which whoever has most wins
+export const ROUND_LENGTH = 300_000;  // ms after which whoever has most wins
 export const PAUSE = 6_000;       // ms between the end of a round and the next
 export const SAME = 5_000;        // ms by which two pages may differ about when a round began
 
@@ -27,7 +27,7 @@ export class Round {
     }
     let best = -Infinity;
     for (const { score } of ships) best = Math.max(best, score);
-    if (best < GOAL && now - this.start < LENGTH) return '';
+    if (best < GOAL && now - this.start < ROUND_LENGTH) return '';
     this.last = outcome(ships);
     this.#set(this.number + 1, now + PAUSE);
     return 'ended';
@@ -92,7 +92,7 @@ export function agreed(own, others, { now, isNew, isWitness, self }) {
 
 /** Whether a round may have begun then: it has not lasted too long, and is not too far ahead. */
 function isPossible({ start }, now) {
-  return now - start <= LENGTH + SAME && start - now <= PAUSE + SAME;
+  return now - start <= ROUND_LENGTH + SAME && start - now <= PAUSE + SAME;
 }
 
 /** Whether it is the round that has just ended: the others will say so in a moment. */

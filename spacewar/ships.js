@@ -41,14 +41,23 @@ export const SHAPES = [
 
 for (const shape of SHAPES) shape.wreck = breakUp(shape.strokes);
 
-// A look is the index of a shape + 8 × that of a colour.
+// A look is the index of a shape + 8 × that of a colour: world.js has as many LOOKS as there are.
+
+export const lookOf = (shape, colour) => shape + SHAPES.length * colour;
+export const shapeIndex = look => look % SHAPES.length;
+export const colourIndex = look => Math.floor(look / SHAPES.length);
+
+/** The nth other look, as long as there are eight or fewer: no two share a shape or a colour. */
+export function otherLook(look, n) {
+  return lookOf((shapeIndex(look) + n) % SHAPES.length, (colourIndex(look) + n) % COLOURS.length);
+}
 
 function shapeOf(look) {
-  return SHAPES[look & 7];
+  return SHAPES[shapeIndex(look)];
 }
 
 export function colourOf(look) {
-  return COLOURS[look >> 3];
+  return COLOURS[colourIndex(look)];
 }
 
 /** Adds the outline of a ship at x, y to the path that is being built; `scale` is pixels per px of the world. */

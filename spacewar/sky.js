@@ -15,17 +15,17 @@ const DEPTHS = [          // stars per million css px², css px across, share of
   { density: 45, size: 1.4, colour: '#6d9092', share: 0.1, drift: 1.7 },
   { density: 16, size: 1.9, colour: '#bcd8d8', share: 0.2, drift: 3 },
 ];
-const MOST = 600;         // stars of one depth
+const MOST_STARS = 600;   // stars of one depth
 const GLOW = 190;         // px around the sun that its light is seen
 const RAYS = 56;
 const CHANNELS = [[0.95, 1, 1], [0.6, 0.55, 0.9], [0.3, 0.16, 0.7]];      // red, green, blue of halo, glow, heart
 const DOTS = 360;         // of the boundary
-const AMBER = '#ffb45a';
+const FIRE = '#ffb45a';
 
 export class Sky {
   #stars = DEPTHS.map((depth, n) => {
     const chance = random(1962 + n);
-    return Float32Array.from({ length: 3 * MOST }, (_, i) => i % 3 < 2 ? chance() : 0.7 + 0.6 * chance() ** 3);
+    return Float32Array.from({ length: 3 * MOST_STARS }, (_, i) => i % 3 < 2 ? chance() : 0.7 + 0.6 * chance() ** 3);
   });
   #boundary = Float32Array.from({ length: 2 * DOTS }, (_, i) => {      // x and y in turn
     const angle = TAU * Math.floor(i / 2) / DOTS;
@@ -36,21 +36,21 @@ export class Sky {
   #fitting = null;        // the same in the size it is drawn ...
   #size = 0;              // ... which is this many pixels, as of the latest frame
 
-  draw(context, camera, time, still, ratio) {
-    this.#drawStars(context, camera, still ? 0 : time / 1000, still);
+  draw(context, camera, time, reducedMotion, ratio) {
+    this.#drawStars(context, camera, reducedMotion ? 0 : time / 1000, reducedMotion);
     this.#drawBoundary(context, camera);
-    this.#drawSun(context, camera, still ? 0 : time / 1000, ratio);
+    this.#drawSun(context, camera, reducedMotion ? 0 : time / 1000, ratio);
   }
 
-  #drawStars(context, { x, y, width, height }, seconds, still) {
+  #drawStars(context, { x, y, width, height }, seconds, reducedMotion) {
     context.globalCompositeOperation = 'source-over';
     context.globalAlpha = 1;
     for (let n = 0; n < DEPTHS.length; n++) {
       const { density, size, colour, share, drift } = DEPTHS[n];
       const stars = this.#stars[n];
-      const count = 3 * Math.min(MOST, Math.round(density * width * height / 1e6));
-      const left = (still ? 0 : x * share) + drift * seconds;
-      const top = still ? 0 : y * share;
+      const count = 3 * Math.min(MOST_STARS, Math.round(density * width * height / 1e6));
+      const left = (reducedMotion ? 0 : x * share) + drift * seconds;
+      const top = reducedMotion ? 0 : y * share;
       context.fillStyle = colour;
       for (let i = 0; i < count; i += 3) {
         const across = size * stars[i + 2];
@@ -86,7 +86,7 @@ export class Sky {
     stroke(context, '#ffe7c4', 1, 0.55);
     context.beginPath();
     context.arc(x, y, SUN * scale, 0, TAU);
-    stroke(context, AMBER, 1, 0.26);
+    stroke(context, FIRE, 1, 0.26);
     context.globalAlpha = 1;
   }
 

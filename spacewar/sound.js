@@ -52,7 +52,7 @@ export const ENGINE = { pitch: 300, gain: 0.4 };  // noise through a low-pass, H
 const VOICES = 12;       // sounds at a time: more cannot be told apart, and cost
 const OWN_VOICES = 4;    // of them are kept for the person's own ship
 const OTHERS = 0.5;      // loudness of other ships close by, that of the own one being 1 ...
-const FAR = 0.3;         // ... and what is left of that far away
+const FAR_SHARE = 0.3;   // ... and what is left of that far away
 const MASTER = 0.7;      // leaves room for what the compressor, which is no wall, lets through
 const SOON = 0.015;      // s ahead of a context's clock: what begins in its past begins in the middle of its ramp
 const RAMP = 0.03;       // s in which the engine and the master gain come within a third of where they go
@@ -186,7 +186,7 @@ export class Sound {
     const own = ship.id === 0;
     const name = type === 'destroyed' && cause === 'missile' ? 'hit' : type;
     if (!Object.hasOwn(SOUNDS, name) || (name === 'scored' && !own)) return;
-    const volume = own ? 1 : OTHERS * (FAR + (1 - FAR) * near);
+    const volume = own ? 1 : OTHERS * (FAR_SHARE + (1 - FAR_SHARE) * near);
     this.#synth.play(name, volume, undefined, own ? VOICES : VOICES - OWN_VOICES);
   }
 

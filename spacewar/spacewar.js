@@ -18,20 +18,21 @@ import { LOSSY, Netplay } from './netplay.js';
 import { Panels } from './panels.js';
 import { STEP } from './physics.js';
 import { NAMES, Pilot, skillAfter } from './pilots.js';
-import { GOAL, LENGTH, Round } from './round.js';
+import { GOAL, ROUND_LENGTH, Round } from './round.js';
 import { Settings } from './settings.js';
+import { otherLook } from './ships.js';
 import { Sound } from './sound.js';
 import { ThreadedSocket } from './threaded-socket.js';
 import { View } from './view.js';
 import { WebRTCRelay } from './webrtc-relay.js';
-import { LOOKS, SHIELD, Ship, World } from './world.js';
+import { SHIELD, Ship, World } from './world.js';
 import { WebSocketRelay } from './ws-relay.js';
 
 const CATCH_UP = 250;    // ms that a late frame makes up for; time beyond is lost to our own ship
 const PATIENCE = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
 const UNSEEN = 1_000;    // ms between turns of a page without frames; browsers may stretch that to a minute
 const EARSHOT = 800;     // px at which others are at their faintest
-const GREETINGS_APART = 2_000;   // ms between two of ours
+const OWN_GREETINGS_APART = 2_000;  // ms between two of ours
 const LEARNING = 5;      // lives in which one is shown where the ship will fall
 const PANELS = 250;      // ms between updates of what is no canvas
 
@@ -236,7 +237,7 @@ class Game {
   }
 
   #practiceShip(index) {
-    const look = (this.settings.look + 9 * (index + 1)) % LOOKS;
+    const look = otherLook(this.settings.look, index + 1);
     const ship = this.world.add(new Ship(-1 - index, NAMES[index], look, { bot: true }));
     this.world.launch(ship);
     return new Pilot(ship, this.world.random, skillAfter(this.#kills));
@@ -311,7 +312,7 @@ class Game {
   get #goal() {
     const round = this.#round;
     if (!round?.begun) return '';
-    const left = Math.max(0, Math.ceil((LENGTH - (this.#roundTime - round.start)) / 1000));
+    const left = Math.max(0, Math.ceil((ROUND_LENGTH - (this.#roundTime - round.start)) / 1000));
     const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
     return `${this.#practising ? `wave ${this.#wave} · ` : ''}first to ${GOAL} · ${clock}`;
   }
@@ -359,7 +360,7 @@ class Game {
   /** Says something to the others, not too often. */
   #greet(greeting) {
     const { world, me } = this;
-    if (world.time - me.greetedAt < GREETINGS_APART) return;
+    if (world.time - me.greetedAt < OWN_GREETINGS_APART) return;
     world.greet(me, greeting);
   }
 

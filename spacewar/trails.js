@@ -14,20 +14,20 @@ import { drawnX, drawnY } from './camera.js';
 import { COLOURS, colourOf } from './ships.js';
 
 const EVERY = 40;           // ms of the world between samples
-const LENGTH = 48;          // samples kept of a ship ...
+const SAMPLES = 48;         // samples kept of a ship ...
 const SHORT = 26;           // ... and drawn of a missile
 const CLEAR = 13;           // px around a ship's middle without a trail: its outline is there
-const LEAP = 90;            // px between samples: the body did not fly there
+const BREAK = 90;           // px between samples: the body did not fly there
 const BANDS = [             // from sample to sample: colour, that of the ship if none, alpha
   { to: 6, colour: null, alpha: 0.7 },
   { to: 14, colour: null, alpha: 0.45 },
   { to: 22, colour: '#accb60', alpha: 0.28 },
   { to: 30, colour: '#a0bb52', alpha: 0.2 },
   { to: 38, colour: '#93ad4c', alpha: 0.13 },
-  { to: LENGTH - 1, colour: '#86a046', alpha: 0.07 },
+  { to: SAMPLES - 1, colour: '#86a046', alpha: 0.07 },
 ];
-const LEFT = 56;            // the look of a missile whose ship has left: white
-const WIDTH = 1;            // css px; up to one pixel a line is a hairline, which software draws much faster
+const OWNERLESS = 56;       // the look of a missile whose ship has left: white
+const LINE_WIDTH = 1;       // css px; up to one pixel a line is a hairline, which software draws much faster
 
 export class Trails {
   #trails = [];
@@ -40,28 +40,28 @@ export class Trails {
   follow(world) {
     if (world.time - this.#sampledAt < EVERY) return;
     this.#sampledAt = world.time - world.time % EVERY;
-    this.#head = (this.#head + 1) % LENGTH;
+    this.#head = (this.#head + 1) % SAMPLES;
     for (const trail of this.#trails) trail.seen = false;
-    for (const ship of world.ships.values()) this.#sample(ship, ship.state === 'flying', LENGTH);
+    for (const ship of world.ships.values()) this.#sample(ship, ship.state === 'flying', SAMPLES);
     for (const missile of world.missiles) {
       this.#sample(missile, true, SHORT, world.ships.get(missile.owner)?.look);
     }
     for (let i = this.#trails.length - 1; i >= 0; i--) this.#outlive(this.#trails[i], i);
   }
 
-  #sample(body, there, length, look = body.look ?? LEFT) {
+  #sample(body, there, length, look = body.look ?? OWNERLESS) {
     let trail = this.#byBody.get(body);
     if (!trail) {
-      trail = this.#spare.pop() ?? { body, x: new Float32Array(LENGTH), y: new Float32Array(LENGTH) };
+      trail = this.#spare.pop() ?? { body, x: new Float32Array(SAMPLES), y: new Float32Array(SAMPLES) };
       trail.x.fill(NaN);
-      Object.assign(trail, { body, length, left: LENGTH });
+      Object.assign(trail, { body, length, left: SAMPLES });
       this.#byBody.set(body, trail);
       this.#trails.push(trail);
     }
-    const last = (this.#head + LENGTH - 1) % LENGTH;
+    const last = (this.#head + SAMPLES - 1) % SAMPLES;
     const x = drawnX(body, 0);
     const y = drawnY(body, 0);
-    const leapt = Math.abs(x - trail.x[last]) + Math.abs(y - trail.y[last]) > LEAP;
+    const leapt = Math.abs(x - trail.x[last]) + Math.abs(y - trail.y[last]) > BREAK;
     trail.x[this.#head] = there && !leapt ? x : NaN;
     trail.y[this.#head] = y;
     trail.there = there;
@@ -85,7 +85,7 @@ export class Trails {
   draw(context, camera, lead) {
     context.globalCompositeOperation = 'lighter';
     context.lineCap = 'butt';
-    context.lineWidth = WIDTH;
+    context.lineWidth = LINE_WIDTH;
     let from = 0;
     for (const band of BANDS) {
       for (const colour of band.colour ? [null] : COLOURS) {
@@ -107,8 +107,8 @@ export class Trails {
 
   /** Adds the part of a trail between two ages, counted in samples of a ship; a missile's passes faster. */
   #trace(context, camera, trail, from, to, lead) {
-    const first = Math.floor(from * trail.length / LENGTH);
-    const last = Math.floor(to * trail.length / LENGTH);
+    const first = Math.floor(from * trail.length / SAMPLES);
+    const last = Math.floor(to * trail.length / SAMPLES);
     let pen = false;
     let back = first;
     if (from === 0 && trail.there && this.#flew(trail)) {
@@ -116,7 +116,7 @@ export class Trails {
       pen = true;
     }
     for (; back <= last; back++) {
-      const i = (this.#head + LENGTH - back) % LENGTH;
+      const i = (this.#head + SAMPLES - back) % SAMPLES;
       const x = trail.x[i];
       if (Number.isNaN(x)) pen = false;
       else if (pen) context.lineTo(camera.toX(x), camera.toY(trail.y[i]));
@@ -129,12 +129,12 @@ export class Trails {
 
   /** Whether the body can have flown to where it is since the latest sample. */
   #flew({ body, x, y }) {
-    return Math.abs(drawnX(body, 0) - x[this.#head]) + Math.abs(drawnY(body, 0) - y[this.#head]) < LEAP;
+    return Math.abs(drawnX(body, 0) - x[this.#head]) + Math.abs(drawnY(body, 0) - y[this.#head]) < BREAK;
   }
 
   /** Begins a trail at its body, but clear of its outline; returns which sample is the next. */
   #begin(context, camera, { body, length, x: xs, y: ys }, last, lead) {
-    const clear = length === LENGTH ? CLEAR : 0;
+    const clear = length === SAMPLES ? CLEAR : 0;
     const bodyX = drawnX(body, lead);
     const bodyY = drawnY(body, lead);
     let x = bodyX;
@@ -142,7 +142,7 @@ export class Trails {
     let away = 0;
     let back = 0;
     for (; clear && back <= last; back++) {
-      const i = (this.#head + LENGTH - back) % LENGTH;
+      const i = (this.#head + SAMPLES - back) % SAMPLES;
       const next = Math.hypot(xs[i] - bodyX, ys[i] - bodyY);
       if (Number.isNaN(next)) break;
       if (next >= clear) {

@@ -23,8 +23,8 @@ const LINE = 1.35;            // css px, the beam on a usual screen
 const FLAME = '#ff9d4d';
 const AMBER = '#ffb02e';
 const FORECAST = { dots: 40, apart: 60 };    // ms between dots
-const LEAST = 0.75;           // css px for a px of a ship, however far out one zooms
-const NEAR = 28;              // css px from a ship that still are a click on it
+const LEAST_SHIP = 0.75;      // css px for a px of a ship, however far out one zooms
+const CLICK = 28;             // css px from a ship that still are a click on it
 const FADE = 1_200;           // ms in which debris fades at its end
 const FLICKER = 33;           // ms that a flame keeps its length
 const SHAKE = { far: 5, lasts: 450 };      // css px, ms
@@ -33,7 +33,7 @@ const COVERS = '#buttons, .pads.touched button';      // what lies over the sky
 const LOOK = 1_000;           // ms between looks at what covers the edges: pads come with the first touch
 
 export class View {
-  still = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
+  reducedMotion = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
   #canvas;
   #context;
   #ratio = 1;                 // pixels for a css px
@@ -53,8 +53,8 @@ export class View {
     this.#canvas = canvas;
     this.#context = canvas.getContext('2d', { alpha: false });
     const motion = matchMedia('(prefers-reduced-motion: reduce)');
-    this.still = motion.matches;
-    motion.addEventListener('change', () => this.still = motion.matches);
+    this.reducedMotion = motion.matches;
+    motion.addEventListener('change', () => this.reducedMotion = motion.matches);
     const sizes = new ResizeObserver(([{ devicePixelContentBoxSize: pixels }]) => {
       this.#resize(pixels?.[0].inlineSize, pixels?.[0].blockSize);
       if (this.#scene) this.draw(this.#scene);      // at once: the page never shows the canvas while it is empty
@@ -100,7 +100,7 @@ export class View {
     const { world, lead } = this.#scene;
     const camera = this.#camera;
     let best = null;
-    let least = Math.max(NEAR, 14 * camera.scale);
+    let least = Math.max(CLICK, 14 * camera.scale);
     for (const ship of world.ships.values()) {
       if (ship.state !== 'flying') continue;
       const away = Math.hypot(camera.toX(drawnX(ship, lead)) - x, camera.toY(drawnY(ship, lead)) - y);
@@ -124,7 +124,7 @@ export class View {
     const { world, me, time, lead } = scene;
     if (this.#dpr !== devicePixelRatio) this.#resize();      // moved to another display
     if (time - this.#lookedAt > LOOK) this.#inset(time);
-    camera.move(Math.min(SLOWEST, time - this.#drawnAt), world.ships, me, lead, this.still);
+    camera.move(Math.min(SLOWEST, time - this.#drawnAt), world.ships, me, lead, this.reducedMotion);
     this.#drawnAt = time;
     this.#trails.follow(world);
     if (this.#effects.watch(world, me)) this.#shakenAt = time;
@@ -136,10 +136,10 @@ export class View {
     context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
     context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
     this.#shake(time);
-    this.#sky.draw(context, camera, time, this.still, this.#ratio);
+    this.#sky.draw(context, camera, time, this.reducedMotion, this.#ratio);
     context.lineJoin = 'round';
     if (scene.forecast) this.#drawForecast(context, scene);
-    if (!this.still) this.#trails.draw(context, camera, lead);
+    if (!this.reducedMotion) this.#trails.draw(context, camera, lead);
     this.#drawBodies(context, scene);
     this.#effects.draw(context, camera, world.time);
     context.setTransform(this.#ratio, 0, 0, this.#ratio, 0, 0);
@@ -148,7 +148,7 @@ export class View {
 
   #shake(time) {
     const left = 1 - (time - this.#shakenAt) / SHAKE.lasts;
-    if (this.still || left <= 0) return;
+    if (this.reducedMotion || left <= 0) return;
     const far = SHAKE.far * left * left;
     this.#context.translate(far * Math.sin(time * 0.083), far * Math.sin(time * 0.067 + 1));
   }
@@ -177,7 +177,7 @@ export class View {
   /** Adds the ships of a colour, or all, to the path; whether there were any. */
   #traceShips(context, { world, lead }, colour) {
     const camera = this.#camera;
-    const scale = Math.max(LEAST, camera.scale);
+    const scale = Math.max(LEAST_SHIP, camera.scale);
     let any = false;
     for (const ship of world.ships.values()) {
       if (ship.state !== 'flying' || (colour && colourOf(ship.look) !== colour)) continue;
@@ -196,7 +196,7 @@ export class View {
     const camera = this.#camera;
     const x = camera.toX(drawnX(me, lead));
     const y = camera.toY(drawnY(me, lead));
-    const radius = 22 * Math.max(LEAST, camera.scale);
+    const radius = 22 * Math.max(LEAST_SHIP, camera.scale);
     context.beginPath();
     for (let i = 0; i < 4; i++) {
       const middle = Math.PI / 4 + i * Math.PI / 2;
@@ -232,7 +232,7 @@ export class View {
   /** A ring around who has just come back, fainter and fainter. */
   #drawShields(context, { world, lead }) {
     const camera = this.#camera;
-    const radius = 17 * Math.max(LEAST, camera.scale);
+    const radius = 17 * Math.max(LEAST_SHIP, camera.scale);
     for (const ship of world.ships.values()) {
       const left = (ship.shieldUntil - world.time) / SHIELD;
       if (ship.state !== 'flying' || left <= 0) continue;
@@ -248,7 +248,7 @@ export class View {
 
   #drawFlames(context, { world, lead, time }) {
     const camera = this.#camera;
-    const scale = Math.max(LEAST, camera.scale);
+    const scale = Math.max(LEAST_SHIP, camera.scale);
     let any = false;
     context.beginPath();
     for (const ship of world.ships.values()) {
@@ -256,7 +256,7 @@ export class View {
       const x = camera.toX(drawnX(ship, lead));
       const y = camera.toY(drawnY(ship, lead));
       if (!camera.sees(x, y, 40 * scale)) continue;
-      const flicker = this.still ? 0.5 : hash(Math.floor(time / FLICKER), ship.id);
+      const flicker = this.reducedMotion ? 0.5 : hash(Math.floor(time / FLICKER), ship.id);
       traceFlame(context, ship.look, x, y, headingOf(ship, lead), scale, flicker);
       any = true;
     }
@@ -298,7 +298,7 @@ export class View {
 
   #drawDebris(context, { world, lead }) {
     const camera = this.#camera;
-    const scale = Math.max(LEAST, camera.scale);
+    const scale = Math.max(LEAST_SHIP, camera.scale);
     for (const piece of world.debris) {
       const x = camera.toX(drawnX(piece, lead));
       const y = camera.toY(drawnY(piece, lead));

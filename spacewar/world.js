@@ -21,7 +21,7 @@ export const SHIELD = 1_500;     // ms after coming back in which neither missil
 export const PIECES = 6;         // of debris that a ship breaks up into
 export const LOOKS = 64;         // of ships: shape + 8 × colour, both 0 to 7
 const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
-const MOST = 600;                // missiles, and as many pieces of debris: no crowd can fill the sky with more
+const MOST_BODIES = 600;         // missiles, and as many pieces of debris: no crowd can fill the sky with more
 const ROOM = 60;                 // px that a ship which comes back should have around it
 const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
 const NEWS = 1_000;              // ms that the news of a death may take
@@ -283,7 +283,7 @@ export class World {
     };
     advance(missile, late, this.#flight);
     this.missiles.push(missile);
-    if (this.missiles.length > MOST) this.missiles.shift();
+    if (this.missiles.length > MOST_BODIES) this.missiles.shift();
     this.#note('fired', ship, { missile });
   }
 
@@ -306,7 +306,7 @@ export class World {
       advance(fragment, late, tumble);
       this.debris.push(fragment);
     }
-    if (this.debris.length > MOST) this.debris.splice(0, PIECES);
+    if (this.debris.length > MOST_BODIES) this.debris.splice(0, PIECES);
     const spent = this.missiles.findIndex(missile => missile.owner === owner && missile.number === number);
     if (cause === 'missile' && spent >= 0) this.missiles.splice(spent, 1);
     ship.state = 'exploded';

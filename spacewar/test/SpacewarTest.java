@@ -985,8 +985,8 @@ class SpacewarTest {
             try (var relay = withPages(0);
                     var ann = new Player(Player.address(relay.port()), page ->
                     page.media("prefers-reduced-motion", "reduce"))) {
-                ann.until("game.view.still").page.media("prefers-reduced-motion", "no-preference");
-                ann.until("!game.view.still");
+                ann.until("game.view.reducedMotion").page.media("prefers-reduced-motion", "no-preference");
+                ann.until("!game.view.reducedMotion");
             }
         }
 

@@ -415,7 +415,7 @@ export default {
     ok(/^← → turn · ↑ thrust · Q fire$/.test(keys) || keys === '' && !ann.window.matchMedia('(hover: hover)').matches,
       keys);
     ann.press('ArrowLeft');
-    await ann.until(({ game: { view } }) => view.scene.banner === null && view.scene.link.startsWith('relay'), 'no more');
+    await ann.until(({ game: { view: { scene } } }) => !scene.banner && scene.link.startsWith('relay'), 'no more');
     ann.close();
   },
 
@@ -514,7 +514,8 @@ export default {
       ann.$('#sky').dispatchEvent(new PointerEvent(type, { clientX, clientY, pointerId: 1, isPrimary: true,
         bubbles: true }));
     }
-    await ann.until(() => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2) < 4, 'the middle');
+    const off = () => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2);
+    await ann.until(() => off() < 4, 'the middle');
   }),
 
   'a private sky is a room of its own': players('Ann', async ann => {

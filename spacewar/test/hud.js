@@ -97,7 +97,8 @@ export default {
       const { boxes, camera } = drawn({ width: 1280, height: 720, ships });
       const [name] = boxes.filter(box => !box.board && box.right - box.left > 40);
       const middle = camera.toY(other);
-      ok(apart(name, { left: camera.toX(100) - 10, right: camera.toX(100) + 10, top: middle - 10, bottom: middle + 10 }),
+      const ship = { left: camera.toX(100) - 10, right: camera.toX(100) + 10, top: middle - 10, bottom: middle + 10 };
+      ok(apart(name, ship),
         `from ${name.top} to ${name.bottom}, over a ship at ${middle}`);
     }
   },

@@ -2,7 +2,7 @@
 
 // When a round ends and the next begins, and who is believed about it.
 
-import { GOAL, LENGTH, PAUSE, Round, SAME, agreed } from '../round.js';
+import { GOAL, PAUSE, ROUND_LENGTH, Round, SAME, agreed } from '../round.js';
 import { equal, ok } from './check.js';
 
 const ships = (...scores) => scores.map((score, id) => ({ id, name: `P${id}`, score }));
@@ -30,16 +30,16 @@ export default {
 
   'after five minutes most kills win': () => {
     const round = begun(500);
-    equal(round.update(500 + LENGTH - 1, ships(1, 4)), '');
-    equal(round.update(500 + LENGTH, ships(1, 4)), 'ended');
+    equal(round.update(500 + ROUND_LENGTH - 1, ships(1, 4)), '');
+    equal(round.update(500 + ROUND_LENGTH, ships(1, 4)), 'ended');
     equal(round.last, { winners: [{ id: 1, name: 'P1' }], score: 4 });
   },
 
   'who has equally many wins with the others, and with none nobody does': () => {
     const [even, none] = [begun(), begun()];
-    even.update(LENGTH, ships(2, 2, 1));
+    even.update(ROUND_LENGTH, ships(2, 2, 1));
     equal(even.last.winners.map(({ id }) => id), [0, 1]);
-    none.update(LENGTH, ships(0, -1));
+    none.update(ROUND_LENGTH, ships(0, -1));
     equal(none.last.winners, []);
   },
 
@@ -67,13 +67,14 @@ export default {
     equal(told(true, false, false), null, 'one, and two whom it has told');
     equal(told(true, true, false), { number: 7, start: 50_000 }, 'two of them');
     equal(agreed(own, others, { now: 60_000, isWitness: false, self: 9 }).number, 7, 'for who came later all count');
-    own.update(LENGTH, ships(1, 0));
-    const next = others.map(({ id }) => says(id, 9, LENGTH));
-    equal(agreed(own, next, { now: LENGTH + 10, isWitness: true, self: 3 }).number, 9, 'between two rounds all count');
+    own.update(ROUND_LENGTH, ships(1, 0));
+    const next = others.map(({ id }) => says(id, 9, ROUND_LENGTH));
+    equal(agreed(own, next, { now: ROUND_LENGTH + 10, isWitness: true, self: 3 }).number, 9,
+      'between two rounds all count');
   },
 
   'nobody is in a round that has lasted too long or is minutes away, whoever says so': () => {
-    for (const start of [60_000 - LENGTH - SAME - 1, 60_000 + PAUSE + SAME + 1, 1e6, -1e6]) {
+    for (const start of [60_000 - ROUND_LENGTH - SAME - 1, 60_000 + PAUSE + SAME + 1, 1e6, -1e6]) {
       for (const others of [[says(1, 9, start), silent(2)], [says(1, 9, start), says(2, 9, start)]]) {
         equal(agreed(null, others, { now: 60_000, isNew: true, self: 5 }), null, `round from ${start}`);
       }
@@ -101,8 +102,8 @@ export default {
 
   'in the pause after a round nobody is drawn back into it': () => {
     const own = begun();
-    own.update(LENGTH, ships(1, 0));
-    equal(agreed(own, [says(2, 1, 0), says(3, 1, 0)], { now: LENGTH + 10 }), null);
+    own.update(ROUND_LENGTH, ships(1, 0));
+    equal(agreed(own, [says(2, 1, 0), says(3, 1, 0)], { now: ROUND_LENGTH + 10 }), null);
   },
 
   'what others say of the beginning of the same round moves it by five seconds at most, however often': () => {

@@ -2,8 +2,9 @@
 
 // What ships look like, traced on a path that only remembers.
 
-import { COLOURS, COLOUR_NAMES, SHAPES, tracePiece, traceShip } from '../ships.js';
-import { PIECES } from '../world.js';
+import { COLOURS, COLOUR_NAMES, SHAPES, colourIndex, colourOf, lookOf, otherLook, shapeIndex, tracePiece, traceShip,
+} from '../ships.js';
+import { LOOKS, PIECES } from '../world.js';
 import { equal, near, ok } from './check.js';
 
 const GROUND = '#020a0b';
@@ -15,6 +16,15 @@ export default {
     equal([SHAPES.length, COLOURS.length, COLOUR_NAMES.length], [8, 8, 8]);
     equal(new Set([...SHAPES.map(({ name }) => name), ...COLOUR_NAMES]).size, 16);
     equal(new Set(COLOURS).size, 8);
+  },
+
+  'a look is a shape and a colour, and practice ships share neither with their pilot nor with one another': () => {
+    for (let look = 0; look < LOOKS; look++) {
+      equal([lookOf(shapeIndex(look), colourIndex(look)), colourOf(look)], [look, COLOURS[colourIndex(look)]]);
+      const looks = [look, ...[1, 2, 3].map(n => otherLook(look, n))];
+      for (const part of [shapeIndex, colourIndex]) equal(new Set(looks.map(part)).size, 4, `of ${looks}`);
+      ok(looks.every(one => one >= 0 && one < LOOKS), `${looks}`);
+    }
   },
 
   'a colour is light enough to be read as text': () => {

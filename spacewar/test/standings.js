@@ -2,7 +2,7 @@
 
 // All in a room are in the same round and know the same scores, whoever comes, goes or lies.
 
-import { GOAL, LENGTH, PAUSE } from '../round.js';
+import { GOAL, PAUSE, ROUND_LENGTH } from '../round.js';
 import { equal, near, ok } from './check.js';
 import { Page, Room, orbitAt } from './room.js';
 
@@ -98,7 +98,7 @@ export default {
     const { room, pages } = meet(3);
     shoot(room, pages[1], pages[2], 2);
     shoot(room, pages[2], pages[1], 1);
-    const left = pages[0].netplay.round.start + LENGTH - pages[0].clock();
+    const left = pages[0].netplay.round.start + ROUND_LENGTH - pages[0].clock();
     room.run(left + 1_000);
     equal(same(rounds(pages), 'round'), [2, false]);
     equal(same(winners(pages), 'winners'), 'P1');
