@@ -876,7 +876,9 @@ class SpacewarTest {
                 ann.page.touch();
                 expectSteering(ann, "0,false,false");
                 ann.page.touch(on(ann, 1, "hyperspace")).touch();
-                ann.until("game.me.state === 'hyperspace'");
+                ann.until("game.me.state === 'hyperspace'").ask("game.panels.open('help'); null");
+                ann.until("document.querySelector('#fingers').checkVisibility()"
+                        + " && !document.querySelector('#steering').checkVisibility()");
             }
         }
 

@@ -113,6 +113,7 @@ export default {
       await bob.until(({ game }) => game.world.debris.length === 6, 'six pieces');
       await allSee('Bob', ship => ship.state === 'exploded' && ship.score === 0, ann, bob);
       await allSee('Ann', ship => ship.state === 'flying' && ship.score === 1, ann, bob);
+      await bob.until(({ game }) => /^Ann shot you · back in [123]$/.test(game.view.scene.fate), 'how, where the eye is');
       await ann.until(() => ann.$('#log').textContent.includes('You shot Bob'), 'the news');
       await bob.until(() => bob.$('#log').textContent.includes('Ann shot you'), 'the news');
       await ann.until(() => ann.$('#scores tbody').textContent === 'Ann (you)1Bob0', 'the scores');
@@ -154,12 +155,27 @@ export default {
   'ten kills win, also against practice ships, and the next round begins at 0': players('Ann', async ann => {
     ann.press('ArrowLeft');
     ann.game.settings.practice = 2;
-    const scene = () => ann.game.view.scene;
+    const { game: { view, world }, me } = ann;
+    const scene = () => view.scene;
     await ann.until(() => /^wave 1 . first to 10 . [45]:/.test(scene().goal), 'the goal');
+    const kill = number => {
+      me.claimable.push(number);
+      world.claim(me, world.ships.get(-1), { cause: 'missile', number });
+    };
+    for (const number of [901, 902]) kill(number);
+    await ann.until(() => scene().goal.startsWith('wave 2 '), 'the second wave, after two kills');
+    equal([ann.stored.wave, ann.stored.streak], [2, 2], 'best wave and streak');
     ann.me.score = GOAL;
     await ann.until(() => scene().banner?.title === 'You win with 10', 'the banner');
     await ann.until(() => !scene().banner && ann.me.score === 0 && scene().goal, 'the next round');
     equal(ann.stored.wins, 0, 'wins against people');
+  }),
+
+  'a round won against people is kept': players('Ann', 'Bob', async (ann, bob) => {
+    for (const { game } of [ann, bob]) await until(() => game.inspect().round?.begun, 'a round');
+    ann.me.score = GOAL;
+    await until(() => ann.stored.wins === 1, 'a win');
+    equal(bob.stored.wins, 0);
   }),
 
   // ---- What the original got wrong ----
@@ -419,6 +435,19 @@ export default {
     ann.close();
   },
 
+  'the pads carry their words for ten seconds': players('Ann', async ann => {
+    ann.$('#pads').classList.add('touched');
+    const words = [...ann.document.querySelectorAll('#pads span')];
+    equal(words.map(({ textContent }) => textContent).join(), 'left,right,thrust,fire,jump');
+    for (const word of words) {
+      ok(word.checkVisibility({ opacityProperty: true }), word.textContent);
+      const [animation] = word.getAnimations();
+      equal(animation.effect.getComputedTiming().endTime, 10_000);
+      animation.finish();
+      ok(!word.checkVisibility({ opacityProperty: true, visibilityProperty: true }), `${word.textContent}, later`);
+    }
+  }),
+
   'for the first five lives a dotted line shows where the ship will fall': players('Ann', async ann => {
     for (let life = 0; life < 5; life++) {
       await ann.until(({ game, me }) => me.state === 'flying' && game.settings.lives === life, `life ${life}`);
@@ -492,8 +521,12 @@ export default {
     }),
 
   'the view zooms by key and wheel and is reset, and a click follows a ship': players('Ann', async ann => {
-    ann.place(150, -120);
-    const usual = await ann.until(() => scale(ann) > 0 && scale(ann), 'the first frame');
+    const { frames } = ann.game;
+    await ann.until(() => {
+      ann.place(150, -120);
+      return ann.game.frames > frames + 60;
+    }, 'the view is at rest');
+    const usual = scale(ann);
     const grows = (least, most) => ann.until(() => {
       ann.place(150, -120);
       return scale(ann) > least * usual && scale(ann) < most * usual;
@@ -559,7 +592,7 @@ export default {
     await bob.until(() => greeting() === 'gg', 'gg');
     await bob.until(() => bob.$('#log').textContent.includes('Ann: gg'), 'in words, too');
     await wait(200);
-    equal(greeting(), 'gg');
+    equal([greeting(), ann.me.greeting], ['gg', 'gg']);
   }),
 
   // ---- Around it ----

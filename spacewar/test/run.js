@@ -8,7 +8,7 @@
 
 const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
-  'camera', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket', 'game'];
+  'camera', 'view', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket', 'game'];
 const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
 const PAUSE = 50;          // ms of tests after which the page may draw
 
