@@ -26,6 +26,8 @@ export class Standings {
   #company = -Infinity;   // when two or more last played
   #left = new Map();      // points of those who have left this round, by name and look
   #said = null;           // { number, start } as last told to all
+  #learnt = new Map();    // of each peer, the points that others had counted before us ...
+  #learnsUntil = -Infinity;      // ... which some say late, until this time at most
 
   constructor(me) {
     this.#me = me;
@@ -39,6 +41,7 @@ export class Standings {
     this.#enteredAt = now;
     if (now - this.#company > RETURN) this.#dissolve();
     this.#keepUntil = now + REUNION;
+    this.#learnsUntil = -Infinity;
     this.#said = null;
   }
 
@@ -109,6 +112,7 @@ export class Standings {
     const isWitness = wasThere(this.#enteredAt);
     const believed = agreed(this.round, others, { now, isNew, isWitness, self });
     if (believed) return this.#join(believed, now, pilots);
+    if (now < this.#learnsUntil) this.#learn(pilots);
     const same = others.filter(({ round }) => round && this.round && isSame(round, this.round));
     this.round?.settle(same.map(({ round }) => round.start));
     // Those who are there say first in which round they are.
@@ -123,10 +127,18 @@ export class Standings {
     if (now < believed.start) return;
     this.round.begun = true;
     this.#clear(pilots);
+    this.#learnsUntil = this.#enteredAt + NEW;
+    this.#learn(pilots);
+  }
+
+  /** A peer has what others had counted before us, and what we have counted since. */
+  #learn(pilots) {
     for (const peer of pilots) {
-      const counts = pilots.filter(other => other !== peer && other.round && isSame(other.round, believed))
+      const counts = pilots.filter(other => other !== peer && other.round && isSame(other.round, this.round))
         .map(({ scores }) => scores.get(peer.id) ?? 0).sort((a, b) => a - b);
-      peer.counted = counts[(counts.length - 1) >> 1] ?? 0;
+      const middle = counts[(counts.length - 1) >> 1] ?? 0;
+      peer.counted += middle - (this.#learnt.get(peer) ?? 0);
+      this.#learnt.set(peer, middle);
       show(peer);
     }
   }
@@ -134,6 +146,8 @@ export class Standings {
   #clear(pilots) {
     this.#me.score = 0;
     this.#left.clear();
+    this.#learnt.clear();
+    this.#learnsUntil = -Infinity;
     for (const peer of pilots) {
       peer.counted = 0;
       show(peer);

@@ -79,6 +79,23 @@ export default {
     for (const ms of since) near(ms, since[0], 150, 'ms since the round began');
   },
 
+  'a newcomer learns the scores from all, however late one of them says them': () => {
+    const { room, pages } = meet(2);
+    const [ann, bob] = pages;
+    shoot(room, ann, bob);
+    const cyd = page(room, 3);
+    const receive = cyd.relay.receive.bind(cyd.relay);
+    cyd.relay.receive = (id, message) => {
+      const late = id === bob.relay.id && message.startsWith('round ') ? 2_500 : 0;
+      room.at(room.time + late, () => receive(id, message));
+    };
+    cyd.relay.enter();
+    room.run(2_000);
+    shoot(room, ann, bob);     // what was counted in between counts, too
+    pages.push(cyd);
+    equal(same(scores(pages, pages), 'scores'), [2, 0, 0]);
+  },
+
   'the tenth kill ends the round for all, and after the pause all begin at 0': () => {
     const { room, pages } = meet(3);
     shoot(room, pages[0], pages[1], GOAL - 1);
