@@ -345,11 +345,34 @@ class SpacewarTest {
                     .orElse(0);
         }
 
-        private static void check(
-                CompletableFuture<Map<String, List<Player.Sight>>> annSees,
-                CompletableFuture<Map<String, List<Player.Sight>>> bobSees, double most) {
-            var ann = annSees.join();
-            var bob = bobSees.join();
+        /** The most ms between two frames of a page. */
+        private static double pause(List<Player.Sight> sights) {
+            return IntStream.range(1, sights.size()).mapToDouble(i -> sights.get(i).at() - sights.get(i - 1).at())
+                    .max().orElseThrow();
+        }
+
+        /**
+         * Records what both see and checks it. A page that gets no frame for long is only right again after a while;
+         * on a busy machine it is recorded again then.
+         */
+        private static void check(int ms, double most, Player ann, Player bob, Flight flight) throws Exception {
+            for (int tries = 1; ; tries++) {
+                var annSees = ann.record(ms);
+                var bobSees = bob.record(ms);
+                flight.until(annSees);
+                double pause = Math.max(pause(annSees.join().get("Ann")), pause(bobSees.join().get("Bob")));
+                if (pause > 150 && tries < 3) continue;
+                check(annSees.join(), bobSees.join(), most);
+                return;
+            }
+        }
+
+        interface Flight {
+            void until(Future<?> end) throws Exception;
+        }
+
+        private static void check(Map<String, List<Player.Sight>> ann, Map<String, List<Player.Sight>> bob,
+                double most) {
             double ofAnn = worst("Ann", ann, bob), ofBob = worst("Bob", bob, ann),
                     jumped = Math.max(jump(ann.get("Bob")), jump(bob.get("Ann")));
             String found = "off by %.2f and %.2f px, jumps of %.2f px".formatted(ofAnn, ofBob, jumped);
@@ -387,12 +410,12 @@ class SpacewarTest {
         }
 
         /** On circles around the sun. */
-        static void coast(int ms, double most, Player ann, Player bob) {
+        static void coast(int ms, double most, Player ann, Player bob) throws Exception {
             ann.orbit(80, 0);
             bob.orbit(400, Math.PI);   // on neither does a ship begin
             allSeeAtRest("Ann", "Math.abs(Math.hypot(ship.x, ship.y) - 80) < 1", ann, bob);
             allSeeAtRest("Bob", "Math.abs(Math.hypot(ship.x, ship.y) - 400) < 1", ann, bob);
-            check(ann.record(ms), bob.record(ms), most);
+            check(ms, most, ann, bob, end -> {});
         }
 
         /** Turns and burns at random until then. */
@@ -410,6 +433,7 @@ class SpacewarTest {
         }
 
         @Test
+        @Timeout(150)
         void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
                     var ann = Player.of(relay, "Ann");
@@ -420,10 +444,7 @@ class SpacewarTest {
                 bob.place(600, 300, 0);
                 allSeeAtRest("Ann", "ship.x < -550", ann, bob);
                 allSeeAtRest("Bob", "ship.x > 550", ann, bob);
-                var annSees = ann.record(6_000);
-                var bobSees = bob.record(6_000);
-                manoeuvre(annSees, ann, bob);
-                check(annSees, bobSees, 4);
+                check(6_000, 4, ann, bob, end -> manoeuvre(end, ann, bob));
             }
         }
     }
@@ -1197,7 +1218,7 @@ class SpacewarTest {
         }
 
         @Test
-        void twoAreConnectedAtOnceAndEachIsWhereItsPilotSeesIt() throws IOException {
+        void twoAreConnectedAtOnceAndEachIsWhereItsPilotSeesIt() throws Exception {
             try (var ann = player("Ann"); var bob = player("Bob")) {
                 areConnected("webrtc", ann, bob);
                 bob.until("times.heard > 0");
