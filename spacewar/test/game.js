@@ -509,7 +509,7 @@ export default {
   'who pauses in company observes; who follows another ship is told so and how to come back': players('Ann', 'Bob',
     async (ann, bob) => {
       ann.press('ArrowLeft');
-      ann.game.view.track(ann.game.world.ships.keys().find(id => id > 0));
+      ann.game.view.track([...ann.game.world.ships.keys()].find(id => id > 0));
       await ann.until(({ game }) => game.view.scene.banner?.note === 'following Bob · R to come back', 'whom');
       ann.press('KeyR');
       await ann.until(({ game }) => game.view.scene.banner === null, 'no more');
