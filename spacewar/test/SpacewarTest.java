@@ -518,10 +518,10 @@ class SpacewarTest {
     @ExtendWith(InChromium.class)
     class Modules {
         @TestFactory
-        @Timeout(180)   // the games that the tests play take 25 s of a processor, which others may use as well
+        @Timeout(300)   // the games that the tests play take a minute, and of a processor that others use as well
         Stream<DynamicNode> allHold() throws IOException {
             try (var relay = withPages(0); var page = InChromium.open(relay, "/spacewar/test/")) {
-                page.until("globalThis.results !== undefined", Duration.ofSeconds(150));
+                page.until("globalThis.results !== undefined", Duration.ofSeconds(270));
                 var results = ((List<?>) page.evaluate("results")).stream().map(result -> (Map<?, ?>) result).toList();
                 assertFalse(results.isEmpty());
                 assertEquals("[]", page.complaints.toString());
