@@ -266,8 +266,8 @@ export default {
       await ann.until(({ game }) => game.netplay.peers.length === 2, 'both');
       ann.press('KeyT');
       for (const delay of [9, 110, 30, 105]) {
-        const ping = await until(() => eve.heard.find(message => / ping /.test(message)), 'a ping');
         eve.heard.length = 0;
+        const ping = await until(() => eve.heard.find(message => / ping /.test(message)), 'a ping');
         await wait(delay);
         eve.send(`pong [${ping.match(/\[(.*)\]/)[1]},${Math.round(performance.now())}]`, 1);
       }
