@@ -322,6 +322,7 @@ class SpacewarTest {
 
     /** A remote ship is where its pilot sees it. */
     @Nested
+    @RelayTest.Measures
     @ExtendWith({InChromium.class, Players.class})
     class Positions {
         private static final double JUMP = 6;   // px, between two frames
