@@ -4,7 +4,7 @@
 // by the sentence that they prove; one that throws, or whose promise is rejected, has failed. They run
 // one after the other, so that none disturbs another. When all are done, `results` tells a program the
 // same: a list of { module, name, error, ms }, where the error is null for a test that passed. An address that ends in
-// `?only=hud,round` runs these modules alone.
+// `?only=hud,round` runs these modules alone, one with `?without=game` all others.
 
 const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
@@ -15,8 +15,10 @@ const PAUSE = 50;          // ms of tests after which the page may draw
 const status = document.querySelector('[role=status]');
 const results = [];
 
-const only = new URLSearchParams(location.search).get('only')?.split(',');
-for (const module of MODULES) if (!only || only.includes(module)) await runModule(module);
+const [only, without] = ['only', 'without'].map(key => new URLSearchParams(location.search).get(key)?.split(','));
+for (const module of MODULES) {
+  if ((!only || only.includes(module)) && !without?.includes(module)) await runModule(module);
+}
 sum();
 globalThis.results = results;
 
