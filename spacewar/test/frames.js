@@ -13,13 +13,15 @@ const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));
 
-/** Waits for it. */
-export async function until(check, what = check) {
+/** Waits for it. `what` says in words what for, or is a function that does. */
+export async function until(check, what) {
   const end = performance.now() + PATIENCE;
   for (;;) {
     const found = check();
     if (found) return found;
-    if (performance.now() > end) throw new Error(`in vain for ${PATIENCE / 1000} s: ${what}`);
+    if (performance.now() > end) {
+      throw new Error(`in vain for ${PATIENCE / 1000} s: ${typeof what === 'function' ? what() : what}`);
+    }
     await wait(LOOK);
   }
 }
@@ -32,7 +34,7 @@ export function newRoom() {
 /** A storage of a frame's own, as all frames would share that of the browser. */
 function storageOf(settings) {
   const items = new Map();
-  if (settings) items.set('spacewar', typeof settings === 'string' ? settings : JSON.stringify(settings));
+  if (settings !== undefined) items.set('spacewar', typeof settings === 'string' ? settings : JSON.stringify(settings));
   return { asked: 0, getItem(key) {
     this.asked++;
     return items.get(key) ?? null;
@@ -74,12 +76,11 @@ export class Player {
     }
     for (const level of ['error', 'warn']) window.console[level] = (...what) => this.complaints.push(what.join(' '));
     before(window);
-    const started = new Promise(done => window.addEventListener('handle', done));
-    await until(() => document.head);
+    await until(() => document.head, 'a page');
     const script = document.createElement('script');
     Object.assign(script, { type: 'module', src: new URL('handle.js', import.meta.url) });
     document.head.append(script);
-    await Promise.race([started, wait(PATIENCE)]);
+    await until(() => window.game, () => `the game: ${this.complaints}`);
     if (this.#storage.asked === 0) throw new Error('the game has started before its storage was ready');
   }
 
@@ -113,7 +114,7 @@ export class Player {
   }
 
   async until(check, what) {
-    return until(() => check(this), what ?? check);
+    return until(() => check(this), what);
   }
 
   /** It draws, and its ship moves. */

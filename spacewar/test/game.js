@@ -124,7 +124,9 @@ export default {
       for (const [name, score] of [['Ann', 1], ['Bob', 0], ['Cyd', 0]]) {
         await allSee(name, ship => ship.score === score, ...all);
       }
-      for (const { game } of all) await until(() => game.inspect().round?.begun && game.inspect().round.number === 1);
+      for (const { game } of all) {
+        await until(() => game.inspect().round?.begun && game.inspect().round.number === 1, 'the first round');
+      }
       const starts = all.map(({ window, game }) => window.performance.timeOrigin + game.inspect().round.start);
       ok(Math.max(...starts) - Math.min(...starts) < 1_000, `the round began at ${starts}`);
       await allSee('Bob', ship => ship.state === 'flying', ...all);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// In a frame of frames.js: the game there, for the tests.
+// In a frame of frames.js: hands the game to the tests.
 
 import { game } from '../spacewar.js';
 
 globalThis.game = game;
-dispatchEvent(new Event('handle'));
