@@ -113,7 +113,8 @@ export default {
       await bob.until(({ game }) => game.world.debris.length === 6, 'six pieces');
       await allSee('Bob', ship => ship.state === 'exploded' && ship.score === 0, ann, bob);
       await allSee('Ann', ship => ship.state === 'flying' && ship.score === 1, ann, bob);
-      await bob.until(({ game }) => /^Ann shot you · back in [123]$/.test(game.view.scene.fate), 'how, where the eye is');
+      const fate = () => bob.game.view.scene.fate;
+      await bob.until(() => /^Ann shot you · back in [123]$/.test(fate()), 'how, where the eye is');
       await ann.until(() => ann.$('#log').textContent.includes('You shot Bob'), 'the news');
       await bob.until(() => bob.$('#log').textContent.includes('Ann shot you'), 'the news');
       await ann.until(() => ann.$('#scores tbody').textContent === 'Ann (you)1Bob0', 'the scores');
