@@ -76,7 +76,7 @@ export default {
   'names cover neither one another nor the board nor a button': () => {
     for (let i = 0; i < 30; i++) {
       const ships = Array.from({ length: 12 }, (_, n) => ({ x: 400 - 12 * n * (i % 4), y: -300 + 9 * n * (i % 3) }));
-      ships.push({ x: -700, y: -370 + 2 * i });     // below the feed
+      ships.push({ x: -700, y: -398 + 2 * (i % 10) });     // whose name would be in the feed
       const banner = i % 2 ? { title: 'You win with 10', note: 'next round in 5', keys: 'Space fire' } : null;
       const obstacles = banner ? [] : PADS;
       const { boxes } = drawn({ width: 1280, height: 720, obstacles, ships, goal: '', banner,
