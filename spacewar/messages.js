@@ -11,16 +11,18 @@
 //                                                               and how many points we have counted for whom
 //     greet  [1,greeting]                                       gg, hello or again? (0 to 2)
 //     ping   [1,time]    pong [1,time,received]                 see clock.js
+//     key    [1,challenge,key]    proofs [1,[proof,...]]        see identity.js
 //
 // All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
 
+import { MOST_KEYS } from './identity.js';
 import { LOOKS } from './world.js';
 
 const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
 export const GREETINGS = ['gg', 'hello', 'again?'];
 const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
 const MOST_SCORES = 40; // that fit into a message
-const LONGEST = 600;   // characters of a message's data: what is longer is not even parsed
+const LONGEST = 1_200; // characters of a message's data: what is longer is not even parsed
 
 const plain = valid => ({ valid, write: value => value, read: value => value });
 
@@ -41,6 +43,7 @@ const time = number(1e13, 1);     // ms: three centuries, so any clock that ever
 const place = number(4_000, 2);   // px
 const speed = number(2, 5);       // px/ms
 const id = count(0, Number.MAX_SAFE_INTEGER);
+const word = count(0, 2 ** 32 - 1);
 const score = count(-99_999, 99_999);
 const FIELDS = {
   time, received: time, x: place, y: place, vx: speed, vy: speed,
@@ -65,6 +68,9 @@ const FIELDS = {
     write: scores => scores.slice(0, MOST_SCORES).flat(),
     read: pairs => new Map(pairs.flatMap((value, i) => i % 2 ? [] : [[value, pairs[i + 1]]])),
   },
+  challenge: id,
+  key: plain(words => Array.isArray(words) && words.length === 2 && words.every(word.valid)),
+  proofs: plain(proofs => Array.isArray(proofs) && proofs.length <= MOST_KEYS && proofs.every(id.valid)),
 };
 
 const REPORT = ['time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
@@ -77,6 +83,8 @@ export const MESSAGES = {
   greet: ['greeting'],
   ping: ['time'],
   pong: ['time', 'received'],
+  key: ['challenge', 'key'],
+  proofs: ['proofs'],
 };
 
 /** A time as it will arrive. */

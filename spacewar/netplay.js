@@ -23,6 +23,7 @@
 // what is too much to be read in this frame is read in a later one, unless it has been superseded by then.
 
 import { choose, SHIPS } from './crowd.js';
+import { Identity } from './identity.js';
 import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
@@ -71,7 +72,7 @@ export class Netplay {
   #me;
   #relay;
   #clock;
-  #peers = new Map();    // by id, as the room has it; it may become another
+  #peers = new Map();    // by id, as the room has it
   #sky = new Set();      // those of them whose ships are in the world
   #reviewAt = -Infinity; // when to look again who is
   #budget = BUDGET;      // messages that may still be read in this frame
@@ -87,6 +88,7 @@ export class Netplay {
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
   #standings;
+  #identity = new Identity();
 
   /** A relay is anything that sends and calls as WebSocketRelay does. The clock is the one of update(). */
   constructor({ world, me, relay, clock = () => performance.now() }) {
@@ -101,7 +103,6 @@ export class Netplay {
     relay.onself = () => this.#enter();
     relay.onjoin = id => this.#welcome(id);
     relay.onquit = id => this.#forget(id);
-    relay.onrename = (was, id) => this.#rename(was, id);
     for (const msgtype in MESSAGES) relay[`on${msgtype}`] = (id, data) => this.#receive(msgtype, id, data);
   }
 
@@ -183,14 +184,6 @@ export class Netplay {
     const round = this.#standings.saying(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
     if (round) this.#relay.send(write('round', round), id);
     this.#relay.send(write('report', this.#state()), id);
-  }
-
-  /** Somebody has come back to the room, whom we did not lose. */
-  #rename(was, id) {
-    const peer = this.#peers.get(was);
-    this.#peers.delete(was);
-    this.#peers.set(id, peer);
-    peer.id = id;
   }
 
   #forget(id) {
@@ -406,7 +399,8 @@ export class Netplay {
     /** A ship enters with its name, if there is room: until it has, it neither fires nor dies here. */
     pilot: (peer, { name, look, score }, clock) => {
       Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look });
-      this.#standings.claimed(peer, score, !peer.isPilot);
+      this.#standings.claimed(peer, score);
+      if (!peer.isPilot) this.#relay.send(write('key', this.#identity.introduce(peer)), peer.id);
       peer.isPilot = true;
       if (!this.#sky.has(peer) && this.#sky.size < SHIPS) this.#show(peer, clock, { quietly: false });
     },
@@ -451,6 +445,19 @@ export class Netplay {
       if (!this.#sky.has(peer) || clock - peer.greetedAt < GREETINGS_APART) return;
       peer.greetedAt = clock;
       this.#world.greet(peer.ship, greeting);
+    },
+
+    key: (peer, message) => {
+      const proofs = this.#identity.proofsFor(peer, message, this.self);
+      if (proofs.length) this.#relay.send(write('proofs', { proofs }), peer.id);
+    },
+
+    /** A pilot has come back. Its earlier ship may still be here, if only its connection to the relay was lost. */
+    proofs: (peer, { proofs }) => {
+      const earlier = this.#identity.recognise(peer, proofs);
+      if (!earlier) return;
+      if (this.#peers.get(earlier.id) === earlier) this.#forget(earlier.id);
+      this.#standings.returned(peer, earlier);
     },
 
     ping: (peer, { time }, clock) => this.#relay.send(write('pong', { time, received: clock }), peer.id),

@@ -30,6 +30,8 @@ export class Peer {
   counted = 0;           // ... and those that we have counted: the lesser is believed
   round = null;          // in which round it says it is, { number, start } on our clock
   scores = new Map();    // points it has counted for others, by their ids
+  challenge = null;      // that it has not answered yet; see identity.js
+  hasIntroduced = false; // whether it has sent a key
   #scored = new Set();   // numbers of its shots that have hit somebody in this round
   pings = 0;
   #loadedAt = 0;         // when its gun is loaded again, if it fires no faster than it may

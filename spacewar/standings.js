@@ -7,7 +7,7 @@
 // ends or stops a round alone.
 //
 // A round needs two who play: who only watches, in a hidden tab for instance, does not. When the connection is
-// lost the round is kept for a while, and those who are back with the same name and look have their points.
+// lost the round is kept for a while, and those who come back (identity.js knows them) have their points.
 
 import { agreed, isSame, Round } from './round.js';
 
@@ -24,7 +24,7 @@ export class Standings {
   #enteredAt = -Infinity;
   #keepUntil = -Infinity; // until when a round is kept though nobody plays
   #company = -Infinity;   // when two or more last played
-  #left = new Map();      // points of those who have left this round, by name and look
+  #left = new Set();      // peers who have left this round, with their points
   #said = null;           // { number, start } as last told to all
   #learnt = new Map();    // of each peer, the points that others had counted before us ...
   #learnsUntil = -Infinity;      // ... which some say late, until this time at most
@@ -45,21 +45,23 @@ export class Standings {
     this.#said = null;
   }
 
-  /** A peer says what it is called and how many points it has, for the first time if it `joins`. */
-  claimed(peer, score, joins) {
+  /** A peer says how many points it has. */
+  claimed(peer, score) {
     peer.claimed = score;
-    const key = keyOf(peer);
-    if (joins && this.#left.has(key)) {
-      peer.counted = this.#left.get(key);
-      this.#left.delete(key);
-    }
     show(peer);
   }
 
   left(peer) {
     if (!this.round || !peer.isPilot) return;
-    this.#left.set(keyOf(peer), peer.counted);
-    if (this.#left.size > MOST_LEFT) this.#left.delete(this.#left.keys().next().value);
+    this.#left.add(peer);
+    if (this.#left.size > MOST_LEFT) this.#left.delete(this.#left.values().next().value);
+  }
+
+  /** A peer is one that has left: it has the points of that one, once. */
+  returned(peer, earlier) {
+    if (!this.#left.delete(earlier)) return;
+    peer.counted += earlier.counted;
+    show(peer);
   }
 
   /** A peer has won or lost a point, as its victim says or as it says itself. */
@@ -158,10 +160,6 @@ export class Standings {
     if (this.round) this.#left.clear();
     this.round = this.#said = null;
   }
-}
-
-function keyOf({ ship: { name, look } }) {
-  return `${look} ${name}`;
 }
 
 function show(peer) {

@@ -1,75 +1,66 @@
 // SPDX-License-Identifier: MIT
 
 /**
- * A relay that takes its messages from page to page directly wherever it can, for any game:
+ * A relay whose messages go from page to page directly wherever they can, for any game:
  *
  *     import { WebRTCRelay } from './webrtc-relay.js';
  *
  *     const relay = new WebRTCRelay(location.href, { lossy: ['report'] });
  *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc', as path(id): how messages go to it now
- *     relay.onrename = (was, id) => {};     // the same peer, by another id
  *
- * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins
- * over the relay, goes over to a WebRTC data channel when one opens, and back when it fails, and nothing
- * gets lost, doubled or overtaken by that (order.js). Only messages of the types in `lossy` may get lost or
- * be overtaken, and only on the direct way: in return none of them waits for another. Without WebRTC in the
- * browser it is a WebSocketRelay. `offer`, `answer`, `candidate`, `path` and `reunite` are what pages with
- * this module say to each other: they can't be sent, and reach no handler.
+ * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins over the
+ * relay, changes to a WebRTC data channel when one opens, and back when it fails. By that nothing gets lost,
+ * doubled or reordered, except messages of the types in `lossy`: on the direct path these may get lost or
+ * overtake one another, and in return none waits for another. Without WebRTC in the browser it is a
+ * WebSocketRelay. `ice` is the address of an RTCConfiguration as JSON: which ICE servers to ask.
  *
- * Whoever was in the room before offers a connection (link.js) to whoever comes, at its first word (this
- * module says `path` when it enters): so the silent cost none, and the talkative get the next that is free.
- * `ice` is the address of
- * an RTCConfiguration as JSON: which ICE servers to ask.
+ * A connection that fails is replaced by a new one, after 1 s, 2 s, 4 s and so on up to a minute, as long as
+ * both pages are in the room.
  *
- * Those who are connected don't need the relay to go on. When it is lost, they stay: `peers` keeps them,
- * `id` stays what it was, and messages of up to 16 KB reach them; the others have quit. When the relay is
- * back, all get new ids, and onrename tells which peer has which: one that no relay gives (2³¹ and more)
- * before `onself`, and its own when it is known. (A message over 16 KB may get lost or doubled meanwhile.)
+ * `buffered` counts what waits on either path. To send much, send more only while it is low.
  *
- * A peer that is connected, but to which the relay does not lead, is parted. Whoever is in the room tells
- * each parted peer, over the channel, the own id and a secret made for that peer:
+ * When the relay is lost, those who are directly connected stay: `peers` keeps them, `id` stays what it was, and
+ * messages of up to 16 KB reach them; the others have quit. When the relay is back, each page is new to the others,
+ * as it is with a WebSocketRelay: the last peers quit, `onself` tells the new id, all who are there join, and the
+ * pairs connect anew. A peer that has lost only its own connection to the relay stays in the same way.
  *
- *     ' now 7 secret'             over the channel: I am 7 in the room; who tells me this secret there is you
- *     reunite secret fingerprint  the answer, through the relay to 7
+ * These are the messages of this module to itself on other pages. They can't be sent, and reach no handler:
  *
- * Only who heard the secret can say it, so the id from which it comes is the peer's. The fingerprint is that
- * of the certificate which the speaker has in the connection over which it was heard: so nobody can pass on
- * a secret as his own, and have an honest page say it. Nothing else that is said of ids is believed. While a
- * peer is parted, whoever joins waits at the door, three seconds at most: it may be that peer.
+ *     path                     to all, when it enters: whoever was in the room before may offer a connection
+ *     offer 1 SDP              then a connection (connection.js) is set up, ...
+ *     answer 1 SDP             ... where 1 is the number of the pair's attempts ...
+ *     candidate 1 CANDIDATE
+ *     hangup 1                 ... and closed, or refused
+ *     path webrtc 4, path relay 7, and over the channel ' path 4' and ' ack 6': see stream.js
+ *     ' id 7'                  first over the channel: the sender's id in the room
  *
- * The same is done for a peer that the relay says has quit while its channel is open: it may have lost
- * only the relay. Whoever closes the page closes the connections too, so that all know at once.
+ * A peer could pass another's offers and answers on as its own, so that two pages are connected each of which
+ * takes the other for that peer. Their ids tell them.
  */
 
-import { BEAT, Link, configurationFrom } from './link.js';
-import { Order } from './order.js';
-import { WebSocketRelay } from './ws-relay.js';
+import { BEAT, Connection, configurationFrom } from './connection.js';
+import { MessageStream, fitsChannel } from './stream.js';
+import { WebSocketRelay, call, cut, dispatch } from './ws-relay.js';
 
-const LINKS = 32;            // connections at once; browsers manage a few hundred
-const LINKS_PER_BEAT = 0.5;  // how fast new ones are allowed again after so many: each visitor costs one
-const PARTED = 30;           // beats in the room after which who has not come back has quit
-const AT_DOOR = 6;           // beats that a newcomer may have to wait; a parted peer on a busy computer takes two
-const AT_DOOR_SIZE = 65_536; // characters or bytes that may wait with it
-const NAMELESS = 2 ** 31;    // more than any id that a relay gives
-const ANSWERS = 8;           // to ' now' from one peer until it is back, since it chooses who gets them
-const LONGEST_WORD = 100;    // characters of what the modules say to each other over a channel
+const MOST_CONNECTIONS = 32;    // at once; browsers manage a few hundred
+const NEW_PER_BEAT = 0.5;       // connections that may be begun, after so many at once: each visitor costs one
+const LONGEST_PAUSE = 120;      // beats between two attempts to connect with a peer
+const STEADY_BEATS = 20;        // for which a connection must be open for the next pause to be short again
 
-const ASCII = new TextDecoder('latin1');
-const SIGNALS = new Set(['offer', 'answer', 'candidate']);
-const RESERVED = new Set([...SIGNALS, 'path', 'reunite', 'self', 'join', 'quit']);
-const OWN_HANDLERS = new Set(['status', 'recv', 'path', 'rename']);
+const SIGNALS = new Set(['offer', 'answer', 'candidate', 'hangup']);
+const RESERVED = new Set([...SIGNALS, 'path', 'self', 'join', 'quit']);
+const SIGNAL = /^([1-9]\d{0,8})(?: ([^]*))?$/;
+const CHANNEL_WORD = /^ (id|path|ack) (\d{1,15})$/;
 
 export class WebRTCRelay {
   #relay;
   #ice;
   #lossy;
   #configuration = null;    // a promise of the RTCConfiguration, asked for whenever we enter a room
-  #peers = new Map();       // by id
-  #door = new Map();        // by id: { beats, waiting, size }
+  #routes = new Map();       // by the peer's id
   #id = null;               // our last own
-  #nameless = NAMELESS;     // the next such id
-  #links = 0;
-  #allowance = LINKS;       // connections that may be begun now
+  #connections = 0;
+  #allowance = MOST_CONNECTIONS;   // connections that may be begun now
   #listening = new AbortController();
   #beating;
 
@@ -78,10 +69,10 @@ export class WebRTCRelay {
     this.#relay = relay;
     this.#ice = ice;
     this.#lossy = new Set(lossy);
-    relay.onstatus = (status, detail) => this.#call('onstatus', status, detail);
+    relay.onstatus = (status, detail) => call(this, 'onstatus', status, detail);
     relay.onself = id => this.#enter(id);
-    relay.onjoin = id => this.#arrive(id);
-    relay.onquit = id => this.#depart(id);
+    relay.onjoin = id => this.#join(id);
+    relay.onquit = id => this.#quit(id);
     relay.onrecv = (id, msgtype, data) => this.#receive(id, msgtype, data);
     globalThis.addEventListener?.('pagehide', () => this.#disconnect(), { signal: this.#listening.signal });
     this.#beating = setInterval(() => this.#beat(), BEAT);
@@ -96,33 +87,36 @@ export class WebRTCRelay {
   }
 
   get id() {
-    return this.#relay.id ?? (this.#some(({ order }) => order.direct) ? this.#id : null);
+    return this.#relay.id ?? (this.#some(isDirect) ? this.#id : null);
   }
 
   get peers() {
-    return new Set(this.#peers.keys());
+    return new Set(this.#routes.keys());
   }
 
-  /** Bytes not yet sent to the relay: one slow peer with a channel does not hold back what all others get. */
+  /** Bytes sent but still on this side, on all paths together, without what may get lost. */
   get buffered() {
-    return this.#relay.buffered;
+    let bytes = this.#relay.buffered;
+    for (const { stream, connection } of this.#routes.values()) bytes += stream.waiting + (connection?.buffered ?? 0);
+    return bytes;
   }
 
   /** 'webrtc' or 'relay': how the next message goes to a peer. */
   path(id) {
-    return this.#peers.get(id)?.order.direct ? 'webrtc' : 'relay';
+    const route = this.#routes.get(id);
+    return route && isDirect(route) ? 'webrtc' : 'relay';
   }
 
   send(message, target = '*') {
-    const { msgtype } = split(message);
+    const [msgtype] = cut(message);
     if (msgtype === '' || RESERVED.has(msgtype)) return false;
     if (target !== '*') {
-      const peer = this.#peers.get(Number(target));
-      return peer ? this.#send(peer, message, msgtype) : this.#relay.send(message, target);
+      const route = this.#routes.get(Number(target));
+      return route ? this.#send(route, message, msgtype) : this.#relay.send(message, target);
     }
-    if (!this.#some(({ order }) => order.direct)) return this.#relay.send(message);
+    if (!this.#some(({ stream }) => stream.path !== 'relay')) return this.#relay.send(message);
     let sent = this.#relay.id !== null;
-    for (const peer of this.#peers.values()) sent = this.#send(peer, message, msgtype) || sent;
+    for (const route of this.#routes.values()) sent = this.#send(route, message, msgtype) || sent;
     return sent;
   }
 
@@ -133,257 +127,197 @@ export class WebRTCRelay {
     this.#disconnect();
   }
 
-  #send({ link, order }, message, msgtype) {
-    if (!order.direct || !this.#lossy.has(msgtype)) return order.send(message);
-    link.send(message, true);
+  #send(route, message, msgtype) {
+    const { id, stream, connection, isInRoom } = route;
+    if (!isInRoom && !fitsChannel(message)) return false;
+    if (!this.#lossy.has(msgtype)) return stream.send(message);
+    if (!isDirect(route)) return this.#relay.send(message, id);
+    connection.send(message, true);
     return true;
   }
 
   #disconnect() {
-    for (const { link } of [...this.#peers.values()]) link?.close();
+    for (const { connection } of [...this.#routes.values()]) connection?.close();
   }
 
   // ---- Who is here ----
 
   #enter(id) {
+    for (const route of [...this.#routes.values()]) this.#drop(route);   // who is here, the relay tells next
     this.#id = id;
     if (globalThis.RTCPeerConnection) {
       this.#configuration = configurationFrom(this.#ice);
-      this.#relay.send('path');   // our first word: whoever was here before may offer
+      this.#relay.send('path');
     }
-    // Who is here already is connected with us, and is nobody in this room until it proves who.
-    for (const peer of [...this.#peers.values()]) this.#rename(peer, this.#nameless++);
-    this.#call('onself', id);
-    for (const peer of this.#peers.values()) this.#part(peer);
-  }
-
-  /** The relay says that somebody joined. */
-  #arrive(id) {
-    if (this.#someParted) this.#door.set(id, { beats: 0, waiting: [], size: 0 });
-    else this.#join(id);
+    call(this, 'onself', id);
   }
 
   #join(id) {
-    const { waiting } = this.#door.get(id) ?? { waiting: [] };
-    this.#door.delete(id);
-    const peer = new Peer(id);
-    peer.order = new Order({
-      relay: message => this.#relay.send(message, peer.id),
-      channel: message => peer.link?.send(message),
-      receive: message => this.#isHere(peer) && this.#dispatch(peer.id, split(message)),
+    const route = new Route(id);
+    route.stream = new MessageStream({
+      relay: message => this.#relay.send(message, id),
+      channel: message => route.connection?.send(message),
+      deliver: message => this.#isHere(route) && this.#dispatch(id, ...cut(message)),
+      onpath: path => call(this, 'onpath', id, path),
     });
-    this.#peers.set(id, peer);
-    this.#call('onjoin', id);
-    for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
+    this.#routes.set(id, route);
+    call(this, 'onjoin', id);
   }
 
-  /** The relay says that somebody quit, as it does of all when it is lost itself. */
-  #depart(id) {
-    if (this.#door.delete(id)) return;
-    const peer = this.#peers.get(id);
-    if (peer?.order.direct) this.#part(peer);
-    else if (peer) this.#drop(peer);
+  /** The relay says that a peer has quit, as it does of all when it is lost. */
+  #quit(id) {
+    const route = this.#routes.get(id);
+    if (!route) return;
+    route.isInRoom = false;
+    if (!isDirect(route)) this.#drop(route);
   }
 
-  #drop(peer) {
-    if (!this.#isHere(peer)) return;
-    this.#peers.delete(peer.id);
-    peer.link?.close();
-    this.#call('onquit', peer.id);
-    this.#openDoor();
+  #drop(route) {
+    if (!this.#isHere(route)) return;
+    this.#routes.delete(route.id);
+    route.connection?.close();
+    call(this, 'onquit', route.id);
   }
 
-  #openDoor() {
-    if (this.#someParted) return;
-    for (const id of [...this.#door.keys()]) this.#join(id);
-  }
-
-  #rename(peer, id) {
-    const was = peer.id;
-    if (was === id) return;
-    this.#peers.delete(was);
-    peer.id = id;
-    this.#peers.set(id, peer);
-    this.#call('onrename', was, id);
-  }
-
-  #isHere(peer) {
-    return this.#peers.get(peer.id) === peer;
-  }
-
-  get #someParted() {
-    return this.#some(({ parted }) => parted !== null);
+  #isHere(route) {
+    return this.#routes.get(route.id) === route;
   }
 
   #some(condition) {
-    return [...this.#peers.values()].some(condition);
+    return [...this.#routes.values()].some(condition);
   }
 
-  // ---- What the relay brings ----
+  // ---- What comes ----
 
+  /** A message through the relay. */
   #receive(id, msgtype, data) {
-    if (id === this.#relay.id) return this.#dispatch(id, { msgtype, data });
-    if (msgtype === 'reunite') return this.#reunite(id, data);
-    const caller = this.#door.get(id);
-    if (caller) return this.#keep(id, caller, { msgtype, data });
-    const peer = this.#peers.get(id);
-    if (!peer || peer.parted !== null) return;
-    if (msgtype === 'offer') this.#connect(peer, false);   // unless there is one, of which this is then
-    else if (id > this.#relay.id) this.#connect(peer, true);   // who was here before offers to us
-    if (SIGNALS.has(msgtype)) peer.link?.take(msgtype, data);
-    else if (msgtype === 'path') peer.order.switched(data);
-    else if (peer.order.isNew(peer.link?.healthy ?? false)) this.#dispatch(id, { msgtype, data });
+    if (id === this.#relay.id) return this.#dispatch(id, msgtype, data);
+    const route = this.#routes.get(id);
+    if (!route) return;
+    if (SIGNALS.has(msgtype)) this.#takeSignal(route, msgtype, data);
+    else if (msgtype === 'path' && data.length === 0) this.#greet(route);
+    else if (msgtype === 'path') route.stream.pathChanged(data);
+    else if (!route.stream.skipsNext()) this.#dispatch(id, msgtype, data);
   }
 
-  /** What one at the door says waits with it; who says too much is no parted peer. */
-  #keep(id, caller, message) {
-    caller.waiting.push(message);
-    caller.size += message.msgtype.length + message.data.length + LONGEST_WORD;
-    if (caller.size > AT_DOOR_SIZE) this.#join(id);
+  /** A message over a channel. What begins with a space is of this module. */
+  #hear({ id, stream, connection }, message, isLossy) {
+    const [, word, number] = typeof message === 'string' && CHANNEL_WORD.exec(message) || [];
+    const [msgtype, data] = cut(message);
+    if (word === 'id' && Number(number) !== id) connection.close();
+    else if (word === 'path') stream.begins(Number(number));
+    else if (word === 'ack') stream.acknowledged(Number(number));
+    else if (msgtype === '') return;
+    else if (!isLossy) stream.receive(message);
+    else if (stream.isAccepting) this.#dispatch(id, msgtype, data);
   }
 
-  #dispatch(id, { msgtype, data }) {
-    if (msgtype === '' || RESERVED.has(msgtype)) return;
-    const handler = `on${msgtype}`;
-    if (typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype)) this.#call(handler, id, data);
-    else this.#call('onrecv', id, msgtype, data);
+  #dispatch(id, msgtype, data) {
+    if (msgtype !== '' && !RESERVED.has(msgtype)) dispatch(this, id, msgtype, data);
   }
 
   // ---- Connections ----
 
-  /** There is one connection with each peer at most, until it joins again. */
-  #connect(peer, offers) {
-    if (peer.tried || !this.#configuration || this.#links === LINKS || this.#allowance < 1) return;
-    peer.tried = true;
-    this.#links++;
+  /** A peer that speaks WebRTC has entered the room. */
+  #greet(route) {
+    route.offers = route.id > this.#relay.id;
+    this.#offer(route);
+  }
+
+  /** Begins a connection, if it is time and one is free. */
+  #offer(route) {
+    if (route.offers && !route.connection && route.pause <= 0) this.#connect(route, route.number + 1);
+  }
+
+  /** Begins the connection with a number, or returns false. */
+  #connect(route, number) {
+    if (!this.#configuration || this.#connections === MOST_CONNECTIONS || this.#allowance < 1) return false;
+    this.#connections++;
     this.#allowance--;
-    peer.link = new Link({
-      offers,
+    route.number = number;
+    route.openBeats = 0;
+    route.connection = new Connection({
+      offers: route.offers,
       configuration: this.#configuration,
-      signal: (msgtype, data) => this.#relay.send(`${msgtype} ${data}`, peer.id),
-      onhealth: healthy => this.#setHealth(peer, healthy),
-      onmessage: (message, isLossy) => this.#hear(peer, message, isLossy),
-      onclose: () => {
-        this.#links--;
-        this.#setHealth(peer, false);
-        peer.order.forget();
-        peer.link = null;
-      },
+      signal: (msgtype, data) => this.#signal(route, msgtype, `${number} ${data}`),
+      onstate: state => this.#changed(route, state),
+      onmessage: (message, isLossy) => this.#hear(route, message, isLossy),
     });
+    return true;
   }
 
-  /** The way to a peer changes. One that is parted has no other: then it is gone. */
-  #setHealth(peer, healthy) {
-    if (!this.#isHere(peer)) return;
-    const { order } = peer;
-    if (peer.parted !== null && !healthy) return this.#drop(peer);
-    if (peer.parted !== null || order.direct === healthy) return;
-    if (healthy) order.rise();
-    else order.fall();
-    const path = this.path(peer.id);
-    if (path === peer.toldPath) return;   // rise() found the channel broken, and all this has been done within it
-    peer.toldPath = path;
-    this.#call('onpath', peer.id, path);
+  #signal({ id, isInRoom }, msgtype, data) {
+    if (isInRoom) this.#relay.send(`${msgtype} ${data}`, id);
   }
 
-  /** Something came over a channel. What begins with a space is for this module. */
-  #hear(peer, message, isLossy) {
-    const { order } = peer;
-    const own = typeof message === 'string' && message.startsWith(' ');
-    const [, word, id, secret] = own && message.length <= LONGEST_WORD ? message.split(' ') : [];
-    if (word === 'pulse') order.acknowledge(Number(id));
-    else if (word === 'now') this.#claimed(peer, Number(id), secret);
-    else if (own && word !== 'path') return;
-    else if (isLossy) this.#dispatch(peer.id, split(message));
-    else order.take(message);
-    if (order.full) peer.link?.close();
+  /** Only who was in the room before offers, and each time with a greater number. */
+  #takeSignal(route, msgtype, text) {
+    const [, digits, data] = typeof text === 'string' && SIGNAL.exec(text) || [];
+    const number = Number(digits);
+    if (msgtype === 'offer' && number > route.number && route.id < this.#relay.id) {
+      route.connection?.close();
+      if (!this.#connect(route, number)) this.#signal(route, 'hangup', number);
+    }
+    if (number !== route.number || !route.connection) return;
+    if (msgtype === 'hangup') route.connection.close();
+    else route.connection.receive(msgtype, data);
+  }
+
+  /** The connection is open, degraded or closed. */
+  #changed(route, state) {
+    const { connection, stream } = route;
+    if (state === 'closed') this.#closed(route);
+    if (!this.#isHere(route)) return;
+    if (state === 'open') {
+      stream.useChannel();
+      connection.send(` id ${this.#id}`);
+      connection.send(stream.acknowledgement);   // the peer's may have been open before
+    } else if (route.isInRoom) {
+      stream.useRelay();
+    } else {
+      this.#drop(route);
+    }
+  }
+
+  #closed(route) {
+    this.#connections--;
+    route.connection = null;
+    route.failures = route.openBeats < STEADY_BEATS ? route.failures + 1 : 1;
+    route.pause = Math.min(LONGEST_PAUSE, 2 ** route.failures);
+    this.#signal(route, 'hangup', route.number);
   }
 
   #beat() {
-    this.#allowance = Math.min(LINKS, this.#allowance + LINKS_PER_BEAT);
-    for (const peer of [...this.#peers.values()]) {
-      peer.link?.beat(` pulse ${peer.order.got}`);
-      if (peer.parted !== null && this.#relay.id !== null && ++peer.parted > PARTED) this.#drop(peer);
+    this.#allowance = Math.min(MOST_CONNECTIONS, this.#allowance + NEW_PER_BEAT);
+    for (const route of [...this.#routes.values()]) {
+      const { connection, stream } = route;
+      if (connection?.state === 'open') route.openBeats++;
+      connection?.beat(stream.acknowledgement);
+      if (stream.isFull) connection?.close();
+      route.pause--;
     }
-    for (const [id, caller] of [...this.#door]) if (++caller.beats > AT_DOOR) this.#join(id);
-  }
-
-  // ---- Parted, with a channel ----
-
-  /** The relay is not, or no longer, between us and a peer. */
-  #part(peer) {
-    Object.assign(peer, { parted: 0, secret: null, answers: 0 });
-    peer.order.relayLost();
-    if (this.#relay.id === null) return;   // what we are by then, we say when we are back
-    peer.secret = newSecret();
-    peer.link.send(` now ${this.#relay.id} ${peer.secret}`);
-    this.#answer(peer);
-  }
-
-  /** A peer says what its id in the room is: unless that is known, it has parted from us without our knowing. */
-  #claimed(peer, id, secret) {
-    peer.claim = { id, secret };
-    if (peer.parted === null && id !== peer.id && peer.order.direct) this.#part(peer);
-    else this.#answer(peer);
-  }
-
-  #answer(peer) {
-    const { claim, link } = peer;   // whose end may just have come, when we said something
-    if (!claim || !link || this.#relay.id === null || ++peer.answers > ANSWERS) return;
-    this.#relay.send(`reunite ${claim.secret} ${link.ourFingerprint}`, claim.id);
-  }
-
-  /** Somebody proves to be at the other end of a connection: of which? */
-  #reunite(id, proof) {
-    const peer = [...this.#peers.values()].find(({ secret, link }) =>
-      secret !== null && proof === `${secret} ${link?.theirFingerprint}`);
-    if (!peer) return;
-    const other = this.#peers.get(id);
-    if (other !== peer && other?.order.direct) return;   // somebody had it talk to us as if to him
-    if (other && other !== peer) this.#drop(other);      // let in as somebody else
-    const { waiting } = this.#door.get(id) ?? { waiting: [] };
-    this.#door.delete(id);
-    Object.assign(peer, { parted: null, secret: null, answers: 0 });
-    peer.order.relayBack();
-    this.#rename(peer, id);
-    for (const { msgtype, data } of waiting) this.#receive(id, msgtype, data);
-    this.#openDoor();
-  }
-
-  #call(handler, ...args) {
-    try {
-      this[handler]?.(...args);
-    } catch (error) {
-      reportError(error);
-    }
+    // Whoever has failed least goes first.
+    for (const route of [...this.#routes.values()].sort((a, b) => a.failures - b.failures)) this.#offer(route);
   }
 }
 
-/** Somebody else in the room. */
-class Peer {
-  order = null;      // see order.js
-  link = null;       // see link.js
-  toldPath = 'relay';  // by onpath
-  tried = false;     // whether there is or was one: there is no second until the peer joins again
-  parted = null;     // beats for which the relay has not led to it, as we know of it, or null
-  secret = null;     // what we gave it to prove who it is in the room
-  claim = null;      // who it said last that it is, { id, secret }: the answer may get lost with our WebSocket
-  answers = 0;
+/** What leads to a peer. */
+class Route {
+  stream = null;       // see stream.js
+  connection = null;   // see connection.js
+  isInRoom = true;     // as far as the relay has said
+  offers = false;      // whether we offer connections
+  number = 0;          // of the latest connection
+  openBeats = 0;       // for which that has been open
+  failures = 0;        // connections in a row that were not open for long
+  pause = 0;           // beats until the next may be offered
 
   constructor(id) {
     this.id = id;
   }
 }
 
-/** `<msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
-function split(message) {
-  const text = typeof message === 'string';
-  const space = message.indexOf(text ? ' ' : 0x20);
-  const end = space < 0 ? message.length : space;
-  const head = message.slice(0, end);
-  return { msgtype: text ? head : ASCII.decode(head), data: message.slice(end + 1) };
-}
-
-function newSecret() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), number => number.toString(36)).join('');
+/** Whether messages go over the channel. */
+function isDirect({ stream }) {
+  return stream.path === 'webrtc';
 }

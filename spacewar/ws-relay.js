@@ -191,10 +191,7 @@ export class WebSocketRelay {
     if (msgtype === 'join') return this.#join(id);
     if (msgtype === 'quit') return this.peers.delete(id) && this.#call('onquit', id);
     if (id === this.id ? msgtype === PROBE : !this.peers.has(id)) return;
-    const handler = `on${msgtype}`;
-    const handled = typeof this[handler] === 'function' && !OWN_HANDLERS.has(msgtype);
-    if (handled) this.#call(handler, id, data);
-    else this.#call('onrecv', id, msgtype, data);
+    dispatch(this, id, msgtype, data);
   }
 
   #enter(id) {
@@ -217,11 +214,7 @@ export class WebSocketRelay {
   }
 
   #call(handler, ...args) {
-    try {
-      this[handler]?.(...args);
-    } catch (error) {
-      reportError(error);
-    }
+    call(this, handler, ...args);
   }
 
   #after(ms, action) {
@@ -232,12 +225,34 @@ export class WebSocketRelay {
 
 /** `<id> <msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
 function parse(message) {
+  const [id, rest] = cut(typeof message === 'string' ? message : new Uint8Array(message));
+  const [msgtype, data] = cut(rest);
+  return { id: Number(id), msgtype, data };
+}
+
+// ---- Shared with webrtc-relay.js ----
+
+/** Cuts a string or Uint8Array at the first space: returns what comes before, as a string, and what comes after. */
+export function cut(message) {
   const text = typeof message === 'string';
-  const whole = text ? message : new Uint8Array(message);
-  const space = text ? ' ' : 0x20;
-  const second = whole.indexOf(space, whole.indexOf(space) + 1);
-  const end = second < 0 ? whole.length : second;
-  const head = whole.slice(0, end);
-  const [id, msgtype] = (text ? head : ASCII.decode(head)).split(' ');
-  return { id: Number(id), msgtype, data: whole.slice(end + 1) };
+  const space = message.indexOf(text ? ' ' : 0x20);
+  const end = space < 0 ? message.length : space;
+  const head = message.slice(0, end);
+  return [text ? head : ASCII.decode(head), message.slice(end + 1)];
+}
+
+/** Hands a message to the relay's handler for its type, or to `onrecv`. */
+export function dispatch(relay, id, msgtype, data) {
+  const handler = `on${msgtype}`;
+  if (typeof relay[handler] === 'function' && !OWN_HANDLERS.has(msgtype)) call(relay, handler, id, data);
+  else call(relay, 'onrecv', id, msgtype, data);
+}
+
+/** Calls a handler of the relay, if there is one, and reports what it throws. */
+export function call(relay, handler, ...args) {
+  try {
+    relay[handler]?.(...args);
+  } catch (error) {
+    reportError(error);
+  }
 }

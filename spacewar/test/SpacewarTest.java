@@ -1422,8 +1422,8 @@ class SpacewarTest {
                     " 99999999999999999999 x", " webrtc 1", " relay 1");
             var words = Stream.of("report", "fire", "death", "pilot", "round", "greet", "ping", "pong",
                     "score", "self", "join", "quit",
-                    "status", "recv", "path", "rename", "offer", "answer", "candidate", "reunite", "constructor",
-                    "__proto__", "", " ", " now", " pulse", " path")
+                    "status", "recv", "path", "key", "proofs", "offer", "answer", "candidate", "hangup", "constructor",
+                    "__proto__", "", " ", " id", " ack", " path")
                     .flatMap(word -> data.stream().map(word::concat)).toList();
             try (var ann = player("Ann"); var bob = player("Bob")) {
                 areConnected("webrtc", ann, bob);

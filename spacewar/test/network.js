@@ -5,6 +5,7 @@
 // put in its place while the test runs.
 
 import { random } from '../random.js';
+import { cut } from '../ws-relay.js';
 
 const TURNS = 60;   // of the microtask queue after each event: more than any promise here needs
 
@@ -12,7 +13,6 @@ export class Network {
   time = 0;
   relayDelay = () => 5;
   directDelay = () => 1;
-  blocked = false;        // whether direct packets get lost
   connections = [];       // all that were made
   clients = [];           // of the relay
   said = [];              // what went through the relay: { at, from, to, message }
@@ -21,9 +21,20 @@ export class Network {
   leavings = [];          // who wants to know when a page is left, in the order of asking
   #due = [];              // { at, action }, sorted
   #lastId = 0;
+  #blocked = false;
 
   constructor(seed = 1) {
     this.chance = random(seed);
+  }
+
+  /** Whether direct packets get lost. Reliable ones are sent again when they no longer do. */
+  get blocked() {
+    return this.#blocked;
+  }
+
+  set blocked(blocked) {
+    this.#blocked = blocked;
+    for (const connection of this.connections) connection.flush();
   }
 
   at(time, action) {
@@ -53,7 +64,7 @@ export class Network {
     const network = this;
     const replaced = {
       fetch,
-      RTCPeerConnection: WebRTC ? class extends Connection {
+      RTCPeerConnection: WebRTC ? class extends FakeConnection {
         constructor(configuration) {
           super(network, configuration);
         }
@@ -104,7 +115,7 @@ export class Network {
     this.#lastId = 0;
   }
 
-  /** Connections lose what they have found, until ICE looks anew. */
+  /** Connections lose what they have found, for good. */
   cut() {
     for (const connection of this.connections) connection.routed = false;
   }
@@ -191,14 +202,12 @@ export class FakeRelay {
 
   receive(id, message) {
     if (id !== this.id && !this.peers.has(id)) return;
-    if (typeof message !== 'string') return this.onrecv?.(id, 'bytes', message.slice(6));
-    const [msgtype] = message.split(' ', 1);
-    this.onrecv?.(id, msgtype, message.slice(msgtype.length + 1));
+    this.onrecv?.(id, ...cut(message));
   }
 }
 
-/** As much of an RTCPeerConnection as link.js uses. Its number stands in its SDP and its candidates. */
-class Connection {
+/** As much of an RTCPeerConnection as connection.js uses. Its number stands in its SDP and its candidates. */
+class FakeConnection {
   connectionState = 'new';
   signalingState = 'stable';
   remoteDescription = null;

@@ -6,9 +6,9 @@
 // same: a list of { module, name, error, ms }, where the error is null for a test that passed. An address that ends in
 // `?only=hud,round` runs these modules alone, one with `?without=game` all others.
 
-const MODULES = ['physics', 'world', 'pilots', 'netplay', 'round', 'standings', 'crowd',
+const MODULES = ['physics', 'world', 'pilots', 'netplay', 'identity', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
-  'camera', 'view', 'keys', 'controls', 'sound', 'order', 'link', 'webrtc-relay', 'threaded-socket', 'game'];
+  'camera', 'view', 'keys', 'controls', 'sound', 'stream', 'connection', 'webrtc-relay', 'threaded-socket', 'game'];
 const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
 const PAUSE = 50;          // ms of tests after which the page may draw
 

@@ -261,6 +261,25 @@ export default {
     }
   },
 
+  'whoever takes the name and the look of one who was lost does not get the score': () => {
+    const { room, pages } = meet(3);
+    const [ann, bob, cyd] = pages;
+    shoot(room, ann, bob, 2);
+    const said = room.chatter.length;
+    ann.relay.leave();
+    room.run(500);
+    const eve = talker(room, [bob, cyd], 'P0');
+    for (const { message } of room.chatter.slice(0, said).filter(({ message }) => /^(key|proofs) /.test(message))) {
+      eve.say(message);
+    }
+    eve.say('pilot [1,"P0",0,2]');
+    room.run(1_500);
+    for (const { netplay } of [bob, cyd]) equal(netplay.peers.find(({ id }) => id === eve.id).ship.score, 0);
+    ann.relay.enter();
+    room.run(2_000);
+    equal(scores([bob, cyd], [ann]), [[2], [2]], 'who comes back all the same');
+  },
+
   'who has lost the connection comes back with name and score': () => {
     const { room, pages } = meet(3);
     shoot(room, pages[0], pages[1], 2);

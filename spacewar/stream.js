@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+
+// The messages to and from one peer over two paths, the relay and a data channel: in order, and each exactly
+// once. Each path keeps the order of what it carries, but one may be faster than the other, and a channel may
+// break with messages in it. So the sender
+//
+//   - numbers the messages for the channel. The numbers need not be sent: a channel loses nothing while it lives.
+//   - uses the channel only when all that it sent through the relay has arrived. Until then, messages wait.
+//   - keeps each message until the peer acknowledges its number. When the channel is given up, it retransmits the
+//     rest through the relay, and the receiver skips what the channel has brought.
+//
+//        sender                                           receiver
+//        path webrtc 4         through the relay  --->    all before it has arrived
+//        the path has no. 4    <---  over the channel     ' ack 4', repeated with each beat
+//        ' path 4'             over the channel   --->    takes what the channel brings from now on
+//        messages no. 5 to 9   over the channel   --->
+//                              <---  over the channel     ' ack 6'
+//        path relay 7          through the relay  --->    takes nothing from the channel before the next ' path'
+//        messages no. 7 to 9   through the relay  --->    skips those it has
+//
+// In each direction a path is 'relay', 'switching' (to the channel) or 'webrtc'. Both directions are independent.
+
+const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
+const MOST_KEPT = 4_194_304;  // bytes: the relay, too, closes a receiver that is that far behind
+const ACK_EVERY = 65_536;     // bytes received, after which the sender needs not keep them until the next beat
+const OVERHEAD = 64;          // bytes that a message counts beside its characters or bytes
+const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
+
+export class MessageStream {
+  path = 'relay';       // of what is sent now; for reading only, like isAccepting
+  isAccepting = false;  // whether what the channel brings counts
+
+  #relay;
+  #channel;
+  #deliver;
+  #onpath;
+  #last = 0;            // number of the last message for the channel, or of the last `path webrtc`
+  #kept = [];           // messages for the channel that are not acknowledged; the last has the number #last
+  #keptSize = 0;        // bytes
+  #received = 0;        // number of the last message from the channel
+  #granted = null;      // number of the last `path webrtc` that came, unless a `path relay` came since
+  #unreported = 0;      // bytes received since the last acknowledgement
+  #skip = 0;            // how many of the next messages from the relay the channel has brought
+
+  /**
+   * `relay` and `channel` are functions that send a message on either path, `deliver` takes a message from the
+   * channel. `onpath` is called with 'webrtc' or 'relay' when the path has changed.
+   */
+  constructor({ relay, channel, deliver, onpath }) {
+    this.#relay = relay;
+    this.#channel = channel;
+    this.#deliver = deliver;
+    this.#onpath = onpath;
+  }
+
+  // ---- To the peer ----
+
+  /** Sends a message, or has it wait for the channel. One that is too large for that goes through the relay. */
+  send(message) {
+    if (this.path === 'relay') return this.#relay(message);
+    if (!fitsChannel(message)) {
+      this.useRelay();
+      const sent = this.#relay(message);
+      this.useChannel();
+      return sent;
+    }
+    this.#last++;
+    this.#kept.push(message);
+    this.#keptSize += sizeOf(message);
+    if (this.path === 'webrtc') this.#channel(message);
+    return true;
+  }
+
+  /** The channel is open: it is to be used. */
+  useChannel() {
+    if (this.path !== 'relay') return;
+    this.path = 'switching';
+    this.#relay(`path webrtc ${++this.#last}`);
+  }
+
+  /** It is not: what it may have lost is sent again. */
+  useRelay() {
+    const was = this.path;
+    if (was === 'relay') return;
+    this.path = 'relay';
+    const kept = this.#kept;
+    this.#kept = [];
+    this.#keptSize = 0;
+    this.#relay(`path relay ${this.#last - kept.length + 1}`);
+    for (const message of kept) this.#relay(message);
+    if (was === 'webrtc') this.#onpath('relay');
+  }
+
+  /** The peer has all up to a number, if one of that number was sent. */
+  acknowledged(number) {
+    const before = this.#last - this.#kept.length;
+    if (this.path === 'switching' && number === before) {
+      this.#channel(` path ${number}`);
+      for (const message of [...this.#kept]) this.#channel(message);
+      if (this.path !== 'switching') return;   // the channel has closed, and all that went through the relay
+      this.path = 'webrtc';
+      this.#onpath('webrtc');
+    } else if (this.path === 'webrtc' && number > before && number <= this.#last) {
+      for (const message of this.#kept.splice(0, number - before)) this.#keptSize -= sizeOf(message);
+    }
+  }
+
+  /** Bytes that wait for the peer to acknowledge the change of path. */
+  get waiting() {
+    return this.path === 'switching' ? this.#keptSize : 0;
+  }
+
+  /** Whether the peer is too far behind with its acknowledgements. */
+  get isFull() {
+    return this.#keptSize > MOST_KEPT;
+  }
+
+  // ---- From the peer ----
+
+  /** The data of a `path` from the relay: the peer changes its path. */
+  pathChanged(data) {
+    const [, path, digits] = PATH.exec(data) ?? [];
+    if (!path) return;
+    const number = Number(digits);
+    this.isAccepting = false;
+    if (path === 'relay') {
+      this.#granted = null;
+      this.#skip = Math.max(0, this.#received - number + 1);
+    } else {
+      this.#granted = this.#received = number;
+      this.#acknowledge();
+    }
+  }
+
+  /** Whether the next message from the relay, which has come, is to be skipped. */
+  skipsNext() {
+    if (this.#skip === 0) return false;
+    this.#skip--;
+    return true;
+  }
+
+  /** The number of a ` path` from the channel. What comes before it was given up. */
+  begins(number) {
+    this.isAccepting = number === this.#granted;
+  }
+
+  /** A message from the channel. */
+  receive(message) {
+    if (!this.isAccepting) return;
+    this.#received++;
+    this.#unreported += sizeOf(message);
+    if (this.#unreported > ACK_EVERY) this.#acknowledge();
+    this.#deliver(message);
+  }
+
+  /** What is to be told to the peer over the channel, with each beat. */
+  get acknowledgement() {
+    return ` ack ${this.#received}`;
+  }
+
+  #acknowledge() {
+    this.#unreported = 0;
+    this.#channel(this.acknowledgement);
+  }
+}
+
+export function fitsChannel(message) {
+  return message.length <= LARGEST;
+}
+
+function sizeOf(message) {
+  return message.length + OVERHEAD;
+}
