@@ -21,8 +21,8 @@ import { LOOKS } from './world.js';
 const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
 export const GREETINGS = ['gg', 'hello', 'again?'];
 const CAUSES = ['sun', 'missile', 'debris', 'hyperspace'];
-const MOST_SCORES = 40; // that fit into a message
-const LONGEST = 1_200; // characters of a message's data: what is longer is not even parsed
+const MOST_SCORES = 40;      // that fit into a message
+const LONGEST_DATA = 1_200;  // characters of a message: what is longer is not even parsed
 
 const plain = valid => ({ valid, write: value => value, read: value => value });
 
@@ -100,7 +100,7 @@ export function write(msgtype, values) {
 
 /** The fields of a message by name, or null if it is anything but what it should be. */
 export function read(msgtype, data) {
-  if (typeof data !== 'string' || data.length > LONGEST) return null;
+  if (typeof data !== 'string' || data.length > LONGEST_DATA) return null;
   let values;
   try {
     values = JSON.parse(data);

@@ -4,7 +4,7 @@
 // it; what the others tell moves their ships here:
 //
 //     our ship -> update(), tell() -> write() -> relay ~~~> a peer's relay -> #receive() -> read()
-//     -> #heard.report() or so -> the ship over there
+//     -> #handlers.report() or so -> the ship over there
 //
 // What they say is in messages.js.
 //
@@ -19,7 +19,7 @@
 // screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
 // from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
 //
-// A crowd costs no more than crowd.js and BUDGET let it: whoever is not chosen for the sky is counted, and
+// A crowd costs no more than crowd.js and MESSAGES_PER_FRAME let it: whoever is not chosen for the sky is counted, and
 // what is too much to be read in this frame is read in a later one, unless it has been superseded by then.
 
 import { choose, SHIPS } from './crowd.js';
@@ -32,36 +32,38 @@ import { describeClose } from './reasons.js';
 import { Standings } from './standings.js';
 import { LOOKS, SHIELD, isSuicide } from './world.js';
 
-// When reports are due: ms since the last one.
-const CHANGED = 30;           // if turn or engine changed: in the same frame, but not in each
-const MANOEUVRING = 65;
-const NEAR_SUN = 200;         // within NEAR px a small error grows fast
-const NEAR = 150;
-const COASTING = 1_000;
-const AGAIN = 65;             // after a change where reports may get lost, ...
-const REPEATS = 2;            // ... this often
-const WELCOME = 2_000;        // ms after a join in which they come as often as near the sun
-const BACKLOG = 16_384;       // bytes unsent, with which another report would only come later
+// ms since the last report after which another is due.
+const REPORT_MS = {
+  changed: 30,                // if turn or engine changed: in the same frame, but not in each
+  manoeuvring: 65,
+  repeated: 65,               // after a change, where reports may get lost
+  nearSun: 200,               // where a small error grows fast
+  coasting: 1_000,
+};
+const NEAR_SUN_PX = 150;
+const REPEATS = 2;            // reports that say a change again
+const WELCOME_MS = 2_000;     // after a join, in which reports come as often as near the sun
+const BACKLOG_BYTES = 16_384; // unsent, with which another report would only come later
 
-const PING = 1_000;           // ms between pings ...
-const FIRST_PINGS = 8;        // ... but these many at first, a burst ...
-const FIRST_PING = 200;       // ... with these ms between them
+const PING_MS = 1_000;        // between pings ...
+const FIRST_PINGS = 8;        // ... but so many at first ...
+const FIRST_PING_MS = 200;    // ... with so many ms between them
 
 // What is shown of what is told.
-const LATEST = 250;           // ms that what is late is flown on; of what is later, the state simply holds
-const FADING = 60;            // ms in which a difference fades to 1/e: gone after 150 or so
-const SILENT = 5_000;         // ms without a word after which a flying ship fades away
-const REVIEW = 1_000;         // ms between looks at who of a crowd is in the sky
-const SETTLING = 1_000;       // ms after joining until the looks of those who were there are known
+const LATEST_MS = 250;        // that what is late is flown on; of what is later, the state simply holds
+const FADING_MS = 60;         // in which a difference fades to 1/e: gone after 150 or so
+const SILENCE_MS = 5_000;     // without a message, after which a flying ship fades away
+const REVIEW_MS = 1_000;      // between looks at who of a crowd is in the sky
+const SETTLING_MS = 1_000;    // after joining, until the looks of those who were there are known
 
 // What is read: 40 ships in a fight say 1,500 messages a second, 25 for each frame at 60 Hz.
-const BUDGET = 200;           // messages a frame; to read one takes some 5 µs
+const MESSAGES_PER_FRAME = 200;   // to read one takes some 5 µs
 const SUPERSEDED = ['pilot', 'report'];   // of these only a peer's latest counts; read in this order
 
 // What is believed, beside what peer.js says.
-const DEAD = 2_500;           // ms for which a ship neither dies again nor fires: a bit less than AWAY
-const GREETINGS_APART = 1_000;   // ms between two of one pilot: we send them half as often
-const ASTRAY = 200;           // px by which a missile may be off, here, from where it hit, there
+const DEAD_MS = 2_500;        // for which a ship neither dies again nor fires: a bit less than AWAY
+const GREETING_MS = 1_000;    // between two of one pilot: we send them half as often
+const ASTRAY_PX = 200;        // by which a missile may be off, here, from where it hit, there
 
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
 
@@ -75,15 +77,15 @@ export class Netplay {
   #peers = new Map();    // by id, as the room has it
   #sky = new Set();      // those of them whose ships are in the world
   #reviewAt = -Infinity; // when to look again who is
-  #budget = BUDGET;      // messages that may still be read in this frame
+  #budget = MESSAGES_PER_FRAME;      // messages that may still be read in this frame
   #waiting = new Set();  // peers with messages that wait for the next
   #ships = 0;            // given ids of our world so far, which no ship loses or inherits
   #now;                  // the clock for which the world's positions hold, ...
   #worldTime;            // ... when its own time was this
-  #told = {};            // our ship as last reported, ...
-  #toldAt = -Infinity;   // ... when, by the clock, ...
-  #repeats = 0;          // ... how often it is to be told once more, ...
-  #toldPilot = {};       // ... and the name, look and score last told to all
+  #sentReport = {};      // our ship as last reported, ...
+  #sentAt = -Infinity;   // ... when, by the clock, ...
+  #repeats = 0;          // ... how often that is to be repeated, ...
+  #sentPilot = {};       // ... and the name, look and score last sent to all
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
   #settleAt = Infinity;  // when to look whether somebody else looks like us
   #swap = null;          // the look that we were given for that, { from, to }
@@ -169,9 +171,9 @@ export class Netplay {
 
   /** In the room, perhaps again: nobody has been told anything. Each peer is announced next, and welcomed. */
   #enter() {
-    this.#told = {};
-    this.#toldPilot = {};
-    this.#settleAt = this.#clock() + SETTLING;
+    this.#sentReport = {};
+    this.#sentPilot = {};
+    this.#settleAt = this.#clock() + SETTLING_MS;
     this.#standings.entered(this.#clock());
   }
 
@@ -179,7 +181,7 @@ export class Netplay {
   #welcome(id) {
     const clock = this.#clock();
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
-    this.#welcomeUntil = clock + WELCOME;
+    this.#welcomeUntil = clock + WELCOME_MS;
     this.#relay.send(write('pilot', this.#me), id);
     const round = this.#standings.saying(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
     if (round) this.#relay.send(write('round', round), id);
@@ -200,7 +202,7 @@ export class Netplay {
   /** Lets the ships that are chosen of a crowd take the places of those that are not; no news for the feed. */
   #review(clock) {
     if (clock < this.#reviewAt) return;
-    this.#reviewAt = clock + REVIEW;
+    this.#reviewAt = clock + REVIEW_MS;
     const pilots = this.#pilots;
     if (pilots.length === this.#sky.size) return;
     const chosen = choose(pilots, this.#me, this.#sky);
@@ -220,7 +222,7 @@ export class Netplay {
   /** Puts a ship into the sky, flown on from where it was last said to be; there it may act after a moment. */
   #show(peer, clock, { quietly }) {
     const { ship, setAt } = peer;
-    if (ship.state === 'flying') advance(ship, Math.min(this.#now - setAt, SILENT), fly);
+    if (ship.state === 'flying') advance(ship, Math.min(this.#now - setAt, SILENCE_MS), fly);
     peer.appeared(clock);
     this.#sky.add(peer);
     this.#world.add(ship, { quietly });
@@ -242,9 +244,9 @@ export class Netplay {
     const news = this.#standings.update(clock, [...this.#sky], this.self);
     if (this.self === null) return news;
     this.#settle(clock);
-    if (this.#isPilotNew()) this.#tellPilot();
-    if (this.#isReportDue(clock)) this.#tellReport(clock);
-    this.#tellRound(clock);
+    if (this.#isPilotNew()) this.#sendPilot();
+    if (this.#isReportDue(clock)) this.#sendReport(clock);
+    this.#sendRound(clock);
     for (const peer of this.#sky) this.#ping(peer, clock);
     return news;
   }
@@ -254,8 +256,8 @@ export class Netplay {
     if (ship !== this.#me) return;
     if (type === 'destroyed') this.#count(event);
     if (this.self === null) return;
-    if (type === 'fired') this.#tellShot(event.missile);
-    if (type === 'destroyed') this.#tellDeath(event);
+    if (type === 'fired') this.#sendShot(event.missile);
+    if (type === 'destroyed') this.#sendDeath(event);
     if (type === 'greeted') this.#relay.send(write('greet', event));
   }
 
@@ -266,16 +268,16 @@ export class Netplay {
 
   #isPilotNew() {
     const { name, look, score } = this.#me;
-    const told = this.#toldPilot;
+    const told = this.#sentPilot;
     return name !== told.name || look !== told.look || score !== told.score;
   }
 
-  #tellPilot() {
+  #sendPilot() {
     const { name, look, score } = this.#me;
-    if (this.#relay.send(write('pilot', this.#me))) this.#toldPilot = { name, look, score };
+    if (this.#relay.send(write('pilot', this.#me))) this.#sentPilot = { name, look, score };
   }
 
-  #tellRound(clock) {
+  #sendRound(clock) {
     const news = this.#standings.news(clock);
     if (news) this.#relay.send(write('round', news));
   }
@@ -289,34 +291,35 @@ export class Netplay {
 
   #isReportDue(clock) {
     const { state, turn, burning, x, y } = this.#me;
-    if (state !== this.#told.state) return true;
-    if (this.#relay.buffered > BACKLOG) return false;
-    const since = clock - this.#toldAt;
-    if (this.#repeats && since >= AGAIN) return true;
-    if (state !== 'flying') return since >= COASTING;
-    if (turn !== this.#told.turn || burning !== this.#told.burning) return since >= CHANGED;
-    if (turn || burning) return since >= MANOEUVRING;
-    return since >= (clock < this.#welcomeUntil || Math.hypot(x, y) < NEAR ? NEAR_SUN : COASTING);
+    if (state !== this.#sentReport.state) return true;
+    if (this.#relay.buffered > BACKLOG_BYTES) return false;
+    const since = clock - this.#sentAt;
+    if (this.#repeats && since >= REPORT_MS.repeated) return true;
+    if (state !== 'flying') return since >= REPORT_MS.coasting;
+    if (turn !== this.#sentReport.turn || burning !== this.#sentReport.burning) return since >= REPORT_MS.changed;
+    if (turn || burning) return since >= REPORT_MS.manoeuvring;
+    const isUrgent = clock < this.#welcomeUntil || Math.hypot(x, y) < NEAR_SUN_PX;
+    return since >= (isUrgent ? REPORT_MS.nearSun : REPORT_MS.coasting);
   }
 
-  #tellReport(clock) {
+  #sendReport(clock) {
     const state = this.#state();
     if (!this.#relay.send(write('report', state))) return;
-    const news = ['state', 'turn', 'burning'].some(field => state[field] !== this.#told[field]);
+    const news = ['state', 'turn', 'burning'].some(field => state[field] !== this.#sentReport[field]);
     this.#repeats = news && this.#mayLose ? REPEATS : Math.max(0, this.#repeats - 1);
-    this.#told = state;
-    this.#toldAt = clock;
+    this.#sentReport = state;
+    this.#sentAt = clock;
   }
 
   /** The missile may be some steps old already: the shot is told for when and where it was fired. */
-  #tellShot({ number, age }) {
+  #sendShot({ number, age }) {
     const ship = { ...this.#me };
     advance(ship, -age, fly);
     const time = this.#timeOf(this.#world.time - age);
     this.#relay.send(write('fire', { ...this.#state(), ...motionOf(ship), state: 'flying', time, number }));
   }
 
-  #tellDeath({ at, seed, cause, owner, number }) {
+  #sendDeath({ at, seed, cause, owner, number }) {
     const shooter = this.idOf(owner) ?? 0;   // practice ships are nobody
     const time = this.#timeOf(at);
     this.#relay.send(write('death', { ...motionOf(this.#me), time, seed, cause, owner: shooter, number }));
@@ -328,8 +331,8 @@ export class Netplay {
   }
 
   #ping(peer, clock) {
-    if (clock < peer.pingAt || this.#relay.buffered > BACKLOG) return;
-    peer.pingAt = clock + (++peer.pings < FIRST_PINGS ? FIRST_PING : PING);
+    if (clock < peer.pingAt || this.#relay.buffered > BACKLOG_BYTES) return;
+    peer.pingAt = clock + (++peer.pings < FIRST_PINGS ? FIRST_PING_MS : PING_MS);
     const time = rounded(this.#clock());
     peer.clock.ping(time);
     this.#relay.send(write('ping', { time }), peer.id);
@@ -368,7 +371,7 @@ export class Netplay {
     const message = read(msgtype, data);
     if (!message) return;
     peer.heardAt = clock;
-    this.#heard[msgtype](peer, message, clock);
+    this.#handlers[msgtype](peer, message, clock);
   }
 
   /** Keeps a message for a later frame, in the place of an older one of its kind. */
@@ -379,7 +382,7 @@ export class Netplay {
 
   /** A new frame: reads what waits since the last one as far as the budget goes, of ships in the sky first. */
   #readWaiting(clock) {
-    this.#budget = BUDGET;
+    this.#budget = MESSAGES_PER_FRAME;
     if (!this.#waiting.size) return;
     for (const peer of [...this.#sky, ...this.#waiting]) {
       if (!this.#waiting.has(peer)) continue;
@@ -395,7 +398,7 @@ export class Netplay {
     }
   }
 
-  #heard = {
+  #handlers = {
     /** A ship enters with its name, if there is room: until it has, it neither fires nor dies here. */
     pilot: (peer, { name, look, score }, clock) => {
       Object.assign(peer.ship, { name: cleanName(name) || `pilot ${peer.id}`, look });
@@ -412,7 +415,7 @@ export class Netplay {
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
       if (!this.#sky.has(peer) || message.state !== 'flying') return;
-      if (message.number <= shots || clock - diedAt < DEAD) return;
+      if (message.number <= shots || clock - diedAt < DEAD_MS) return;
       if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
       if (!peer.mayFire(clock)) return;
       peer.shots = message.number;
@@ -423,7 +426,7 @@ export class Netplay {
 
     death: (peer, message, clock) => {
       const { ship, alive, diedAt } = peer;
-      if (!this.#sky.has(peer) || !alive || clock - diedAt < DEAD) return;
+      if (!this.#sky.has(peer) || !alive || clock - diedAt < DEAD_MS) return;
       peer.alive = false;
       peer.diedAt = clock;
       const { seed, cause } = message;
@@ -442,7 +445,7 @@ export class Netplay {
     },
 
     greet: (peer, { greeting }, clock) => {
-      if (!this.#sky.has(peer) || clock - peer.greetedAt < GREETINGS_APART) return;
+      if (!this.#sky.has(peer) || clock - peer.greetedAt < GREETING_MS) return;
       peer.greetedAt = clock;
       this.#world.greet(peer.ship, greeting);
     },
@@ -473,7 +476,7 @@ export class Netplay {
     const { skew } = peer.clock;
     if (skew === null) return 0;             // nothing is known of its clock: a state simply holds
     const late = this.#now - (time - skew);  // up to a frame less than 0, which our next frame makes good
-    return late < -LATEST ? 0 : Math.min(late, LATEST);
+    return late < -LATEST_MS ? 0 : Math.min(late, LATEST_MS);
   }
 
   /** Whether a ship was seen near the place of a message, when that was: it may fire and burst there. */
@@ -542,18 +545,18 @@ export class Netplay {
     const missile = this.#world.missiles.find(missile => missile.owner === owner && missile.number === number);
     if (!missile) return false;
     const then = { x: missile.x - missile.vx * late, y: missile.y - missile.vy * late };
-    return Math.hypot(then.x - x, then.y - y) > ASTRAY;
+    return Math.hypot(then.x - x, then.y - y) > ASTRAY_PX;
   }
 
   // ---- What is seen of it ----
 
   #fade(time, clock) {
-    const left = Math.exp(-Math.max(0, time) / FADING);
+    const left = Math.exp(-Math.max(0, time) / FADING_MS);
     for (const { ship, heardAt } of this.#peers.values()) {
       ship.dx *= left;
       ship.dy *= left;
       ship.dangle *= left;
-      if (ship.state === 'flying' && clock - heardAt > SILENT) ship.state = 'observing';
+      if (ship.state === 'flying' && clock - heardAt > SILENCE_MS) ship.state = 'observing';
     }
   }
 }

@@ -6,11 +6,11 @@
 import { PeerClock } from './clock.js';
 import { ARMED, LOOKS, RELOAD, Ship } from './world.js';
 
-const RATE = 60 / 1_000;      // messages per ms ...
-const BURST = 1_200;          // ... and how many at once: a minute's, as a page gets them that was frozen
-const LEAP = 200;             // px of difference from which on a ship has not flown to where it is
-const EARLY = 600;            // ms that shots may come closer together than they were fired
-const SHOTS = 64;             // of a pilot, of which we know that they hit: more than can be in flight
+const MESSAGES_PER_MS = 0.06; // 60 a second ...
+const MOST_MESSAGES = 1_200;  // ... and how many at once: a minute's, as a page gets them that was frozen
+const LEAP_PX = 200;          // of difference, from which on a ship has not flown to where it is
+const EARLY_MS = 600;         // that shots may come closer together than they were fired
+const MOST_SHOTS = 64;        // of a pilot, of which we know that they hit: more than can be in flight
 
 export class Peer {
   clock = new PeerClock();
@@ -35,7 +35,7 @@ export class Peer {
   #scored = new Set();   // numbers of its shots that have hit somebody in this round
   pings = 0;
   #loadedAt = 0;         // when its gun is loaded again, if it fires no faster than it may
-  #allowance = BURST;    // messages ...
+  #allowance = MOST_MESSAGES;    // messages ...
   #allowedAt;            // ... as of then
 
   /** `id` is the one in the room, `shipId` that of the ship in our world. */
@@ -52,7 +52,7 @@ export class Peer {
 
   /** Notes that its ship has moved by this, in px; whether it can't have flown there. */
   moved(dx, dy, now) {
-    const leapt = Math.hypot(dx, dy) > LEAP;
+    const leapt = Math.hypot(dx, dy) > LEAP_PX;
     if (leapt) this.#leaptAt = now;
     return leapt;
   }
@@ -62,12 +62,12 @@ export class Peer {
    * take to arm. Otherwise a liar could appear beside others only to shoot or to die there.
    */
   mayAct({ x, y }, now) {
-    return now - this.#leaptAt >= ARMED && Math.hypot(this.ship.x - x, this.ship.y - y) <= LEAP;
+    return now - this.#leaptAt >= ARMED && Math.hypot(this.ship.x - x, this.ship.y - y) <= LEAP_PX;
   }
 
   /** Counts a message; false if they are too many. This is all that a flood costs. */
   mayTalk(now) {
-    this.#allowance = Math.min(BURST, this.#allowance + (now - this.#allowedAt) * RATE);
+    this.#allowance = Math.min(MOST_MESSAGES, this.#allowance + (now - this.#allowedAt) * MESSAGES_PER_MS);
     this.#allowedAt = now;
     if (this.#allowance < 1) return false;
     this.#allowance--;
@@ -79,13 +79,13 @@ export class Peer {
     if (cause !== 'missile') return number <= this.shots;
     if (number < 1 || number > this.shots || this.#scored.has(number)) return false;
     this.#scored.add(number);
-    if (this.#scored.size > SHOTS) this.#scored.delete(this.#scored.values().next().value);
+    if (this.#scored.size > MOST_SHOTS) this.#scored.delete(this.#scored.values().next().value);
     return true;
   }
 
   /** Counts a shot; false if it can't have reloaded, however unevenly its shots arrive. */
   mayFire(now) {
-    if (now < this.#loadedAt - EARLY) return false;
+    if (now < this.#loadedAt - EARLY_MS) return false;
     this.#loadedAt = Math.max(now, this.#loadedAt) + RELOAD;
     return true;
   }
