@@ -5,11 +5,11 @@
 // some of them; round.js says when a round is over. netplay.js makes the worlds of all who opened this address
 // (address.js) one, in the words of messages.js, with what peer.js believes of each, on the time of clock.js;
 // crowd.js says who of many has a ship here, standings.js in which round the room is and who has how many
-// points, identity.js who is back. It sends through webrtc-relay.js, which takes the relay of ws-relay.js (whose WebSocket has a
-// thread of its own, threaded-socket.js) or goes directly (connection.js is such a connection, and stream.js sees
-// to it that the two paths deliver like one). view.js draws (camera, sky, trails, effects and hud; ships.js and
-// font.js are its pens), controls.js listens, sound.js plays, feed.js tells, and panels.js is the rest of
-// the page.
+// points, identity.js who is back. It sends through webrtc-relay.js, which takes the relay of ws-relay.js
+// (whose WebSocket has a thread of its own, threaded-socket.js) or goes directly (connection.js is such a
+// connection, and stream.js sees to it that the two paths deliver like one). view.js draws (camera, sky,
+// trails, effects and hud; ships.js and font.js are its pens), controls.js listens, sound.js plays, feed.js
+// tells, and panels.js is the rest of the page.
 
 import { inviteTo, roomOf, rulesIn } from './address.js';
 import { Controls, onlyFingers } from './controls.js';

@@ -11,31 +11,39 @@
  * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins over the
  * relay, changes to a WebRTC data channel when one opens, and back when it fails. By that nothing gets lost,
  * doubled or reordered, except messages of the types in `lossy`: on the direct path these may get lost or
- * overtake one another, and in return none waits for another. Without WebRTC in the browser it is a
- * WebSocketRelay. `ice` is the address of an RTCConfiguration as JSON: which ICE servers to ask.
+ * overtake one another, and in return none waits for another. A connection that fails is replaced by a new one,
+ * after 1 s, 2 s, 4 s and so on up to a minute. `ice` is the address of an RTCConfiguration as JSON: which ICE
+ * servers to ask. Without WebRTC in the browser it is a WebSocketRelay.
  *
- * A connection that fails is replaced by a new one, after 1 s, 2 s, 4 s and so on up to a minute, as long as
- * both pages are in the room.
+ * `buffered` counts what waits on all paths. Whoever has much to send sends more only while that is little:
  *
- * `buffered` counts what waits on either path. To send much, send more only while it is low.
+ *     while (relay.buffered < 65_536 && chunks.length) relay.send(chunks.shift());   // and again in some ms
  *
- * When the relay is lost, those who are directly connected stay: `peers` keeps them, `id` stays what it was, and
- * messages of up to 16 KB reach them; the others have quit. When the relay is back, each page is new to the others,
- * as it is with a WebSocketRelay: the last peers quit, `onself` tells the new id, all who are there join, and the
- * pairs connect anew. A peer that has lost only its own connection to the relay stays in the same way.
+ * When the relay is lost, the peers that are connected directly stay: `peers` keeps them, `id` is what it was, and
+ * messages of up to 16 KB reach them. The others have quit. When the relay is back, everybody is new to everybody,
+ * as with a WebSocketRelay: the peers that stayed quit, `onself` tells the new id, all who are there join, and the
+ * pairs connect anew. A peer that has only lost its own WebSocket stays in the same way, until it is back.
+ *
+ *                          the connection is open                 the relay is lost,
+ *                      and what the relay brought has come         or has lost the peer
+ *     join ---> relay ------------------------------> direct ----------------------------> without the relay
+ *                 |   <------------------------------                                        |
+ *                 |    the connection is degraded or closed           degraded or closed, or |
+ *                 |                                                    the relay is back      v
+ *                 `----- the relay is lost, or has lost the peer -------------------------> quit
  *
  * These are the messages of this module to itself on other pages. They can't be sent, and reach no handler:
  *
  *     path                     to all, when it enters: whoever was in the room before may offer a connection
- *     offer 1 SDP              then a connection (connection.js) is set up, ...
- *     answer 1 SDP             ... where 1 is the number of the pair's attempts ...
+ *     offer 1 SDP              a connection (connection.js) is set up, ...
+ *     answer 1 SDP             ... the first one of this pair, ...
  *     candidate 1 CANDIDATE
  *     hangup 1                 ... and closed, or refused
- *     path webrtc 4, path relay 7, and over the channel ' path 4' and ' ack 6': see stream.js
  *     ' id 7'                  first over the channel: the sender's id in the room
+ *     path webrtc 4, path relay 7, and over the channel ' path 4', ' ack 6': see stream.js
  *
- * A peer could pass another's offers and answers on as its own, so that two pages are connected each of which
- * takes the other for that peer. Their ids tell them.
+ * The ids are told since a peer could pass on the offers and answers of two others as its own: then these are
+ * connected, and each would take the other for that peer.
  */
 
 import { BEAT, Connection, configurationFrom } from './connection.js';
@@ -57,7 +65,7 @@ export class WebRTCRelay {
   #ice;
   #lossy;
   #configuration = null;    // a promise of the RTCConfiguration, asked for whenever we enter a room
-  #routes = new Map();       // by the peer's id
+  #routes = new Map();      // by the peer's id
   #id = null;               // our last own
   #connections = 0;
   #allowance = MOST_CONNECTIONS;   // connections that may be begun now
@@ -195,7 +203,7 @@ export class WebRTCRelay {
     const route = this.#routes.get(id);
     if (!route) return;
     if (SIGNALS.has(msgtype)) this.#takeSignal(route, msgtype, data);
-    else if (msgtype === 'path' && data.length === 0) this.#greet(route);
+    else if (msgtype === 'path' && data.length === 0) this.#announced(route);
     else if (msgtype === 'path') route.stream.pathChanged(data);
     else if (!route.stream.skipsNext()) this.#dispatch(id, msgtype, data);
   }
@@ -218,8 +226,8 @@ export class WebRTCRelay {
 
   // ---- Connections ----
 
-  /** A peer that speaks WebRTC has entered the room. */
-  #greet(route) {
+  /** A peer says that it can connect. Whoever was in the room before, with the lesser id, offers. */
+  #announced(route) {
     route.offers = route.id > this.#relay.id;
     this.#offer(route);
   }
@@ -250,7 +258,7 @@ export class WebRTCRelay {
     if (isInRoom) this.#relay.send(`${msgtype} ${data}`, id);
   }
 
-  /** Only who was in the room before offers, and each time with a greater number. */
+  /** An offer with a greater number replaces the connection that there may be. */
   #takeSignal(route, msgtype, text) {
     const [, digits, data] = typeof text === 'string' && SIGNAL.exec(text) || [];
     const number = Number(digits);
@@ -291,10 +299,10 @@ export class WebRTCRelay {
     this.#allowance = Math.min(MOST_CONNECTIONS, this.#allowance + NEW_PER_BEAT);
     for (const route of [...this.#routes.values()]) {
       const { connection, stream } = route;
+      route.pause--;
       if (connection?.state === 'open') route.openBeats++;
       connection?.beat(stream.acknowledgement);
       if (stream.isFull) connection?.close();
-      route.pause--;
     }
     // Whoever has failed least goes first.
     for (const route of [...this.#routes.values()].sort((a, b) => a.failures - b.failures)) this.#offer(route);
