@@ -2,6 +2,7 @@
 
 // Two or more pages that play with one another (room.js), and what must not happen when a peer says anything at all.
 
+import { Identity } from '../identity.js';
 import { advance, fly } from '../physics.js';
 import { random } from '../random.js';
 import { equal, near, ok } from './check.js';
@@ -813,7 +814,7 @@ export default {
     const fields = ['version', 'time', 'state', 'x', 'y', 'vx', 'vy', 'angle', 'turn', 'burning'];
     for (const [field, value] of wrong) bad.push(list(state(room.time).with(fields.indexOf(field), value)));
     let at = room.time;
-    for (const msgtype of ['report', 'fire', 'death', 'pilot', 'ping', 'pong']) {
+    for (const msgtype of ['report', 'fire', 'death', 'pilot', 'ping', 'pong', 'key', 'proofs']) {
       for (const data of bad) {
         say(`${msgtype} ${data}`);
         room.time += 20;   // no frame: only the patience with so many messages grows
@@ -826,6 +827,28 @@ export default {
     room.time = at;
     equal(list([ship(), page.me.score]), before);
     equal([page.world.debris.length, page.world.missiles.length, page.world.ships.size], [0, 0, 2]);
+  },
+
+  'a malformed key, or malformed proofs, are none': () => {
+    const { room, page, say, id } = withPeer();
+    const another = room.newId();
+    page.relay.peers.add(another);
+    page.relay.onjoin(another);
+    say(`pilot ${list([1, 'Cy', 9, 0])}`, another);
+    say(`key ${list([1, 5, [3, 4]])}`, another);
+    for (const key of [7, [], [1], [1, 2, 3], [1, 2 ** 32], ['1', '2'], null]) say(`key ${list([1, 5, key])}`);
+    for (const challenge of [null, -1, 0.5, '1', []]) say(`key ${list([1, challenge, [1, 2]])}`);
+    equal(messages(room, 'proofs'), [], 'answers');
+    say(`key ${list([1, 5, [1, 2]])}`);
+    equal(messages(room, 'proofs').map(({ to }) => to), [id], 'answers');
+    const [[, challenge], [, , key]] = messages(room, 'key').map(({ message }) => JSON.parse(message.slice(4)));
+    for (const proofs of [7, null, 'x', ['1'], [null], [-1], [[1]], Array(65).fill(1), { length: 1 }]) {
+      say(`proofs ${list([1, proofs])}`);
+    }
+    const liar = new Identity();   // that has the key of another
+    liar.proofsFor({}, { challenge: 0, key }, 0);
+    say(`proofs ${list([1, liar.proofsFor({}, { challenge, key }, id)])}`);
+    equal(page.netplay.peers.map(peer => peer.id), [id], 'who is there, after right proofs');
   },
 
   'what is too long is not even parsed': () => {

@@ -293,9 +293,8 @@ class FakeConnection {
   #connect() {
     const partner = this.#partner;
     if (this.routed || !partner.added.length || !partner.#isFor(this) || this.#network.blocked) return;
-    this.#network.after(3 * this.#network.directDelay(), () => {
-      for (const side of [this, partner]) side.#route();
-    });
+    const delay = this.#network.directDelay();
+    [this, partner].forEach((side, i) => this.#network.after((3 + i) * delay, () => side.#route()));
   }
 
   #isFor(other) {

@@ -2,7 +2,8 @@
 
 // All in a room are in the same round and know the same scores, whoever comes, goes or lies.
 
-import { GOAL, PAUSE, ROUND_LENGTH } from '../round.js';
+import { GOAL, PAUSE, ROUND_LENGTH, Round } from '../round.js';
+import { Standings } from '../standings.js';
 import { equal, near, ok } from './check.js';
 import { Page, Room, orbitAt } from './room.js';
 
@@ -278,6 +279,23 @@ export default {
     ann.relay.enter();
     room.run(2_000);
     equal(scores([bob, cyd], [ann]), [[2], [2]], 'who comes back all the same');
+  },
+
+  'who is back has the points once, and only in the same round': () => {
+    const pilot = counted => ({ isPilot: true, counted, claimed: 9, ship: {} });
+    const standings = new Standings({ state: 'flying', score: 0 });
+    const [ann, again, third, bob] = [pilot(3), pilot(1), pilot(0), pilot(5)];
+    standings.left(bob);   // who has left before there was a round
+    standings.round = new Round(0);
+    standings.left(ann);
+    for (const peer of [again, third]) standings.returned(peer, ann);
+    standings.returned(third, bob);
+    equal([again.counted, again.ship.score, third.counted], [4, 4, 0]);
+    standings.left(again);
+    standings.entered(1e6);   // the round is long over
+    standings.round = new Round(1e6);
+    standings.returned(third, again);
+    equal(third.counted, 0);
   },
 
   'who has lost the connection comes back with name and score': () => {

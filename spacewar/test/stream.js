@@ -275,6 +275,7 @@ export default {
     for (const data of nonsense) pair.to.pathChanged(data);
     pair.from.send('1');
     for (const number of [NaN, -1, 0, 1, 3, 1e9, Infinity, undefined]) pair.from.acknowledged(number);
+    pair.channel = [];
     pair.from.useRelay();
     pair.bringAll();
     equal(pair.received, ['1']);

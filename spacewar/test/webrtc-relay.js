@@ -20,6 +20,7 @@ class Page {
   met = new Map();       // by id: what they said, { counted: [...], other: [...] }
   wrong = [];            // what must not happen
   count = 0;             // of what we said to all
+  welcomes = false;      // whoever joins, whose count need not be complete until we have
 
   constructor(network) {
     this.network = network;
@@ -29,14 +30,16 @@ class Page {
     relay.onself = id => this.note(`self ${id}`, !met.has(id));
     relay.onjoin = id => {
       this.note(`join ${id}`, !met.has(id) && id !== relay.id);
-      met.set(id, { counted: [], other: [] });
+      met.set(id, { counted: [], other: [], isComplete: !this.welcomes });
+      if (this.welcomes) relay.send('welcome', id);
     };
+    relay.onwelcome = id => Object.assign(met.get(id), { counted: [], isComplete: true });
     relay.onquit = id => this.note(`quit ${id}`, met.delete(id));
     relay.onpath = (id, path) => this.note(`path ${id} ${path}`, met.has(id) && relay.path(id) === path);
     relay.oncount = (id, data) => {
-      const { counted } = met.get(id) ?? this.note(`a count of ${id}`, false);
+      const { counted, isComplete } = met.get(id) ?? this.note(`a count of ${id}`, false);
       const [last, next] = [counted.at(-1), Number(data)];
-      if (last !== undefined && next !== last + 1) this.note(`${last}, then ${next} of ${id}`, false);
+      if (isComplete && last !== undefined && next !== last + 1) this.note(`${last}, then ${next} of ${id}`, false);
       counted.push(next);
     };
     relay.onrecv = (id, msgtype, data) => {
@@ -276,6 +279,29 @@ export default {
     ok(later < 2_000, `${later} ms after it was open for 20 s`);
   }),
 
+  'while the path changes, what may get lost goes through the relay': pages(2, async (a, b, network) => {
+    network.blocked = true;
+    await network.run(3_000);
+    network.relayDelay = () => 2_000;
+    network.blocked = false;
+    await network.run(1_000);   // the connection is open, which the other is told later
+    const before = network.said.length;
+    a.say();
+    a.relay.send('report 1');
+    equal(network.said.slice(before).map(({ message }) => message), ['report 1']);
+    await network.run(2_100);
+    equal([b.met.get(1).counted, b.met.get(1).other], [[1], ['report 1']]);
+  }),
+
+  'the side that is open later is not waited for until its next beat': pages(2, async (a, b, network) => {
+    network.begun[0].fail();
+    network.relayDelay = () => 0.1;
+    network.directDelay = () => 20;
+    while (!network.begun[3]?.routed) await network.run(1);
+    await network.run(60);
+    meshed([a, b]);
+  }),
+
   'a silent connection is noticed within 3 s, and used again when it is heard': pages(2, async (a, b, network) => {
     network.blocked = true;
     await network.run(3_000);
@@ -390,6 +416,9 @@ export default {
     await network.run(100);
     equal(network.said.slice(before).map(({ to }) => to), [3], 'through the relay');
     equal([b.met.get(1).counted, heard.at(-1)], [[1], 'count']);
+    a.relay.send('report 1');
+    await network.run(100);
+    equal([b.met.get(1).other, heard.at(-1)], [['report 1'], 'report'], 'what may get lost');
     equal(network.openConnections, 2, 'without those that nobody answered');
   }),
 
@@ -480,6 +509,7 @@ export default {
         network.relayDelay = () => slowRelay * chance();
         network.directDelay = () => slowDirect * chance();
         const from = made.map(({ events }) => events.length);
+        for (const page of made) page.welcomes = true;
         network.stopRelay();
         const spread = 2_000 * chance();
         for (const page of made) network.after(spread * chance(), () => page.enter());
@@ -492,7 +522,7 @@ export default {
         meshed(made, `with seed ${seed}`);
         for (const [i, page] of made.entries()) {
           const events = since(page, from[i]);
-          equal(events.length, 2 * number - 1, `events with seed ${seed}`);
+          equal(events.length, 2 * number - 1, `events with seed ${seed} ${events}`);
           equal(events.filter(event => event.startsWith('quit ')).length, number - 1, `quits with seed ${seed}`);
           equal(events.indexOf(`self ${page.relay.id}`), number - 1, `quits before self with seed ${seed}`);
         }
@@ -518,6 +548,7 @@ export default {
         await pages(3, async (a, b, c, network) => {
           network.relayDelay = () => 50 * chance();
           network.directDelay = () => 50 * chance();
+          for (const page of [a, b, c]) page.welcomes = true;
           b.way.lose({ told });
           const away = 3_000 * chance();
           await network.run(away);
@@ -535,7 +566,7 @@ export default {
     }
   },
 
-  'a peer that the relay believes gone can be spoken to directly, but not at length': pages(2, async (a, b, network) => {
+  'a peer that the relay believes gone can be spoken to directly, if shortly': pages(2, async (a, b, network) => {
     a.way.quit(2);
     b.way.lose({ told: false });
     ok(a.relay.send('hello', 2));
@@ -655,16 +686,49 @@ export default {
 
   // ---- Strangers ----
 
-  'offers from newcomers, or a second one, make no connection': pages(1, async (a, network) => {
+  'offers from newcomers make no connection': pages(1, async (a, network) => {
     const stranger = new Stranger(network);
     await network.run(SOON);
     const before = network.connections.length;
-    const offer = 'offer v=0\r\nm=application 9 x\r\na=fingerprint:sha-256 AB\r\na=fake:1 1\r\n';
-    for (let i = 0; i < 100; i++) stranger.say(offer, 1);
+    const offer = 'v=0\r\nm=application 9 x\r\na=fingerprint:sha-256 AB\r\na=fake:1 1\r\n';
+    for (let i = 0; i < 100; i++) stranger.say(`offer ${i} ${offer}`, 1);
     await network.run(100);
-    equal(network.connections.length, before);
-    equal(a.relay.path(2), 'webrtc');
+    equal([network.connections.length, a.relay.path(2)], [before, 'webrtc']);
   }, { connect: false }),
+
+  'of many offers from who was there before few make connections, and one that is no newer makes none': async () => {
+    const network = new Network();
+    await network.during(async () => {
+      const stranger = new Stranger(network);
+      const a = new Page(network).enter();
+      await network.run(SOON);
+      const offer = 'v=0\r\nm=application 9 x\r\na=fingerprint:sha-256 AB\r\na=fake:1 1\r\n';
+      for (const number of [7, 7, 3, 0, -1, 7]) stranger.say(`offer ${number} ${offer}`, 2);
+      await network.run(100);
+      equal([network.begun.length, network.openConnections], [1, 1]);
+      for (let i = 8; i < 200; i++) stranger.say(`offer ${i} ${offer}`, 2);
+      await network.run(100);
+      ok(network.begun.length <= 33, `${network.begun.length} connections`);
+      ok(network.openConnections <= 1, `${network.openConnections} at once`);
+      ok(stranger.heard.includes('2 hangup 199'), 'the last is refused');
+      a.relay.close();
+      stranger.leave();
+    });
+  },
+
+  'a newcomer gets a connection soon, though hundreds ask for one and never answer': pages(1,
+    async (a, network) => {
+      for (let i = 0; i < 300; i++) {
+        const silent = new FakeRelay(network);
+        silent.enter();
+        silent.send('path');
+      }
+      await network.run(300_000);
+      ok(network.begun.length > 300, `${network.begun.length} attempts`);
+      new Stranger(network);
+      await network.run(3_000);
+      equal(a.relay.path(302), 'webrtc');
+    }, { connect: false }),
 
   'a thousand who come and go cost few connections': pages(1, async (a, network) => {
     for (let i = 0; i < 1_000; i++) {
