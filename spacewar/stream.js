@@ -9,25 +9,25 @@
 //   - keeps each message until the peer acknowledges its number. When the channel is given up, it retransmits the
 //     rest through the relay, and the receiver skips what the channel has brought.
 //
-//        sender                                           receiver
-//        path webrtc 4         through the relay  --->    all before it has arrived
-//        the path has no. 4    <---  over the channel     ' ack 4', repeated with each beat
-//        ' path 4'             over the channel   --->    takes what the channel brings from now on
-//        messages no. 5 to 9   over the channel   --->
-//                              <---  over the channel     ' ack 6'
-//        path relay 7          through the relay  --->    takes nothing from the channel before the next ' path'
-//        messages no. 7 to 9   through the relay  --->    skips those it has
+//        path        sender                                      receiver
+//        relay       path webrtc 4        through the relay -->  all before it has come; this counts as no. 4
+//        switching                        <-- over the channel   ' ack 4', repeated with each beat
+//        webrtc      ' path 4'            over the channel -->   takes what the channel brings from now on
+//                    messages no. 5 to 9  over the channel -->
+//                                         <-- over the channel   ' ack 6'
+//        relay       path relay 7         through the relay -->  takes nothing from the channel until its next ' path'
+//                    messages no. 7 to 9  through the relay -->  skips those that the channel has brought
 //
-// In each direction a path is 'relay', 'switching' (to the channel) or 'webrtc'. Both directions are independent.
+// The two directions are independent of each other.
 
 const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
 const MOST_KEPT = 4_194_304;  // bytes: the relay, too, closes a receiver that is that far behind
-const ACK_EVERY = 65_536;     // bytes received, after which the sender needs not keep them until the next beat
+const ACK_EVERY = 65_536;     // bytes received: a fast sender need not keep them until the next beat
 const OVERHEAD = 64;          // bytes that a message counts beside its characters or bytes
 const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
 
 export class MessageStream {
-  path = 'relay';       // of what is sent now; for reading only, like isAccepting
+  path = 'relay';       // or 'switching', or 'webrtc': of what is sent; for reading only, like isAccepting
   isAccepting = false;  // whether what the channel brings counts
 
   #relay;

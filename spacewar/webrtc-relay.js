@@ -10,11 +10,11 @@
  *
  * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins over the
  * relay, changes to a WebRTC data channel when one opens, and back when it fails. By that nothing gets lost,
- * doubled or reordered. (What a page sends to all before its `onjoin` for a newcomer may reach the newcomer or not.)
- * Only messages of the types in `lossy` may get lost or overtake one another on the direct path, and in return none
- * waits for another. A connection that fails is replaced by a new one,
- * after 1 s, 2 s, 4 s and so on up to a minute. `ice` is the address of an RTCConfiguration as JSON: which ICE
- * servers to ask. Without WebRTC in the browser it is a WebSocketRelay.
+ * doubled or reordered. Only messages of the types in `lossy` may get lost or overtake one another on the direct path,
+ * and in return none waits for another. (What a page sends to all before its `onjoin` for a newcomer may reach that
+ * one or not.) A connection that fails is replaced by a new one, after 1 s, 2 s, 4 s and so on up to a minute. `ice` is
+ * the address of an RTCConfiguration as JSON: which ICE servers to ask. Without WebRTC in the browser it is a
+ * WebSocketRelay.
  *
  * `buffered` counts what waits on all paths. Whoever has much to send sends more only while that is little:
  *
