@@ -249,7 +249,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private Thread acceptor;               // null until started
+    private final List<Thread> threads = new ArrayList<>();   // those that close() waits for; empty until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -265,9 +265,9 @@ public class Relay implements AutoCloseable {
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
         listen();
-        acceptor = Thread.ofPlatform().name("relay-acceptor").start(this::accept);
-        Thread.ofPlatform().name("relay-sweeper").start(this::sweep);
-        if (stun != null) Thread.startVirtualThread(this::serveStun);
+        threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
+        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
+        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
         return this;
     }
 
@@ -360,14 +360,14 @@ public class Relay implements AutoCloseable {
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (acceptor == null || closing) return;
+        if (threads.isEmpty() || closing) return;
         closing = true;
         closeQuietly(listener);
         if (stun != null) stun.close();
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && !acceptor.isAlive(), 1_000);   // now the port is free
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // so ports are free
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -542,7 +542,8 @@ public class Relay implements AutoCloseable {
         // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
         private long readThen, writtenThen;              // bytes
         private boolean wasWriting;
-        private long lastSign = clock;                   // when the peer sent a byte, or took one that had to wait
+        private long lastHeard = clock;                  // when the peer sent a byte, or when we last were not reading
+        private long lastTaken = clock;                  // when the peer took a byte that had had to wait
         private long lastProgress = clock;               // the last look at which no write was blocked
 
         Connection(Socket socket) throws IOException {
@@ -655,9 +656,9 @@ public class Relay implements AutoCloseable {
         void look(long now) {
             long read = input.bytesRead, written = bytesWritten;
             boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
-            boolean hasTakenWhatWaited = wasWriting && hasWritten;
             boolean isBlocked = wasWriting && writesNow && !hasWritten;   // not a byte of one write since the last look
-            if (hasRead || hasTakenWhatWaited || input.isPaused) lastSign = now;
+            if (hasRead || input.isPaused) lastHeard = now;
+            if (wasWriting && hasWritten) lastTaken = now;
             if (!isBlocked) lastProgress = now;
             readThen = read;
             writtenThen = written;
@@ -666,13 +667,13 @@ public class Relay implements AutoCloseable {
             boolean isOpen = webSocket != null && webSocket.isOpen();
             if (now >= endDue) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (isOpen) webSocket.checkSilence(now - lastSign);
+            else if (isOpen) webSocket.checkSilence(now - lastHeard, now - lastTaken);
         }
 
         /** Returns whether the peer does not read what we write, or does not send the rest of a long message. */
         boolean isStuck() {
             boolean isArriving = webSocket != null && webSocket.reader.reported > 0;
-            return clock - lastProgress >= WRITE_GAP || (isArriving && clock - lastSign >= MESSAGE_GAP);
+            return clock - lastProgress >= WRITE_GAP || (isArriving && clock - lastHeard >= MESSAGE_GAP);
         }
 
         int heldBytes() { return webSocket == null ? 0 : webSocket.outbox.heldBytes() + webSocket.reader.reported; }
@@ -1693,10 +1694,10 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Pings a client that is silent, and gives it up if that does not help. Called by the sweeper; in ms. */
-        void checkSilence(long silence) {
-            boolean isSilent = silence >= options.pingInterval;
-            if (silence >= 2 * options.pingInterval) connection.abort(SILENT);
+        /** Pings a client that is silent, and gives it up if it takes nothing either. By the sweeper; times in ms. */
+        void checkSilence(long sinceHeard, long sinceTaken) {
+            boolean isSilent = sinceHeard >= options.pingInterval;
+            if (Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval) connection.abort(SILENT);
             else if (isSilent && !isPinged) send(Outgoing.PING_FRAME);
             isPinged = isSilent;
         }
