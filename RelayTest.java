@@ -58,6 +58,7 @@ class RelayTest extends Fixtures {
 
     /** Arguments, exit codes, what is printed on start, and how a signal ends it. */
     @Nested
+    @Waits
     class CommandLine {
         @TempDir
         static Path folder;
@@ -296,7 +297,6 @@ class RelayTest extends Fixtures {
 
         @ParameterizedTest
         @ValueSource(strings = {"TERM", "INT"})
-        @Waits
         void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
             try (var program = start("--host", "127.0.0.1", "0"); var calm = program.open("/ws-relay/calm");
                     var stuck = program.open("/ws-relay/stuck");
@@ -324,6 +324,7 @@ class RelayTest extends Fixtures {
 
     /** What the relay says about its clients: one line each, which no client can forge. */
     @Nested
+    @Waits
     class Log {
         @TempDir
         static Path folder;
@@ -497,6 +498,7 @@ class RelayTest extends Fixtures {
 
     /** What close() promises to clients and to who embeds the relay. */
     @Nested
+    @Waits
     @SuppressWarnings("try")   // the relay is closed within
     class Shutdown {
         @Test
@@ -529,6 +531,7 @@ class RelayTest extends Fixtures {
         }
 
         @Test
+        @Measures
         void nobodyCanHoldItUp() throws Exception {
             try (var relay = relay(); var room = new Clients(relay, 2);
                     var half = new Raw(relay.port()).send("GET / HT"); var page = new Raw(relay.port());
@@ -546,6 +549,7 @@ class RelayTest extends Fixtures {
 
         @ParameterizedTest(name = "quiet: {0}")
         @ValueSource(booleans = {true, false})
+        @Measures
         void noThreadIsLeft(boolean quiet) throws IOException {
             PrintStream out = System.out;
             System.setOut(new PrintStream(OutputStream.nullOutputStream()));   // for the log
@@ -559,6 +563,7 @@ class RelayTest extends Fixtures {
         }
 
         @Test
+        @Measures
         void thePortIsFreeAtOnce() throws IOException {
             AtomicInteger port = new AtomicInteger(), stunPort = new AtomicInteger();
             Consumer<Relay.Options> sameAsBefore = options -> {
@@ -593,6 +598,7 @@ class RelayTest extends Fixtures {
 
     /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
     @Nested
+    @Waits
     class Limits {
         interface Step {
             void run() throws IOException;
@@ -649,7 +655,6 @@ class RelayTest extends Fixtures {
         /** A pong, or a byte of a message that is still to come. */
         @ParameterizedTest
         @ValueSource(strings = {"8a: 8a: 8a: 81:1_over", "81 86 12f30577 23d36a017781"})
-        @Waits
         void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(String signs) throws IOException {
             try (var relay = relay(options -> options.pingInterval = 500);
                     var one = Raw.open(relay, ROOM).expect("1 self")) {
@@ -711,7 +716,6 @@ class RelayTest extends Fixtures {
 
         /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
         @Test
-        @Waits
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
             try (var relay = Program.local("-XX:TieredStopAtLevel=1"); var one = relay.open(ROOM);
                     var two = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
@@ -892,7 +896,6 @@ class RelayTest extends Fixtures {
 
         /** Otherwise the system would hold 4 MB back, and tell of progress a megabyte at a time. */
         @Test
-        @Waits
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
             try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2);
                     var pump = new Pump(room.get(1), 100, number -> text("2 " + number + " " + FILL))) {
@@ -932,7 +935,6 @@ class RelayTest extends Fixtures {
 
         /** What is more than the heap can't have been kept: the sender was made to wait. */
         @Test
-        @Waits
         void fiftyMegabytesReachASlowReaderWholeThroughAHeapOf64() throws Exception {
             LongFunction<String> part =
                     number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
@@ -1001,7 +1003,6 @@ class RelayTest extends Fixtures {
         /** Twenty who send messages to nobody, or three hundred who ask whether the relay is well, all in one go. */
         @ParameterizedTest(name = "talking: {0}")
         @ValueSource(booleans = {true, false})
-        @Waits
         void newcomersGetInWhileOthersNeverStop(boolean talking) throws Exception {
             byte[] request = bytes(Answer.request("GET", "/health"));
             byte[] all = talking ? times(20_000, text("99 m x")) : times(2_000, request);
@@ -1020,7 +1021,6 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        @Waits
         void whoConnectsWhenThereAreNoDescriptorsLeftWaitsAndGetsInOnceThereAre() throws Exception {
             var clients = new ArrayList<Raw>();
             try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
@@ -1101,7 +1101,6 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        @Waits
         void clientsWhoDoNotCloseWhenTheyAreToldToAreVisitorsAgain() throws IOException {
             var told = new ArrayDeque<Raw>();
             try (var relay = relay(options -> {
@@ -2015,6 +2014,7 @@ class RelayTest extends Fixtures {
 
     /** Which pages may connect (RFC 6455 §10.2): of its own host, or named with --origin; and who is no page. */
     @Nested
+    @Waits
     class OriginRule {
         private static final Map<String, Relay> RELAYS = new HashMap<>();   // by what they allow
 
@@ -2477,6 +2477,7 @@ class RelayTest extends Fixtures {
      * wrong byte. The JDK's strict decoder is the judge.
      */
     @Nested
+    @Waits
     class Utf8Text {
         /** The ends of all ranges that RFC 3629 §4 has. */
         private static final byte[] TELLING = hex("007f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5f7f8ff");
@@ -2673,6 +2674,7 @@ class RelayTest extends Fixtures {
      * failure.
      */
     @Nested
+    @Waits
     class Fuzz {
         /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
         record Script(byte[] stream, List<Seen> frames) {
@@ -2771,6 +2773,7 @@ class RelayTest extends Fixtures {
         }
 
         @Test
+        @Measures
         void aRelayServesOnAfterAThousandStrangersAndKeepsNothingOfThem() throws Exception {
             // held, so that no garbage collection closes a socket left open
             var all = new ConcurrentLinkedQueue<Relay.WebSocket>();
@@ -2837,6 +2840,7 @@ class RelayTest extends Fixtures {
 
     /** The relay's own protocol, ws-relay.rst: who is told what, and in which order. */
     @Nested
+    @Waits
     class Rooms {
         @Test
         void theTableOfTheSpecificationHoldsByteForByte() throws IOException {
@@ -3249,6 +3253,7 @@ class RelayTest extends Fixtures {
 
     /** Which address do I come from? RFC 8489, answered by the relay itself, and where a page reads of that. */
     @Nested
+    @Waits
     class Stun {
         private static final InetSocketAddress V4 = new InetSocketAddress("192.0.2.1", 32853),   // RFC 5769 2.2 and 2.3
                 V6 = new InetSocketAddress("2001:db8:1234:5678:11:2233:4455:6677", 32853);
@@ -3535,6 +3540,7 @@ class RelayTest extends Fixtures {
 
     /** WebSocket clients that others have written. */
     @Nested
+    @Waits
     @SuppressWarnings("try")   // the relay is closed within
     class Peers {
         /** One of them, in a room. What it hears is queued: a kind of message and the message, or `close 1001 why`. */

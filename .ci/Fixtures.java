@@ -50,15 +50,17 @@ abstract class Fixtures {
         return options;
     }
 
-    /** On a test or a group that mostly waits: others run meanwhile. */
+    /** On a test, or a group and all of its tests: others run meanwhile, as it mostly waits. */
     @Retention(RetentionPolicy.RUNTIME)
     @Execution(ExecutionMode.CONCURRENT)
-    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ)
     @interface Waits {}
 
-    /** On a test or a group that measures how long something takes: none of those that wait runs meanwhile. */
+    /**
+     * On a test or a group that measures how long something takes, or looks at what is of the whole process, such as
+     * its threads: it runs after all others, and alone.
+     */
     @Retention(RetentionPolicy.RUNTIME)
-    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ_WRITE)
+    @Tag(RunTests.ALONE)
     @interface Measures {}
 
     /** Waits, 10 s at most, until it holds. */

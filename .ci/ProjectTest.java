@@ -110,6 +110,7 @@ class ProjectTest extends Fixtures {
     @Waits
     class Runner {
         private static final String SAMPLE = """
+            import java.util.concurrent.*;
             import org.junit.jupiter.api.*;
 
             class SampleTest {
@@ -124,6 +125,25 @@ class ProjectTest extends Fixtures {
 
                     @Twice
                     void holdsAgain() {}
+                }
+
+                static final CountDownLatch BEGUN = new CountDownLatch(2), ENDED = new CountDownLatch(2);
+
+                static void meet() throws InterruptedException {
+                    BEGUN.countDown();
+                    Assertions.assertTrue(BEGUN.await(5, TimeUnit.SECONDS), "nobody comes");
+                    Thread.sleep(100);
+                    ENDED.countDown();
+                }
+
+                @Nested
+                class Meets {
+                    @Test
+                    @Tag("alone")
+                    void afterAllElse() { Assertions.assertEquals(0, ENDED.getCount()); }
+
+                    @Test
+                    void another() throws Exception { meet(); }
                 }
 
                 @Nested
@@ -165,6 +185,14 @@ class ProjectTest extends Fixtures {
                     void measure() {}
                 }
             }
+
+            class OtherTest {
+                @Nested
+                class IsMet {
+                    @Test
+                    void meets() throws Exception { SampleTest.meet(); }
+                }
+            }
             """;
 
         @TempDir
@@ -198,17 +226,18 @@ class ProjectTest extends Fixtures {
                     "FAILED   Bad +2 tests +[0-9.]+ s  1 failed  1 skipped",
                     "skipped  NoneOfIt +2 tests +[0-9.]+ s  2 skipped", "FAILED   BadEnd: left over",
                     "FAILED   BadEnd +2 tests +[0-9.]+ s  1 failed", "FAILED   Bad > breaks",
-                    "\\s+at SampleTest\\$Bad.breaks\\(SampleTest.java:[0-9]+\\)"))
+                    "\\s+at SampleTest\\$Bad.breaks\\(SampleTest.java:[0-9]+\\)",
+                    "passed   IsMet +1 test +[0-9.]+ s", "passed   Meets +2 tests +[0-9.]+ s"))
                 assertEquals(1, lines.stream().filter(each -> each.matches(line)).count(),
                         () -> line + " in\n" + String.join("\n", lines));
             assertEquals(List.of("skipped: 1 without libx, 2 without y (sudo apt install libx y)",
-                    "tests: 4 passed, 2 failed, 3 skipped", "exit 1"), lines.subList(lines.size() - 3, lines.size()));
+                    "tests: 7 passed, 2 failed, 3 skipped", "exit 1"), lines.subList(lines.size() - 3, lines.size()));
             assertTrue(lines.indexOf("FAILED   Bad > breaks") > lines.indexOf("FAILED   Bad > breaks: broken"));
         }
 
         @ParameterizedTest
         @CsvSource({"test Good, 3, 0", "test Good.holds, 1, 0", "test Good BadEnd.one Bad.lacks, 4, 1",
-                "test SampleTest, 4, 1", "bench, 1, 0", "bench Figures, 1, 0"})
+                "test OtherTest Meets, 3, 0", "bench, 1, 0", "bench Figures, 1, 0"})
         void groupsAndSingleTestsAreRunByTheirNames(String args, int passed, int code) throws Exception {
             var lines = run(args);
             assertTrue(lines.get(lines.size() - 2).startsWith("tests: " + passed + " passed, "), lines::toString);
@@ -216,7 +245,7 @@ class ProjectTest extends Fixtures {
         }
 
         @ParameterizedTest
-        @CsvSource({"test Wrong, there is no group 'Wrong', Bad BadEnd Good NoneOfIt",
+        @CsvSource({"test Wrong, there is no group 'Wrong', Bad BadEnd Good IsMet Meets NoneOfIt",
                 "bench Good, there is no group 'Good', Figures",
                 "test Good.wrong, there is no test 'wrong' in Good, holds holdsAgain"})
         void aNameThatThereIsNotIsAnsweredWithThoseThatThereAre(String args, String complaint, String names) {
