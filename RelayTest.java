@@ -325,6 +325,7 @@ class RelayTest extends Fixtures {
     /** What the relay says about its clients: one line each, which no client can forge. */
     @Nested
     @Waits
+    @SuppressWarnings("try")   // a connection is closed within
     class Log {
         @TempDir
         static Path folder;
@@ -487,7 +488,8 @@ class RelayTest extends Fixtures {
                     try (var raw = each.open("/ws-relay/a")) {
                         each.signal("TERM");
                         assertEquals(1001, raw.receive().code());
-                        raw.send(close(1001, ""));
+                        raw.send(close(1001, "")).expectEnd();
+                        raw.close();
                         each.exitCode();
                     }
                 program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
@@ -511,6 +513,7 @@ class RelayTest extends Fixtures {
                     assertEquals(1001, received.code());
                 }
                 for (int id = 1; id <= 8; id++) room.get(id).send(close(1001, ""));
+                room.close();
                 closing.join();
             }
         }
@@ -533,7 +536,7 @@ class RelayTest extends Fixtures {
         @Test
         @Measures
         void nobodyCanHoldItUp() throws Exception {
-            try (var relay = relay(); var room = new Clients(relay, 2);
+            try (var relay = relay(options -> options.shutdownTimeout = 1_000); var room = new Clients(relay, 2);
                     var half = new Raw(relay.port()).send("GET / HT"); var page = new Raw(relay.port());
                     var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
                 assertEquals(200, Limits.health(page));
@@ -541,7 +544,7 @@ class RelayTest extends Fixtures {
                 long before = System.nanoTime();
                 relay.close();
                 long took = (System.nanoTime() - before) / 1_000_000;
-                assertTrue(took < 5_000, took + " ms");
+                assertTrue(took < 3_000, took + " ms");
                 assertThrows(IOException.class, () -> half.in.readFully(new byte[1]));
                 eventually(() -> relayThreads() == 0, "no thread left");
             }
@@ -570,7 +573,7 @@ class RelayTest extends Fixtures {
                 options.port = port.get();
                 options.stunPort = stunPort.get();
             };
-            for (int round = 0; round < 50; round++) {
+            for (int round = 0; round < 20; round++) {
                 try (var relay = relay(sameAsBefore); var one = Raw.open(relay, ROOM).expect("1 self")) {
                     port.set(relay.port());
                     stunPort.set(relay.stunPort());
@@ -764,9 +767,9 @@ class RelayTest extends Fixtures {
 
         @Test
         void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
-            int count = 4_000, size = 400;
+            int count = 4_000, size = 100;
             byte[] burst = times(count, text("* x"));   // comes in one or two reads
-            try (var relay = relay(options -> options.memoryLimit = 4 << 20);
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20);
                     var one = Raw.open(relay, ROOM).expect("1 self")) {
                 var others = new ArrayList<Raw>();
                 for (int id = 2; id <= size; id++) {
@@ -786,19 +789,19 @@ class RelayTest extends Fixtures {
                     other.close();
                 }
                 watch.interrupt();
-                assertTrue(most.get() < (5 << 20) + size * 2_100L, () -> most + " bytes were counted");   // up to 5/4
+                assertTrue(most.get() < (5 << 18) + size * 2_100L, () -> most + " bytes were counted");   // up to 5/4
             }
         }
 
         /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
         @Test
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
-            int size = 60, count = 4_000;
+            int size = 30, count = 4_000;
             byte[] flood = times(count, text("* x"));
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, size);
+            try (var relay = relay(options -> options.memoryLimit = 1 << 19); var room = new Clients(relay, size);
                     var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
-                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 14 million deliveries
+                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 3 million deliveries
                 elsewhere.socket.setSoTimeout(30_000);
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
@@ -1058,7 +1061,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void whoSendsPingsButReadsNoPongsIsMadeToWait() throws Exception {
-            int count = 400_000;   // 50 MB
+            int count = 100_000;   // 13 MB
             LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
             try (var relay = relay(options -> {
                 options.memoryLimit = 3 << 20;
@@ -2752,7 +2755,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
-            trySeeds(0, 20_000, random -> {
+            trySeeds(0, 10_000, random -> {
                 Script script = Script.random(random, "");
                 assertEquals(new Reading(script.frames, "end"),
                         Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
@@ -2762,7 +2765,7 @@ class RelayTest extends Fixtures {
         @Test
         void spoiltStreamsEndAsDocumentedAndAlikeInWhateverPiecesTheyCome() {
             var ends = new TreeSet<String>();
-            trySeeds(0, 20_000, random -> {
+            trySeeds(0, 10_000, random -> {
                 byte[] spoilt = spoil(Script.random(random, "").stream, random);
                 int limit = random.nextInt(10) == 0 ? 300 : 70_000;
                 Reading reading = Reading.of(spoilt, limit, 1 + random.nextInt(2000));

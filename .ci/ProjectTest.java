@@ -529,6 +529,7 @@ class ProjectTest extends Fixtures {
     /** The README's service file for systemd. */
     @Nested
     @Waits
+    @SuppressWarnings("try")   // connections are closed within
     class Service {
         @TempDir
         Path folder;
@@ -617,6 +618,7 @@ class ProjectTest extends Fixtures {
                 one.expect("2 join", "2 hello");
                 program.signal("TERM");
                 expectShutdown(one);
+                one.close();
                 assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
             }
         }
@@ -641,6 +643,7 @@ class ProjectTest extends Fixtures {
                 assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
                 try (var one = program.open("/ws-relay/a")) {
                     one.send(text("nonsense")).expectClose(1008);
+                    one.close();
                     program.signal("TERM");
                     assertEquals(List.of(), program.expectExit(0).err);
                 }
@@ -653,6 +656,7 @@ class ProjectTest extends Fixtures {
             try (var program = start("--limit-modules", "java.base"); var one = program.open("/ws-relay/a")) {
                 one.send(text("1 note")).expect("1 note");
                 assertEquals("<title>there</title>", Program.page(program.url()));
+                one.close();
                 program.signal("TERM");
                 assertEquals(List.of(), program.expectExit(0).err);
             }
