@@ -62,7 +62,10 @@ class HostileLoad extends Fixtures {
 
         private static List<String> histogram(Program relay) throws IOException {
             var process = new ProcessBuilder("timeout", "30", Program.JAVA.replaceFirst("java$", "jcmd"),
-                    relay.process.pid() + "", "GC.class_histogram").start();
+                    relay.process.pid() + "", "-f", "/dev/stdin").start();
+            try (var commands = process.outputWriter()) {
+                commands.write("GC.run\nGC.class_histogram\n");
+            }
             return process.inputReader().lines().toList();
         }
 
@@ -997,10 +1000,11 @@ class HostileLoad extends Fixtures {
         private static void husks(int count) throws Exception {
             try (var trial = new Trial("2 " + count + " husks")) {
                 trial.attack(300, "husks", count + "", "0");
-                var idle = Holding.afterCollection(trial.relay);
-                long each = (idle.heap() - trial.before.heap()) / count;
+                trial.bystanders.finish();   // or what they have under way would count
+                long each = (Holding.afterCollection(trial.relay).heap() - trial.before.heap()) / count;
                 trial.remark("%d kB each", each);
-                trial.check(each <= 32, "%d kB stay with each", each);
+                int allowed = 32 + 256 / count;   // kB; 256 come and go without any husk
+                trial.check(each <= allowed, "%d kB stay with each", each);
                 trial.verdict();
             }
         }

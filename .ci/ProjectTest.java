@@ -437,9 +437,7 @@ class ProjectTest extends Fixtures {
                   violations.push(`${event.violatedDirective} ${event.blockedURI}`));""";
         @TempDir
         static Path folder;
-        @AutoClose
         private static Relay relay;
-        @AutoClose
         private static Chromium.Page page;
 
         @BeforeAll
@@ -456,6 +454,12 @@ class ProjectTest extends Fixtures {
             relay = relay(options -> options.folders = List.of(game, Path.of("spacewar")));
             page = InChromium.chromium.blank().first(VIOLATIONS).go("http://localhost:" + relay.port() + "/my:game/");
             page.until("document.title === 'mine' && document.readyState === 'complete'");
+        }
+
+        @AfterAll
+        static void close() throws IOException {
+            if (page != null) page.close();   // null: there is no browser here
+            if (relay != null) relay.close();
         }
 
         private static void expect(Object expected, String script) {
@@ -981,7 +985,8 @@ class ProjectTest extends Fixtures {
                     "proxy_read_timeout 1s;\n        proxy_http_version"}
                     : new String[] {"client 60s", "client 1s", "server 60s", "server 1s"};
             try (var relay = Fixtures.relay(options -> options.pingInterval = pingInterval);
-                    var proxy = start(kind, relay.port(), limit); var raw = proxy.open(ROOM).expect("1 self")) {
+                    var proxy = start(kind, relay.port(), limit); var raw = proxy.open(ROOM)) {
+                assertEquals("1 self", answeringPings(raw).text());
                 long end = System.nanoTime() + 2_000_000_000L;
                 if (pingInterval > 1_000) assertThrows(EOFException.class, raw::receive);
                 else while (System.nanoTime() < end) {

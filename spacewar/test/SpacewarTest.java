@@ -23,6 +23,7 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
@@ -1102,6 +1103,8 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
+    @RelayTest.Waits
+    @ResourceLock("the LAN")   // by one of its tests at a time
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
