@@ -304,13 +304,13 @@ class ProjectTest extends Fixtures {
                     .map(value -> Long.parseLong(value.group(1).replace("_", ""))
                             << (value.group(2) == null ? 0 : Integer.parseInt(value.group(2))))
                     .findFirst().orElseThrow();
-            long window = options.maxOutbox / constant.apply("WINDOWS_PER_OUTBOX");
+            long window = options.maxOutbox / constant.apply("WINDOW_DIVISOR");
             var limits = Map.ofEntries(
                     Map.entry("request head", List.of(constant.apply("MAX_HEAD"), options.headTimeout / 1_000)),
                     Map.entry("name of a room", List.of(constant.apply("MAX_ROOM_NAME"))),
                     Map.entry("message", List.of((long) options.maxMessage)),
                     Map.entry("outbox", List.of((long) options.maxOutbox)),
-                    Map.entry("window", List.of(window, constant.apply("WINDOWS_PER_OUTBOX"))),
+                    Map.entry("window", List.of(window, constant.apply("WINDOW_DIVISOR"))),
                     Map.entry("clients", List.of((long) options.maxClients, constant.apply("CLIENT_MEMORY"),
                             constant.apply("RESERVED_MEMORY"))),
                     Map.entry("HTTP connections", List.of((long) options.maxHttpConnections)),
