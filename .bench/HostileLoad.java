@@ -786,7 +786,7 @@ class HostileLoad extends Fixtures {
             final Program relay;
             final int port;
             final Bystanders bystanders;
-            Holding held;   // by the relay, before the next attack
+            final Holding before;   // what the relay held before the first attack
             private final Path log = Files.createTempFile("relay", ".log");
 
             Target() throws Exception {
@@ -800,7 +800,7 @@ class HostileLoad extends Fixtures {
                 bystanders.begin();
                 Thread.sleep(1_000);   // the code that they need has been compiled
                 bystanders.finish();
-                held = Holding.afterCollection(relay);
+                before = Holding.afterCollection(relay);
             }
 
             private List<String> lines() {
@@ -855,7 +855,7 @@ class HostileLoad extends Fixtures {
             final List<String> faults = new ArrayList<>();   // what has been found, empty if the relay holds
             final Program relay = target.relay;
             final int port = target.port;
-            final Holding before = target.held;
+            final Holding before = target.before;
             private final String name;
             private final Bystanders bystanders = target.bystanders;
             private final StringBuilder remarks = new StringBuilder();
@@ -907,7 +907,7 @@ class HostileLoad extends Fixtures {
                 remark("back after %d ms", (System.nanoTime() - left) / MS);
                 String found = bystanders.finish();
                 long late = bystanders.latest, ownDelay = bystanders.noise.worst;
-                var after = target.held = Holding.afterCollection(relay);
+                var after = Holding.afterCollection(relay);
                 System.out.printf("%-45s late %6d ms (we: %3d), %s, /health %d ms, heap %d -> %d kB,"
                         + " descriptors %d -> %d, threads %d -> %d%s%n", name, late, ownDelay, found,
                         health.longest, before.heap(), after.heap(), before.descriptors(), after.descriptors(),
@@ -1244,7 +1244,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void theHonestAreNotBlamedForTheBeginningsOfOthers() throws Exception {
-            honest("6 1,100 send a byte of a message", 2, "beginnings", "1100", "1");
+            honest("6 1,100 send 15 KB of a message", 2, "beginnings", "1100", "15000");
         }
 
         @FullSizeTest
