@@ -566,14 +566,13 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        @Measures
         void thePortIsFreeAtOnce() throws IOException {
             AtomicInteger port = new AtomicInteger(), stunPort = new AtomicInteger();
             Consumer<Relay.Options> sameAsBefore = options -> {
                 options.port = port.get();
                 options.stunPort = stunPort.get();
             };
-            for (int round = 0; round < 20; round++) {
+            for (int round = 0; round < 50; round++) {
                 try (var relay = relay(sameAsBefore); var one = Raw.open(relay, ROOM).expect("1 self")) {
                     port.set(relay.port());
                     stunPort.set(relay.stunPort());
