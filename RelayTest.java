@@ -565,21 +565,12 @@ class RelayTest extends Fixtures {
             eventually(() -> relayThreads() == 0, "no thread left");
         }
 
-        /** On an address that no other test uses, so that nobody else takes the port meanwhile. */
         @Test
         void thePortIsFreeAtOnce() throws IOException {
-            AtomicInteger port = new AtomicInteger(), stunPort = new AtomicInteger();
-            var host = InetAddress.getByName("127.0.0.77");
-            Consumer<Relay.Options> sameAsBefore = options -> {
-                options.host = host;
-                options.port = port.get();
-                options.stunPort = stunPort.get();
-            };
+            int port = freePort();   // of STUN, too
             for (int round = 0; round < 50; round++) {
-                try (var relay = relay(sameAsBefore);
-                        var one = new Raw(new Socket(host, relay.port())).open(ROOM).expect("1 self")) {
-                    port.set(relay.port());
-                    stunPort.set(relay.stunPort());
+                try (var relay = relay(options -> options.port = port);
+                        var one = Raw.open(relay, ROOM).expect("1 self")) {
                     var closing = CompletableFuture.runAsync(relay::close);
                     assertEquals(1001, one.receive().code());
                     // the relay ends it first, so that its port is the one in TIME_WAIT
@@ -587,7 +578,7 @@ class RelayTest extends Fixtures {
                     one.close();
                     closing.join();
                 }
-                if (round % 2 == 0) assertThrows(ConnectException.class, () -> new Socket(host, port.get()).close());
+                if (round % 2 == 0) assertThrows(ConnectException.class, () -> new Raw(port).close());
             }
         }
 
@@ -3398,7 +3389,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void itIsAnsweredOnThePortOfTheSameNumberOnAllAddressesOrTheOneOfTheRelay() throws IOException {
-            int free = freeUdpPort();
+            int free = freePort();
             try (var everywhere = relay(options -> options.host = null); var here = relay(o -> o.port = free)) {
                 for (String host : loopback()) ask(host, everywhere.stunPort());   // IPv4's, too, of an IPv6 socket
                 ask("127.0.0.1", here.port());
@@ -3409,7 +3400,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void anotherPortMayBeNamedWhichBehindAProxyIsOpenOnAllAddressesOrNoneAtAll() throws IOException {
-            int port = freeUdpPort();
+            int port = freePort();
             try (var behindProxy = relay(options -> options.stunPort = port);
                     var none = relay(options -> options.stunPort = -1)) {
                 for (String host : loopback()) ask(host, port);
@@ -3474,7 +3465,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void anotherPortIsToldAndNoneIfThereIsNone(@TempDir Path game) throws IOException {
-            int port = freeUdpPort();
+            int port = freePort();
             try (var moved = relay(options -> { options.folders = List.of(game); options.stunPort = port; });
                     var without = relay(options -> { options.folders = List.of(game); options.stunPort = -1; });
                     var raw = new Raw(moved.port())) {

@@ -941,7 +941,7 @@ class ProjectTest extends Fixtures {
         @ParameterizedTest
         @ValueSource(strings = {"Caddy", "nginx", "HAProxy", "HAProxy with HTTP/2"})
         void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog(String kind) throws Exception {
-            int stun = freeUdpPort();
+            int stun = freePort();
             try (var relay = relay("0", "--stun", stun + ""); var proxy = start(kind, relay.url().getPort())) {
                 try (var raw = proxy.open("/ws-relay/spacewar").expect("1 self"); var page = proxy.page("/spacewar")) {
                     raw.expect("2 join");
@@ -1035,8 +1035,8 @@ class ProjectTest extends Fixtures {
 
         @Test
         void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
-            int port;
-            try (var relay = relay("0"); var caddy = Proxy.caddy(folder, Proxy.simple(), port = relay.url().getPort());
+            int port = freePort();
+            try (var relay = relay(port + ""); var caddy = Proxy.caddy(folder, Proxy.simple(), port);
                     var page = caddy.page("/spacewar")) {
                 page.until(JOINED);
                 relay.signal("TERM");

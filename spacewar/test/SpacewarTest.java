@@ -35,7 +35,7 @@ class SpacewarTest {
     /** A relay that serves the pages that come with it. */
     static Relay withPages(int port) throws IOException {
         return RelayTest.relay(options -> {
-            options.port = port;
+            options.port = port == 0 ? RelayTest.freePort() : port;   // one that another may have after it
             options.folders = List.of(Path.of("spacewar"));
         });
     }
