@@ -473,6 +473,7 @@ class SpacewarTest {
         }
 
         @Test
+        @RelayTest.Measures
         void afterItsRestartAllAreInOneRoomAgainWithin5SecondsWithNameAndScore() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob");
                     var cyd = Player.of(relay, "Cyd")) {
