@@ -386,11 +386,11 @@ class HostileLoad extends Fixtures {
     }
 
     /**
-     * What one hostile computer can do within the limits to a relay with a heap of 64 MB, and to 50 well-behaved clients
-     * in other rooms of it. These must lose nothing and never be more than a second late, /health must answer within
-     * two, and once the attackers have left, the relay holds no more than before. Each attack prints a line. `./build.sh
-     * test Attacks` runs small ones, one after the other on one relay; `./build.sh bench Attacks` those of full size,
-     * each on a relay of its own.
+     * What one hostile computer can do within the limits to a relay with a heap of 64 MB, and to 50 well-behaved
+     * clients in other rooms of it. These must lose nothing and never be more than a second late, /health must answer
+     * within two, and once the attackers have left, the relay holds no more than before. Each attack prints a line.
+     * `./build.sh test Attacks` runs small ones, one after the other on one relay; `./build.sh bench Attacks` those of
+     * full size, each on a relay of its own.
      */
     @Nested
     @Measures
