@@ -48,10 +48,9 @@ class HostileLoad extends Fixtures {
 
         /** With all garbage collected first. */
         static Holding afterCollection(Program relay) throws IOException {
-            jcmd(relay, "GC.run");
             var objects = new TreeMap<String, Long>();
             long heap = 0;
-            for (String line : jcmd(relay, "GC.class_histogram")) {
+            for (String line : histogram(relay)) {
                 String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
                 if (words[0].equals("Total")) heap = Long.parseLong(words[2]) / 1024;
                 else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread"))
@@ -61,9 +60,12 @@ class HostileLoad extends Fixtures {
             return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
         }
 
-        private static List<String> jcmd(Program relay, String command) throws IOException {
+        private static List<String> histogram(Program relay) throws IOException {
             var process = new ProcessBuilder("timeout", "30", Program.JAVA.replaceFirst("java$", "jcmd"),
-                    relay.process.pid() + "", command).start();
+                    relay.process.pid() + "", "-f", "/dev/stdin").start();
+            try (var commands = process.outputWriter()) {
+                commands.write("GC.run\nGC.class_histogram\n");
+            }
             return process.inputReader().lines().toList();
         }
 
@@ -299,10 +301,14 @@ class HostileLoad extends Fixtures {
 
     /** Strangers in a process of their own, which gets the time that neither the relay nor those who play need. */
     static Program storm(Program relay, double strength) throws IOException {
-        var command = List.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp",
-                System.getProperty("java.class.path"), Storm.class.getName(), relay.url().getPort() + "",
-                strength + "");
-        return new Program(Program.ROOT, Map.of(), command);
+        return inBackground(Storm.class, relay.url().getPort() + "", strength + "");
+    }
+
+    /** A main class in a process of its own, which gets the time of the processors that nobody else needs. */
+    private static Program inBackground(Class<?> main, String... args) throws IOException {
+        var command = Stream.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp",
+                System.getProperty("java.class.path"), main.getName());
+        return new Program(Program.ROOT, Map.of(), Stream.concat(command, Stream.of(args)).toList());
     }
 
     /** How long a thread that could go on had to wait for a processor at worst, in ms, without the relay's doing. */
@@ -323,11 +329,12 @@ class HostileLoad extends Fixtures {
 
     /** Many strangers at once, each at its worst: what they do to the relay that they share with others, nothing. */
     @Nested
+    @Measures
     class Storms {
         @Test
         void whoPlaysNoticesNothingOfAStormOfStrangersAndItLeavesNothingBehind() throws Exception {
             try (var relay = smallRelay(); var games = new Benchmark.Crowd(GAMES).open(relay.url().getPort())) {
-                games.send(Duration.ofSeconds(3));
+                games.send(Duration.ofSeconds(1));
                 var before = Holding.afterCollection(relay);
                 var newcomers = new Newcomers(relay.url().getPort());
                 var noise = new Noise();
@@ -335,7 +342,7 @@ class HostileLoad extends Fixtures {
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
                     // a busy machine has but little of a storm
-                    for (int i = 0; i == 0 || i < 4 && !hasNeededTheBudget(relay); i++) {
+                    for (int i = 0; i == 0 || i < 8 && !hasNeededTheBudget(relay); i++) {
                         sendOrSay(games, relay);
                         worst = Math.max(worst, games.worst());
                     }
@@ -364,7 +371,7 @@ class HostileLoad extends Fixtures {
         /** If somebody who plays is cut off, tells what the relay says of it. */
         private static void sendOrSay(Benchmark.Crowd games, Program relay) throws Exception {
             try {
-                games.send(Duration.ofSeconds(8));
+                games.send(Duration.ofSeconds(4));
             } catch (UncheckedIOException cutOff) {
                 Thread.sleep(1_000);   // for the log
                 String strangers = ".*/ws-relay/(deaf|claim|fragments|pings|babble|mutants|visited|newcomer).*";
@@ -379,14 +386,16 @@ class HostileLoad extends Fixtures {
     }
 
     /**
-     * What one hostile computer can do within the limits. Each attack has a relay of its own, with a heap of 64 MB, and
-     * 50 well-behaved clients in other rooms of it. These must lose nothing and never be more than a second late,
-     * /health must answer within two, and once the attackers have left, the relay holds no more than before. Each
-     * attack prints a line. `./build.sh test Attacks` runs small ones, `./build.sh bench Attacks` those of full size.
+     * What one hostile computer can do within the limits to a relay with a heap of 64 MB, and to 50 well-behaved
+     * clients in other rooms of it. These must lose nothing and never be more than a second late, /health must answer
+     * within two, and once the attackers have left, the relay holds no more than before. Each attack prints a line.
+     * `./build.sh test Attacks` runs small ones, one after the other on one relay; `./build.sh bench Attacks` those of
+     * full size, each on a relay of its own.
      */
     @Nested
     @Measures
     @Timeout(120)
+    @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
     @SuppressWarnings("try")   // some sockets are closed within
     class Attacks {
         private static final long MS = 1_000_000;   // in ns
@@ -394,44 +403,45 @@ class HostileLoad extends Fixtures {
         /** Ten rooms of five clients. Each sends 20 messages a second to its room and checks what it hears. */
         static final class Bystanders implements AutoCloseable {
             private final Benchmark.Crowd crowd;
-            private final Noise noise = new Noise();
-            private final Thread thread = new Thread(this::run, "bystanders");
+            private Noise noise;
+            private Thread thread;
             private volatile long latest;             // the greatest lateness of a message, in ms
-            private volatile boolean sending = true;
+            private volatile boolean sending;
             private volatile Throwable failure;       // null: none has been cut off
 
             Bystanders(int port) throws IOException {
                 crowd = new Benchmark.Crowd(new Benchmark.Scenario("", 10, 5, 5, false, 20)).open(port);
-                thread.start();
             }
 
-            private void run() {
-                try {
-                    while (sending) {
-                        crowd.send(Duration.ofMillis(500));
-                        latest = Math.max(latest, crowd.worst());
+            /** Sends from now on, and forgets what has been measured before. */
+            void begin() {
+                latest = 0;
+                sending = true;
+                noise = new Noise();
+                thread = Thread.ofPlatform().name("bystanders").start(() -> {
+                    try {
+                        while (sending) {
+                            crowd.send(Duration.ofMillis(200));
+                            latest = Math.max(latest, crowd.worst());
+                        }
+                    } catch (IOException | RuntimeException | AssertionError e) {
+                        failure = e;
                     }
-                } catch (IOException | RuntimeException | AssertionError e) {
-                    failure = e;
-                }
-            }
-
-            /** Forgets what has been measured. */
-            void startAnew() {
-                latest = noise.worst = 0;
+                });
             }
 
             /** Sends no more, and gives what is under way ten seconds to arrive. @return what was wrong, or "ok" */
             String finish() throws InterruptedException {
                 sending = false;
                 thread.join();
+                noise.close();
                 return failure == null ? crowd.check() : crowd.check() + ", " + failure;
             }
 
             @Override
             public void close() throws IOException {
                 sending = false;
-                noise.close();
+                if (noise != null) noise.close();
                 crowd.close();
             }
         }
@@ -542,7 +552,7 @@ class HostileLoad extends Fixtures {
                     case "messages" -> {     // one of so many bytes each, to an otherwise empty room, then a ping
                         byte[] message = concat(text("* m " + "x".repeat(more)), PING);
                         openThenAct(count, number -> "message" + number, one -> one.send(message));
-                        while (System.nanoTime() - lastProgress < 3_000 * MS) turn();
+                        while (System.nanoTime() - lastProgress < 1_000 * MS) turn();
                     }
                     case "trickle" -> {      // a byte of a request now and then
                         persistent = true;
@@ -771,23 +781,15 @@ class HostileLoad extends Fixtures {
             void run() throws Exception;
         }
 
-        /** A relay, the bystanders on it, and what an attack does to both; at its end the verdict. */
-        static final class Trial implements AutoCloseable {
-            private static final long GROWTH = 4 << 10;      // kB of heap in use that may be added
-
-            final List<String> faults = new ArrayList<>();   // what has been found, empty if the relay holds
+        /** What is attacked: a relay, and the bystanders on it. */
+        static final class Target implements AutoCloseable {
             final Program relay;
             final int port;
-            final Holding before;
-            private final String name;
-            private final Bystanders bystanders;
-            private final StringBuilder remarks = new StringBuilder();
+            final Bystanders bystanders;
+            final Holding before;   // what the relay held before the first attack
             private final Path log = Files.createTempFile("relay", ".log");
-            private HealthCheck health;
-            private Program attackers;                       // null: there are none
 
-            Trial(String name) throws Exception {
-                this.name = name;
+            Target() throws Exception {
                 relay = Program.relay(List.of("bash", "-c", "exec \"$@\" > $LOG", "-"), Program.ROOT,
                         Map.of("LOG", log.toString()), "-Xmx64m -XX:+UseSerialGC", "0", "--host", "127.0.0.1",
                         "--no-stun");
@@ -795,10 +797,10 @@ class HostileLoad extends Fixtures {
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
                 bystanders = new Bystanders(port);
+                bystanders.begin();
                 Thread.sleep(1_000);   // the code that they need has been compiled
+                bystanders.finish();
                 before = Holding.afterCollection(relay);
-                bystanders.startAnew();
-                health = new HealthCheck(port);
             }
 
             private List<String> lines() {
@@ -809,11 +811,68 @@ class HostileLoad extends Fixtures {
                 }
             }
 
+            /** It ends when it is told to, and has not complained. */
+            void end() throws Exception {
+                try (this) {
+                    bystanders.close();
+                    relay.signal("TERM");
+                    assertTrue(relay.process.waitFor(5, TimeUnit.SECONDS), "SIGTERM does not end it");
+                    assertEquals(List.of(), relay.err);
+                }
+            }
+
+            @Override
+            public void close() throws IOException {
+                bystanders.close();
+                relay.close();
+                Files.delete(log);
+            }
+        }
+
+        private static Target target;   // null: the next test starts one
+
+        @BeforeEach
+        void start() throws Exception {
+            if (target == null) target = new Target();
+        }
+
+        @AfterEach
+        void endIfOfFullSize(TestInfo test) throws Exception {
+            if (test.getTags().contains("bench")) end();
+        }
+
+        @AfterAll
+        static void end() throws Exception {
+            Target last = target;
+            target = null;
+            if (last != null) last.end();
+        }
+
+        /** An attack, and what it does to its target; at its end the verdict. */
+        static final class Trial implements AutoCloseable {
+            private static final long GROWTH = 4 << 10;      // kB of heap in use that may be added
+
+            final List<String> faults = new ArrayList<>();   // what has been found, empty if the relay holds
+            final Program relay = target.relay;
+            final int port = target.port;
+            final Holding before = target.before;
+            private final String name;
+            private final Bystanders bystanders = target.bystanders;
+            private final StringBuilder remarks = new StringBuilder();
+            private final HealthCheck health;
+            private Program attackers;                       // null: there are none
+            private boolean passed;
+
+            Trial(String name) {
+                this.name = name;
+                bystanders.begin();
+                health = new HealthCheck(port);
+            }
+
             /** Starts them. Returns when all is set up, or after so many seconds. */
             Trial attack(int atMost, String... what) throws Exception {
-                var command = Stream.concat(Stream.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-cp",
-                        System.getProperty("java.class.path"), Attackers.class.getName(), port + ""), Stream.of(what));
-                attackers = new Program(Program.ROOT, Map.of(), command.toList());
+                attackers = inBackground(Attackers.class, Stream.concat(Stream.of(port + ""), Stream.of(what))
+                        .toArray(String[]::new));
                 long start = System.nanoTime(), end = start + atMost * 1_000 * MS;
                 while (attackers.out.isEmpty() && attackers.process.isAlive() && System.nanoTime() < end)
                     Thread.sleep(10);
@@ -838,34 +897,28 @@ class HostileLoad extends Fixtures {
                 remarks.append("; ").append(remark.formatted(details));
             }
 
-            /** Ends the attack, looks at what is left of it, ends the relay, and prints the line. */
+            /** Ends the attack, looks at what is left of it, and prints the line. */
             void verdict() throws Exception {
                 health.close();
                 if (attackers != null) remark("%s", endAttack());
                 long left = System.nanoTime();
-                while (!isBack() && System.nanoTime() - left < 10_000 * MS) Thread.sleep(100);
+                while (!isBack() && System.nanoTime() - left < 10_000 * MS) Thread.sleep(10);
                 check(isBack(), "descriptors or threads stay");
                 remark("back after %d ms", (System.nanoTime() - left) / MS);
                 String found = bystanders.finish();
                 long late = bystanders.latest, ownDelay = bystanders.noise.worst;
                 var after = Holding.afterCollection(relay);
-                bystanders.close();
-                long end = System.nanoTime();
-                relay.signal("TERM");
-                boolean ends = relay.process.waitFor(5, TimeUnit.SECONDS);
-                String ending = ends ? (System.nanoTime() - end) / MS + " ms" : "never";
-                Thread.sleep(50);
                 System.out.printf("%-45s late %6d ms (we: %3d), %s, /health %d ms, heap %d -> %d kB,"
-                        + " descriptors %d -> %d, threads %d -> %d, end %s%s%n", name, late, ownDelay, found,
+                        + " descriptors %d -> %d, threads %d -> %d%s%n", name, late, ownDelay, found,
                         health.longest, before.heap(), after.heap(), before.descriptors(), after.descriptors(),
-                        before.threads(), after.threads(), ending, remarks);
+                        before.threads(), after.threads(), remarks);
                 check(late <= 1_000 + 4 * ownDelay, "%d ms late", late);   // a message waits for us four times
                 check(found.equals("ok"), "%s", found);
                 check(health.longest <= 2_000 + 4 * ownDelay, "/health took %d ms", health.longest);
                 check(after.heap() <= before.heap() + GROWTH && after.heap() > 0, "heap %d kB", after.heap());
-                check(ends, "SIGTERM does not end it");
                 check(relay.err.isEmpty(), "%s", relay.err);
                 assertEquals(List.of(), faults);
+                passed = true;
             }
 
             private boolean isBack() {
@@ -884,13 +937,14 @@ class HostileLoad extends Fixtures {
                 return raw;
             }
 
+            /** After a failure the next one starts with another target. */
             @Override
             public void close() throws IOException {
                 health.close();
-                bystanders.close();
                 if (attackers != null) attackers.close();
-                relay.close();
-                Files.delete(log);
+                if (passed) return;
+                target.close();
+                target = null;
             }
         }
 
@@ -907,7 +961,7 @@ class HostileLoad extends Fixtures {
             String name = "1 a room of %,d".formatted(count) + (more == 0 ? "" : " and " + more + " more at once");
             try (var trial = new Trial(name)) {
                 trial.attack(atMost, "crowd", count + "", more + "");
-                Thread.sleep(2_000);
+                Thread.sleep(1_000);
                 String outcomes = trial.endAttack();
                 int opened = number(outcomes, "opened="), refused = number(outcomes, "closed with 1013=");
                 trial.check(opened == count + more, "%d of %d got an answer", opened, count + more);
@@ -946,15 +1000,17 @@ class HostileLoad extends Fixtures {
         private static void husks(int count) throws Exception {
             try (var trial = new Trial("2 " + count + " husks")) {
                 trial.attack(300, "husks", count + "", "0");
-                var idle = Holding.afterCollection(trial.relay);
-                long each = (idle.heap() - trial.before.heap()) / count;
+                trial.bystanders.finish();   // or what they have under way would count
+                long each = (Holding.afterCollection(trial.relay).heap() - trial.before.heap()) / count;
                 trial.remark("%d kB each", each);
-                trial.check(each <= 32, "%d kB stay with each", each);
+                int allowed = 32 + 256 / count;   // kB; 256 come and go without any husk
+                trial.check(each <= allowed, "%d kB stay with each", each);
                 trial.verdict();
             }
         }
 
         @Test
+        @Order(1)   // while the relay holds nothing else that comes and goes
         void clientsThatWereFarBehindOnce() throws Exception {
             husks(10);
         }
@@ -971,7 +1027,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void talkersInRoomsOfTwenty() throws Exception {
-            trial("4 600 talkers in rooms of twenty", 60, 3, "talkers", "600", "20");
+            trial("4 600 talkers in rooms of twenty", 60, 2, "talkers", "600", "20");
         }
 
         @FullSizeTest
@@ -1188,7 +1244,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void theHonestAreNotBlamedForTheBeginningsOfOthers() throws Exception {
-            honest("6 1,100 send a byte of a message", 3, "beginnings", "1100", "1");
+            honest("6 1,100 send 15 KB of a message", 2, "beginnings", "1100", "15000");
         }
 
         @FullSizeTest
@@ -1253,7 +1309,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void newcomersWhoTakeTheirTimeToAsk() throws Exception {
-            newcomers(1_050, 3);
+            newcomers(1_050, 2);
         }
 
         @FullSizeTest

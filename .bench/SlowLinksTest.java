@@ -15,6 +15,7 @@ import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.stream.*;
 import org.junit.jupiter.api.*;
@@ -23,6 +24,7 @@ import org.junit.jupiter.api.parallel.*;
 import org.opentest4j.TestAbortedException;
 
 @Timeout(60)
+@Order(1)   // takes a minute
 class SlowLinksTest extends Fixtures {
     /**
      * Slow is not gone: clients behind slow links, and a relay that was stopped for a while. The relay is in one
@@ -218,8 +220,9 @@ class SlowLinksTest extends Fixtures {
                 return raw;
             }
 
-            /** Whether the relay holds a connection to the port of this client, as the system sees it. */
+            /** Whether the relay holds a connection to the port of this client, as the system sees it in a while. */
             boolean holds(Raw raw) {
+                LockSupport.parkNanos(50_000_000);   // asking all the time costs more than what is tested
                 byte[] address = raw.socket.getLocalAddress().getAddress();   // there it is, last byte first
                 String there = "[0-9A-F]*%02X%02X%02X%02X:%04X".formatted(address[3], address[2], address[1],
                         address[0], raw.socket.getLocalPort()), established = "01";

@@ -50,15 +50,17 @@ abstract class Fixtures {
         return options;
     }
 
-    /** On a test or a group that mostly waits: others run meanwhile. */
+    /** On a test, or a group and all of its tests: others run meanwhile, as it mostly waits. */
     @Retention(RetentionPolicy.RUNTIME)
     @Execution(ExecutionMode.CONCURRENT)
-    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ)
     @interface Waits {}
 
-    /** On a test or a group that measures how long something takes: none of those that wait runs meanwhile. */
+    /**
+     * On a test or a group that measures how long something takes, or looks at what is of the whole process, such as
+     * its threads: it runs after all others, and alone.
+     */
     @Retention(RetentionPolicy.RUNTIME)
-    @ResourceLock(value = "the machine", mode = ResourceAccessMode.READ_WRITE)
+    @Tag(RunTests.ALONE)
     @interface Measures {}
 
     /** Waits, 10 s at most, until it holds. */
@@ -536,17 +538,16 @@ abstract class Fixtures {
         }
     }
 
-    /** Of TCP, at this moment. */
-    static int freePort() throws IOException {
-        try (var socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
-    }
-
-    /** Of UDP. */
-    static int freeUdpPort() throws IOException {
-        try (var socket = new DatagramSocket()) {
-            return socket.getLocalPort();
+    /** Of TCP and of UDP. Linux gives it to nobody who asks for any port, or connects, so it stays free. */
+    @SuppressWarnings("try")   // both are needed, not spoken of
+    static int freePort() {
+        while (true) {
+            int port = ThreadLocalRandom.current().nextInt(20_000, 32_000);
+            try (var tcp = new ServerSocket(port); var udp = new DatagramSocket(port)) {
+                return port;
+            } catch (IOException taken) {
+                // another one, then
+            }
         }
     }
 
@@ -705,7 +706,7 @@ abstract class Fixtures {
     record FilesOnly(com.sun.net.httpserver.HttpServer server) implements AutoCloseable {
         FilesOnly() {
             this(com.sun.net.httpserver.SimpleFileServer.createFileServer(
-                    new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), Program.ROOT,
+                    new InetSocketAddress(InetAddress.getLoopbackAddress(), freePort()), Program.ROOT,
                     com.sun.net.httpserver.SimpleFileServer.OutputLevel.NONE));
             server.start();
         }

@@ -5,6 +5,9 @@
  * A group is a class within one of the test classes, such as Rooms. There is a line for each group when it ends, one
  * for each failure when it happens, the failures again in full at the end, then what was skipped and why, and as the
  * last line `tests: N passed, N failed, N skipped`.
+ *
+ * The test classes run side by side, each on a thread, and so do the groups and tests that say so (Fixtures.Waits):
+ * most of them mostly wait. After all of these come those that measure (Fixtures.Measures), one at a time.
  */
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.*;
@@ -22,7 +25,8 @@ import org.junit.platform.launcher.*;
 import org.junit.platform.launcher.core.*;
 
 final class RunTests implements TestExecutionListener {
-    private static final String PARALLEL = "junit.jupiter.execution.parallel.";   // for tests that mostly wait
+    static final String ALONE = "alone";   // the tag of what runs after all else, one test at a time
+    private static final String PARALLEL = "junit.jupiter.execution.parallel.", THREADS = "3";
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
             "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");
@@ -38,10 +42,11 @@ final class RunTests implements TestExecutionListener {
 
     private enum Outcome { PASSED, FAILED, SKIPPED }
 
-    /** A group: when it began, and how many of its tests ended how. Guarded by the listener. */
+    /** A group: in how many plans it still is, how long it ran, how its tests ended. Guarded by the listener. */
     private static final class Group {
-        final long began = System.nanoTime();
         final EnumMap<Outcome, Integer> counts = new EnumMap<>(Outcome.class);
+        int plans;
+        long began, took;   // in ns; took counts what has ended
 
         int count(Outcome outcome) {
             return counts.getOrDefault(outcome, 0);
@@ -49,7 +54,7 @@ final class RunTests implements TestExecutionListener {
     }
 
     private final PrintStream out;
-    private final Map<String, Group> groups = new HashMap<>();            // those that have begun, by their id
+    private final Map<String, Group> groups = new HashMap<>();            // by their id
     private final Set<String> ended = new HashSet<>();                    // ids of the tests that have been counted
     private final Group all = new Group();
     private final List<String> failures = new ArrayList<>();              // in full
@@ -73,14 +78,24 @@ final class RunTests implements TestExecutionListener {
 
     /** @return 0 if none has failed, else 1 */
     static int run(Path root, List<String> args, PrintStream out) throws NoSuchTest {
-        var tags = args.getFirst().equals("bench") ? TagFilter.includeTags("bench") : TagFilter.excludeTags("bench");
+        boolean bench = args.getFirst().equals("bench");
+        var tags = bench ? TagFilter.includeTags("bench") : TagFilter.excludeTags("bench");
         var launcher = LauncherFactory.create();
-        var everything = launcher.discover(request(tags, selectClasspathRoots(Set.of(root))));
-        var selectors = new ArrayList<DiscoverySelector>();
-        for (String name : args.subList(1, args.size())) selectors.addAll(select(name, everything));
+        List<? extends DiscoverySelector> selectors = selectClasspathRoots(Set.of(root));
+        if (args.size() > 1) {
+            var everything = launcher.discover(request(selectors, tags).build());
+            var named = new ArrayList<DiscoverySelector>();
+            for (String name : args.subList(1, args.size())) named.addAll(select(name, everything));
+            selectors = named;
+        }
+        var requests = bench ? List.of(request(selectors, tags)) : List.of(
+                sideBySide(request(selectors, tags, TagFilter.excludeTags(ALONE))),
+                request(selectors, tags, TagFilter.includeTags(ALONE)));
+        var plans = requests.stream().map(request -> launcher.discover(request.build()))
+                .filter(TestPlan::containsTests).toList();
         var listener = new RunTests(out);
-        if (selectors.isEmpty()) launcher.execute(everything, listener);
-        else launcher.execute(request(tags, selectors), listener);
+        for (TestPlan plan : plans) listener.announce(plan);
+        for (TestPlan plan : plans) launcher.execute(plan, listener);
         return listener.report();
     }
 
@@ -93,13 +108,20 @@ final class RunTests implements TestExecutionListener {
         }
     }
 
-    private static LauncherDiscoveryRequest request(Filter<?> filter, List<? extends DiscoverySelector> selectors) {
-        return LauncherDiscoveryRequestBuilder.request().selectors(selectors).filters(filter)
-                .configurationParameter(PARALLEL + "enabled", "true")
+    /** Of the test classes, the one that says @Order(1) comes first. */
+    private static LauncherDiscoveryRequestBuilder request(List<? extends DiscoverySelector> selectors,
+            Filter<?>... filters) {
+        return LauncherDiscoveryRequestBuilder.request().selectors(selectors).filters(filters).configurationParameter(
+                "junit.jupiter.testclass.order.default", "org.junit.jupiter.api.ClassOrderer$OrderAnnotation");
+    }
+
+    private static LauncherDiscoveryRequestBuilder sideBySide(LauncherDiscoveryRequestBuilder request) {
+        return request.configurationParameter(PARALLEL + "enabled", "true")
+                .configurationParameter(PARALLEL + "mode.classes.default", "concurrent")
                 .configurationParameter(PARALLEL + "config.strategy", "fixed")
-                .configurationParameter(PARALLEL + "config.fixed.parallelism", "4")
-                .configurationParameter(PARALLEL + "config.fixed.max-pool-size", "4")   // also if some wait for futures
-                .build();
+                .configurationParameter(PARALLEL + "config.fixed.parallelism", THREADS)
+                // also if some wait for futures
+                .configurationParameter(PARALLEL + "config.fixed.max-pool-size", THREADS);
     }
 
     // --- which tests ------------------------------------------------------------------------------
@@ -139,6 +161,14 @@ final class RunTests implements TestExecutionListener {
 
     // --- what is told while they run ---------------------------------------------------------------
 
+    /** Counts the plans that a group is in, as its line comes at the end of the last of them. */
+    private void announce(TestPlan next) {
+        plan = next;
+        for (TestIdentifier engine : plan.getRoots())
+            for (TestIdentifier id : plan.getDescendants(engine))
+                if (isGroup(id)) groups.computeIfAbsent(id.getUniqueId(), newId -> new Group()).plans++;
+    }
+
     @Override
     public void testPlanExecutionStarted(TestPlan plan) {
         this.plan = plan;
@@ -146,7 +176,7 @@ final class RunTests implements TestExecutionListener {
 
     @Override
     public synchronized void executionStarted(TestIdentifier id) {
-        if (isGroup(id)) groups.put(id.getUniqueId(), new Group());
+        if (isGroup(id)) groups.get(id.getUniqueId()).began = System.nanoTime();
     }
 
     /** Also told of a class whose tests have not begun at all, because it needs what is not here. */
@@ -154,6 +184,7 @@ final class RunTests implements TestExecutionListener {
     public synchronized void executionSkipped(TestIdentifier id, String reason) {
         int tests = countThoseLeft(id, Outcome.SKIPPED);
         note(reason, tests);
+        if (isGroup(id)) end(id, groups.get(id.getUniqueId()));
     }
 
     @Override
@@ -169,7 +200,10 @@ final class RunTests implements TestExecutionListener {
             if (outcome == Outcome.SKIPPED) note(message, tests);
             if (outcome == Outcome.FAILED) fail(id, result.getThrowable().orElseGet(AssertionError::new));
         }
-        if (isGroup(id)) end(id, groups.get(id.getUniqueId()));
+        if (!isGroup(id)) return;
+        Group group = groups.get(id.getUniqueId());
+        group.took += System.nanoTime() - group.began;
+        end(id, group);
     }
 
     /** Whether it is a class within a test class, of which the engine has some. */
@@ -224,12 +258,13 @@ final class RunTests implements TestExecutionListener {
     }
 
     private void end(TestIdentifier id, Group group) {
+        if (--group.plans > 0) return;
         int passed = group.count(Outcome.PASSED), failed = group.count(Outcome.FAILED);
         int skipped = group.count(Outcome.SKIPPED), tests = passed + failed + skipped;
         String state = failed > 0 ? "FAILED" : passed > 0 ? "passed" : "skipped";
         out.println("%-8s %-26s %4d %-5s %7.1f s%s%s".formatted(state, id.getDisplayName(), tests,
                 tests == 1 ? "test" : "tests",
-                (System.nanoTime() - group.began) / 1e9, failed > 0 ? "  " + failed + " failed" : "",
+                group.took / 1e9, failed > 0 ? "  " + failed + " failed" : "",
                 skipped > 0 ? "  " + skipped + " skipped" : ""));
     }
 

@@ -86,11 +86,13 @@ final class Network implements AutoCloseable {
 
     /** All UDP that arrives is lost, whoever sent it. */
     void cutUdp() throws IOException {
+        RelayTest.require("nft", "nftables");
         run("nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet cut "
                 + "in meta l4proto udp drop'");
     }
 
     void mendUdp() throws IOException {
+        RelayTest.require("nft", "nftables");
         run("nft 'add table inet cut; delete table inet cut'");   // also if there is none
     }
 
@@ -140,6 +142,7 @@ final class Network implements AutoCloseable {
      * with a machine at 203.0.113.1; after it the homes, and then their routers.
      */
     static List<Network> homes(int count) throws IOException {
+        RelayTest.require("nft", "nftables");
         var internet = alone();
         internet.run("ip address add 203.0.113.1/32 dev lo", "echo 1 > /proc/sys/net/ipv4/ip_forward");
         var homes = new ArrayList<Network>();

@@ -23,17 +23,19 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
 @Timeout(60)
+@Order(2)
 class SpacewarTest {
     static final String GAME = "/spacewar/?game=1", ITS_ROOM = "/ws-relay/spacewar?game=1";
 
     /** A relay that serves the pages that come with it. */
     static Relay withPages(int port) throws IOException {
         return RelayTest.relay(options -> {
-            options.port = port;
+            options.port = port == 0 ? RelayTest.freePort() : port;   // one that another may have after it
             options.folders = List.of(Path.of("spacewar"));
         });
     }
@@ -471,6 +473,7 @@ class SpacewarTest {
         }
 
         @Test
+        @RelayTest.Measures
         void afterItsRestartAllAreInOneRoomAgainWithin5SecondsWithNameAndScore() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob");
                     var cyd = Player.of(relay, "Cyd")) {
@@ -1105,6 +1108,8 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
+    @RelayTest.Waits
+    @ResourceLock("the LAN")   // by one of its tests at a time
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
