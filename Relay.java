@@ -367,7 +367,7 @@ public class Relay implements AutoCloseable {
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // so ports are free
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // ports, too
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
