@@ -21,6 +21,13 @@
  * `peers` is empty, and after `onstatus`, `onquit` is called for each peer that was there. The
  * relay is tried again until it answers, and `onself` tells the new id.
  *
+ * Browsers delay a WebSocket after others have failed, Firefox by up to a minute. So all but a page's
+ * first one wait until a `fetch` of the room's address is answered. A page's Content-Security-Policy
+ * should allow both in its `connect-src`, with http: beside ws:, or https: beside wss:.
+ *
+ * It works wherever there is a WebSocket: in pages and workers, in Deno, Bun, and Node from 22 on.
+ * Where there is no page, or it has no http: address, the room's address is given in full.
+ *
  * The guarantees to a handler: an id was announced by `onjoin` and has not quit, or is one's
  * own (what one sends to oneself comes back). Nothing else about a message can be trusted:
  * any msgtype and any data can come from any peer, at any rate. Messages `status` and `recv`
@@ -33,12 +40,15 @@ const SLOWEST = 2_000;    // ms between retries (browsers stretch this by themse
 const FULL = 30_000;      // ms before a relay that was full is asked again
 const STEADY = 10_000;    // ms a connection must last for the next retry to be quick again
 const NO_ANSWER = 10_000; // ms without `self` after which an attempt is given up
+const UNASKED = 90_000;   // ms without a WebSocket after which one is tried unasked: a page may be denied fetches only
 const PULSE = 10_000;     // ms between looks at whether anything still arrives
 const PROBE = 'pulse';    // msgtype sent to oneself when nothing does
 
 const ASCII = new TextDecoder('latin1');
 const SENDABLE = /^(?:\*|\d+) (?!(?:self|join|quit)(?: |$))[^ ]/;
 const OWN_HANDLERS = new Set(['status', 'recv']);
+const OPEN = 1;                        // a WebSocket's readyState
+const PROXY_ONLY = [502, 503, 504];    // HTTP statuses of a proxy that does not reach the relay
 
 export class WebSocketRelay {
   // All four are for reading only.
@@ -50,6 +60,9 @@ export class WebSocketRelay {
   #open;                  // (url) => a WebSocket
   #listening = new AbortController();
   #socket = null;
+  #asks = typeof fetch === 'function';   // before it opens another WebSocket
+  #lastSocket = -Infinity;               // when the last one was given up, as performance.now()
+  #attempt;                              // an AbortController, for an attempt that is given up
   #timer;                 // the one thing we wait for: an answer, the next look, the next try
   #attempts = 0;          // since the last steady connection
   #began = 0;             // when this attempt or connection began, as performance.now()
@@ -63,6 +76,9 @@ export class WebSocketRelay {
    * `open` makes the WebSocket, or what acts like one (threaded-socket.js).
    */
   constructor(url, { open = url => new WebSocket(url) } = {}) {
+    if (!URL.canParse(url, globalThis.location?.href)) {
+      throw new TypeError(`expected an address in full, as in ws://host:8080/game, got '${url}'`);
+    }
     const room = new URL(url, globalThis.location?.href);
     if (!/^(http|ws)s?:$/.test(room.protocol)) throw new TypeError(`no relay at ${room.protocol}`);
     room.protocol = room.protocol.replace('http', 'ws');
@@ -75,6 +91,7 @@ export class WebSocketRelay {
     globalThis.addEventListener?.('pageshow', this.#hurry, { signal });
     globalThis.addEventListener?.('pagehide', this.#away, { signal });
     globalThis.document?.addEventListener('visibilitychange', this.#hurry, { signal });
+    globalThis.addEventListener?.('securitypolicyviolation', this.#forbid, { signal });
     queueMicrotask(() => this.status === 'connecting' && this.#connect());
   }
 
@@ -88,8 +105,8 @@ export class WebSocketRelay {
   send(message, target = '*') {
     const binary = message instanceof Uint8Array;
     const text = `${target} ${binary ? ASCII.decode(message.subarray(0, 5)) : message}`;
-    if (this.id === null || this.#socket.readyState !== WebSocket.OPEN || !SENDABLE.test(text)) return false;
-    this.#socket.send(binary ? new Blob([`${target} `, message]) : text);
+    if (this.id === null || this.#socket.readyState !== OPEN || !SENDABLE.test(text)) return false;
+    this.#socket.send(binary ? join(`${target} `, message) : text);
     return true;
   }
 
@@ -104,20 +121,45 @@ export class WebSocketRelay {
     this.#leave(1000, '', null);
   }
 
-  #connect() {
+  async #connect() {
+    const { signal } = this.#attempt = new AbortController();
     this.#began = performance.now();
+    this.#after(NO_ANSWER, () => this.#lost(1006, 'no answer'));
+    this.#report('connecting');
+    const asks = this.#asks && performance.now() - this.#lastSocket < UNASKED;
+    const answered = !asks || await this.#isAnswered(signal);
+    if (signal.aborted) return;
+    if (!answered) return this.#lost(1006, '');
     try {
       const socket = this.#open(this.url);
       socket.binaryType = 'arraybuffer';
       // A socket given up may still speak: only the current one is listened to.
       socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
       socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+      socket.onerror = () => {};   // `onclose` follows; npm's `ws` throws what nobody listens to
       this.#socket = socket;
     } catch (refused) {  // by the browser, which forbids ws: to a page that came over https:
-      return this.#lost(1006, refused.message);
+      this.#lost(1006, refused.message);
     }
-    this.#after(NO_ANSWER, () => this.#lost(1006, 'no answer'));
-    this.#report('connecting');
+  }
+
+  /** Whether the relay is there. From other origins a page is told only that somebody has answered, as status 0. */
+  async #isAnswered(signal) {
+    try {
+      const { status } = await fetch(this.#httpUrl, { method: 'HEAD', mode: 'no-cors', cache: 'no-store', signal });
+      return !PROXY_ONLY.includes(status);
+    } catch {
+      return false;
+    }
+  }
+
+  /** The page's Content-Security-Policy forbids the fetch, and may still allow the WebSocket. */
+  #forbid = ({ disposition, blockedURI }) => {
+    if (disposition === 'enforce' && blockedURI && this.#httpUrl.startsWith(blockedURI)) this.#asks = false;
+  };
+
+  get #httpUrl() {
+    return this.url.replace('ws', 'http');
   }
 
   #lost(code, reason) {
@@ -132,10 +174,9 @@ export class WebSocketRelay {
 
   /** Scripts are not told why a handshake was refused, but the relay says it in its response to a `fetch`. */
   async #askWhy() {
-    const room = new URL(this.url.replace('ws', 'http'));
-    if (room.host === globalThis.location?.host) return;
+    if (!this.#asks || new URL(this.url).host === globalThis.location?.host) return;
     try {
-      const answer = await fetch(room, { signal: this.#listening.signal });
+      const answer = await fetch(this.#httpUrl, { signal: this.#listening.signal });
       if (answer.status !== 403) return;
       this.#refusal = (await answer.text()).trim();
       console.error(`${this.url}: ${this.#refusal}`);
@@ -155,6 +196,8 @@ export class WebSocketRelay {
   #leave(code, reason, retryIn) {
     const gone = [...this.peers];
     const socket = this.#socket;
+    if (socket) this.#lastSocket = performance.now();
+    this.#attempt?.abort();
     this.#socket = this.id = null;
     this.peers.clear();
     socket?.close(1000);
@@ -223,6 +266,14 @@ export class WebSocketRelay {
   }
 }
 
+/** An ASCII text and what follows it, in bytes. */
+function join(text, bytes) {
+  const joined = new Uint8Array(text.length + bytes.length);
+  new TextEncoder().encodeInto(text, joined);
+  joined.set(bytes, text.length);
+  return joined;
+}
+
 /** `<id> <msgtype>[ <data>]`, text or bytes: data is a string or a Uint8Array, empty if none. */
 function parse(message) {
   const [id, rest] = cut(typeof message === 'string' ? message : new Uint8Array(message));
@@ -253,6 +304,7 @@ export function call(relay, handler, ...args) {
   try {
     relay[handler]?.(...args);
   } catch (error) {
-    reportError(error);
+    if (globalThis.reportError) reportError(error);
+    else queueMicrotask(() => { throw error; });   // as Node reports it
   }
 }

@@ -8,7 +8,8 @@
 
 const MODULES = ['physics', 'world', 'pilots', 'netplay', 'identity', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
-  'camera', 'view', 'keys', 'controls', 'sound', 'stream', 'connection', 'webrtc-relay', 'threaded-socket', 'game'];
+  'camera', 'view', 'keys', 'controls', 'sound', 'stream', 'connection', 'webrtc-relay', 'threaded-socket',
+  'ws-relay', 'game'];
 const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
 const PAUSE = 50;          // ms of tests after which the page may draw
 
