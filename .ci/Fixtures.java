@@ -134,6 +134,17 @@ abstract class Fixtures {
             return new String(payload, StandardCharsets.UTF_8);
         }
 
+        /** The next frame of a server. @throws EOFException if there is none */
+        static Received read(DataInputStream in) throws IOException {
+            int first = in.readUnsignedByte(), second = in.readUnsignedByte();
+            assertEquals(0, first & 0x70, "reserved bits");
+            assertEquals(0, second & 0x80, "a server's frames are not masked");
+            long length = second == 126 ? in.readUnsignedShort() : second == 127 ? in.readLong() : second;
+            byte[] payload = in.readNBytes((int) length);
+            if (payload.length < length) throw new EOFException(payload.length + " of " + length + " bytes");
+            return new Received((first & 0x80) != 0, first & 15, payload);
+        }
+
         /** Of a close frame; 1005 if it has none. */
         int code() {
             assertEquals(8, opcode, () -> "expected a close, got " + this);
@@ -199,6 +210,10 @@ abstract class Fixtures {
 
         /** A response's head, up to and with its empty line. */
         String head() throws IOException {
+            return head(in);
+        }
+
+        static String head(DataInputStream in) throws IOException {
             var head = new StringBuilder();
             while (!head.toString().endsWith("\r\n\r\n")) head.append((char) in.readUnsignedByte());
             return head.toString();
@@ -206,13 +221,7 @@ abstract class Fixtures {
 
         /** The next frame. @throws EOFException if there is none */
         Received receive() throws IOException {
-            int first = in.readUnsignedByte(), second = in.readUnsignedByte();
-            assertEquals(0, first & 0x70, "reserved bits");
-            assertEquals(0, second & 0x80, "a server's frames are not masked");
-            long length = second == 126 ? in.readUnsignedShort() : second == 127 ? in.readLong() : second;
-            byte[] payload = in.readNBytes((int) length);
-            if (payload.length < length) throw new EOFException(payload.length + " of " + length + " bytes");
-            return new Received((first & 0x80) != 0, first & 15, payload);
+            return Received.read(in);
         }
 
         /** The next frames must be these texts. */

@@ -12,6 +12,7 @@ const NAME_LENGTH = 20;  // characters, of which the longest still fits the scor
  */
 export function cleanName(text) {
   if (typeof text !== 'string') return '';
-  const seen = text.normalize('NFKC').replace(/\s/g, ' ').replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
+  const whole = text.replace(/\p{Surrogate}/gu, '');   // of halves of letters, Firefox's NFKC makes \ufffd
+  const seen = whole.normalize('NFKC').replace(/\s/g, ' ').replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '');
   return Array.from(seen.replace(/ +/g, ' ').trim()).slice(0, NAME_LENGTH).join('').trim();
 }

@@ -136,7 +136,8 @@ export class WebSocketRelay {
       // A socket given up may still speak: only the current one is listened to.
       socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
       socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
-      socket.onerror = () => {};   // `onclose` follows; npm's `ws` throws what nobody listens to
+      // Outside of browsers it has a message, and in Node 20 no `onclose` after it.
+      socket.onerror = ({ message = '' }) => socket === this.#socket && this.id === null && this.#lost(1006, message);
       this.#socket = socket;
     } catch (refused) {  // by the browser, which forbids ws: to a page that came over https:
       this.#lost(1006, refused.message);

@@ -7,12 +7,11 @@ import java.nio.file.*;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /** A headless Chromium, driven over its DevTools protocol. It ends with the tests, however they end. */
-final class Chromium implements AutoCloseable {
+final class Chromium implements Browser {
     private final Path folder = Files.createTempDirectory("relay-chromium");
     private final Process process;
     // not answered yet, by id
@@ -91,12 +90,13 @@ final class Chromium implements AutoCloseable {
         return (Map<?, ?>) answer.get("result");
     }
 
-    Page open(String address) {
+    @Override
+    public Page open(String address) {
         return blank().go(address);
     }
 
-    /** An empty page in a window and a context of its own: it shares nothing with other pages. */
-    Page blank() {
+    @Override
+    public Page blank() {
         Object context = call(Map.of(), "Target.createBrowserContext", Map.of()).get("browserContextId");
         Object target = tab(context, true);
         Object session = call(Map.of(), "Target.attachToTarget", Map.of("targetId", target, "flatten", true))
@@ -144,10 +144,7 @@ final class Chromium implements AutoCloseable {
     /** A finger on a page, in its pixels. */
     record Finger(int id, double x, double y) {}
 
-    /** Methods that return the page wait for nothing but what they say. */
-    final class Page implements AutoCloseable {
-        // the console's errors and warnings, uncaught exceptions
-        final Queue<String> complaints = new ConcurrentLinkedQueue<>();
+    final class Page extends Browser.Page {
         private final Object context, target;
         private final Map<String, ?> session;
         private final Map<Object, Consumer<String>> bindings = new ConcurrentHashMap<>();
@@ -159,12 +156,13 @@ final class Chromium implements AutoCloseable {
             this.session = session;
         }
 
+        @Override
         Page go(String address) {
             call("Page.navigate", Map.of("url", address));
             return this;
         }
 
-        /** Runs a script in each document from now on, before its own. */
+        @Override
         Page first(String script) {
             call("Page.addScriptToEvaluateOnNewDocument", Map.of("source", script));
             return this;
@@ -237,7 +235,7 @@ final class Chromium implements AutoCloseable {
             return this;
         }
 
-        /** The value of an expression of JavaScript; if that is a promise, what comes of it. */
+        @Override
         Object evaluate(String expression) {
             var result = call("Runtime.evaluate", Map.of("expression", expression, "awaitPromise", true,
                     "returnByValue", true));
@@ -246,33 +244,21 @@ final class Chromium implements AutoCloseable {
             return ((Map<?, ?>) result.get("result")).get("value");
         }
 
-        /** Waits until an expression is true, perhaps of a document still to be loaded. */
+        @Override
         Page until(String expression) {
-            return until(expression, Duration.ofSeconds(10));
-        }
-
-        Page until(String expression, Duration atMost) {
-            try {
-                RelayTest.eventually(() -> {
-                    try {
-                        if (Boolean.TRUE.equals(evaluate(expression))) return true;
-                    } catch (IllegalStateException stillLoading) {
-                        // so it is not true
-                    }
-                    // asking again and again would cost a processor, which the pages need
-                    LockSupport.parkNanos(10_000_000);
-                    return false;
-                }, expression, atMost);
-            } catch (AssertionError e) {
-                throw new AssertionError(e.getMessage() + " on\n"
-                        + evaluate("location + '\\n' + document.body.innerText") + "\n" + complaints, e);
-            }
+            super.until(expression);
             return this;
         }
 
-        /** Waits until all of this can be read on it. */
+        @Override
+        Page until(String expression, Duration atMost) {
+            super.until(expression, atMost);
+            return this;
+        }
+
+        @Override
         Page shows(String... texts) {
-            for (String text : texts) until("document.body.innerText.includes(" + Json.write(text) + ")");
+            super.shows(texts);
             return this;
         }
 
@@ -288,18 +274,21 @@ final class Chromium implements AutoCloseable {
             return this;
         }
 
+        @Override
         Page hold(String... chords) {
             for (String chord : chords) call("Input.dispatchKeyEvent", Key.of(chord).event(true));
             return this;
         }
 
+        @Override
         Page release(String... chords) {
             for (String chord : chords) call("Input.dispatchKeyEvent", Key.of(chord).event(false));
             return this;
         }
 
+        @Override
         Page press(String... chords) {
-            for (String chord : chords) hold(chord).release(chord);
+            super.press(chords);
             return this;
         }
 
@@ -322,7 +311,7 @@ final class Chromium implements AutoCloseable {
             return this;
         }
 
-        /** What it looks like, as PNG. */
+        @Override
         byte[] screenshot() {
             return Base64.getDecoder().decode((String) call("Page.captureScreenshot", Map.of()).get("data"));
         }

@@ -17,6 +17,7 @@ final class Network implements AutoCloseable {
     private final Process holder;
     private final Deque<AutoCloseable> within = new ConcurrentLinkedDeque<>();   // what ends before it, last first
     private Chromium chromium;
+    private Firefox firefox;
 
     /** @param before words of a command that runs another where this may be made */
     private Network(List<String> before) throws IOException {
@@ -78,6 +79,16 @@ final class Network implements AutoCloseable {
             within.push(chromium);
         }
         return chromium;
+    }
+
+    /** The same for a Firefox. */
+    synchronized Firefox firefox() throws IOException {
+        Firefox.require();
+        if (firefox == null) {
+            firefox = new Firefox(enter());
+            within.push(firefox);
+        }
+        return firefox;
     }
 
     RelayTest.Program relay(String... args) throws IOException {

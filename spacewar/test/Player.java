@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import static org.junit.jupiter.api.Assertions.*;
 
+import java.io.IOException;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.function.Consumer;
@@ -87,7 +88,7 @@ final class Player implements AutoCloseable {
         });
         """;
 
-    final Chromium.Page page;
+    final Browser.Page page;
 
     /** Opens the game. @param before what is to be done with the page until then */
     Player(String address, Consumer<Chromium.Page> before) {
@@ -95,7 +96,11 @@ final class Player implements AutoCloseable {
     }
 
     Player(Chromium chromium, String address, Consumer<Chromium.Page> before) {
-        page = chromium.blank().first(SCRIPT);
+        this(chromium.blank(), address, before);
+    }
+
+    private <P extends Browser.Page> Player(P page, String address, Consumer<P> before) {
+        this.page = page.first(SCRIPT);
         before.accept(page);
         page.go(address).until("globalThis.game !== undefined");
     }
@@ -106,10 +111,18 @@ final class Player implements AutoCloseable {
     }
 
     static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
-        var settings = Map.of("name", name, "look", name.length(), "practice", 0);
-        return new Player(chromium, address, before.andThen(page ->
-                page.first("localStorage.spacewar ??= " + Json.write(Json.write(settings)))))
+        return new Player(chromium, address, before.andThen(page -> page.first(settings(name))))
                 .until("game.me.state === 'flying'");
+    }
+
+    static Player of(Browser browser, String address, String name) throws IOException {
+        return new Player(browser.blank(), address, page -> page.first(settings(name)))
+                .until("game.me.state === 'flying'");
+    }
+
+    private static String settings(String name) {
+        var settings = Map.of("name", name, "look", name.length(), "practice", 0);
+        return "localStorage.spacewar ??= " + Json.write(Json.write(settings));
     }
 
     static Player of(int port, String name) {
@@ -129,6 +142,11 @@ final class Player implements AutoCloseable {
         return until("globalThis.old === undefined && globalThis.game !== undefined");
     }
 
+    /** Its page, which is one of Chromium, whose driver can do more. */
+    Chromium.Page inChromium() {
+        return (Chromium.Page) page;
+    }
+
     Object ask(String expression) {
         return page.evaluate(expression);
     }
@@ -144,7 +162,7 @@ final class Player implements AutoCloseable {
 
     /** Puts its ship somewhere, at rest. */
     Player place(double x, double y, double angle) {
-        ask("Object.assign(game.me, { x: %s, y: %s, vx: 0, vy: 0, angle: %s }); null".formatted(x, y, angle));
+        ask("void Object.assign(game.me, { x: %s, y: %s, vx: 0, vy: 0, angle: %s })".formatted(x, y, angle));
         return this;
     }
 

@@ -525,9 +525,13 @@ class SpacewarTest {
         @TestFactory
         @Timeout(300)   // the games that the tests play take a minute, and of a processor that others use as well
         Stream<DynamicNode> allHold() throws IOException {
+            return in(InChromium.chromium);
+        }
+
+        static Stream<DynamicNode> in(Browser browser) throws IOException {
             // one page computes while the other waits
-            try (var relay = withPages(0); var modules = InChromium.open(relay, "/spacewar/test/?without=game");
-                    var game = InChromium.open(relay, "/spacewar/test/?only=game")) {
+            try (var relay = withPages(0); var modules = browser.open(address(relay, "?without=game"));
+                    var game = browser.open(address(relay, "?only=game"))) {
                 var results = new ArrayList<Map<?, ?>>();
                 for (var page : List.of(modules, game)) {
                     page.until("globalThis.results?.length > 0", Duration.ofSeconds(270));
@@ -539,6 +543,10 @@ class SpacewarTest {
                         .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
                         module.getValue().stream().map(Modules::test)));
             }
+        }
+
+        private static String address(Relay relay, String query) {
+            return "http://localhost:" + relay.port() + "/spacewar/test/" + query;
         }
 
         private static DynamicNode test(Map<?, ?> result) {
@@ -555,7 +563,7 @@ class SpacewarTest {
         @DisplayName("8: no key stays held when the window loses the focus")
         void noKeyStaysHeld(Player ann) throws IOException {
             for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
-                    ann.page.hide().show())) {
+                    ann.inChromium().hide().show())) {
                 ann.page.hold("KeyA", "KeyW", "KeyF");
                 ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
                 leave.run();
@@ -606,11 +614,11 @@ class SpacewarTest {
         @RelayTest.Waits
         void aHiddenTabObserves(Player ann, Player bob) throws IOException {
             meet(ann, bob);
-            ann.page.hide();
+            ann.inChromium().hide();
             allSee("Ann", "ship.state === 'observing'", bob);
             bob.ask("new Promise(done => setTimeout(done, 5_500))");   // longer than a silent ship is believed in
             allSee("Ann", "ship.state === 'observing'", bob);
-            ann.page.show();
+            ann.inChromium().show();
             allSee("Ann", "ship.state === 'hyperspace'", ann, bob);
             allSee("Ann", "ship.state === 'flying'", ann, bob);
         }
@@ -903,13 +911,13 @@ class SpacewarTest {
                 var right = on(ann, 1, "right");
                 var thrust = on(ann, 2, "thrust");
                 var fire = on(ann, 3, "fire");
-                ann.page.touch(left).touch(left, thrust);
+                ann.inChromium().touch(left).touch(left, thrust);
                 expectSteering(ann, "-1,true,false");
-                ann.page.touch(right, thrust).touch(right, thrust, fire);
+                ann.inChromium().touch(right, thrust).touch(right, thrust, fire);
                 expectSteering(ann, "1,true,true");
-                ann.page.touch();
+                ann.inChromium().touch();
                 expectSteering(ann, "0,false,false");
-                ann.page.touch(on(ann, 1, "hyperspace")).touch();
+                ann.inChromium().touch(on(ann, 1, "hyperspace")).touch();
                 ann.until("game.me.state === 'hyperspace'").ask("game.panels.open('help'); null");
                 ann.until("document.querySelector('#fingers').checkVisibility()"
                         + " && !document.querySelector('#steering').checkVisibility()");
@@ -922,10 +930,10 @@ class SpacewarTest {
                     var ann = Player.of(relay.port(), "Ann", page -> page.screen(390, 844, 1, true))) {
                 ann.place(100, -100, 0);
                 double before = ann.until("scale() > 0").number("scale()");   // from the first frame on
-                ann.page.touch(new Chromium.Finger(1, 180, 300), new Chromium.Finger(2, 210, 300));
-                for (int by = 10; by <= 60; by += 10) ann.page.touch(new Chromium.Finger(1, 180 - by, 300),
+                ann.inChromium().touch(new Chromium.Finger(1, 180, 300), new Chromium.Finger(2, 210, 300));
+                for (int by = 10; by <= 60; by += 10) ann.inChromium().touch(new Chromium.Finger(1, 180 - by, 300),
                         new Chromium.Finger(2, 210 + by, 300));
-                ann.page.touch();
+                ann.inChromium().touch();
                 ann.until("scale() > " + 1.5 * before);
             }
         }
@@ -937,7 +945,7 @@ class SpacewarTest {
                 ann.until("crisp() && document.querySelector('#sky').width === 2000");
                 for (double ratio : new double[] {2, 1, 1.5, 3}) {
                     for (int width : new int[] {800, 533}) {
-                        ann.page.screen(width, 701, ratio, false)
+                        ann.inChromium().screen(width, 701, ratio, false)
                                 .until("innerWidth === %s && devicePixelRatio === %s && crisp()".formatted(width,
                                 ratio));
                     }
@@ -987,7 +995,7 @@ class SpacewarTest {
         void whoeverIsNewIsAskedForANameWhichHasTheFocusAndFliesOnMeanwhile() throws IOException {
             try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
                 ann.until(open("name") + " && document.activeElement.id === 'first-name'").fliesOn()
-                        .page.type(" Mona\u202e ").press("Enter");
+                        .inChromium().type(" Mona\u202e ").press("Enter");
                 ann.until(closed("name")).until("seen('Mona').state === 'flying' && !game.settings.muted")
                         .page.hold("KeyA");
                 ann.until("game.me.turn === -1").page.release("KeyA");
@@ -1011,7 +1019,7 @@ class SpacewarTest {
         @Test
         void theMenuIsReachedByTab(Player ann) throws IOException {
             for (String dialog : List.of("invite", "settings", "help")) {
-                ann.page.tabTo("[data-command=" + dialog + "]").until("ringed()")
+                ann.inChromium().tabTo("[data-command=" + dialog + "]").until("ringed()")
                         .press("Enter").until(open(dialog)).press("Escape").until(closed(dialog));
             }
         }
@@ -1021,7 +1029,7 @@ class SpacewarTest {
             try (var relay = withPages(0);
                     var ann = new Player(Player.address(relay.port()), page ->
                     page.media("prefers-reduced-motion", "reduce"))) {
-                ann.until("game.view.reducedMotion").page.media("prefers-reduced-motion", "no-preference");
+                ann.until("game.view.reducedMotion").inChromium().media("prefers-reduced-motion", "no-preference");
                 ann.until("!game.view.reducedMotion");
             }
         }
@@ -1211,7 +1219,7 @@ class SpacewarTest {
         }
 
         /** What one does, the other sees. */
-        private static void playOn(Player pilot, Player witness) {
+        static void playOn(Player pilot, Player witness) {
             String name = (String) pilot.ask("game.me.name");
             // far from where it was
             double x = 500 + ThreadLocalRandom.current().nextInt(300), y = pilot.number("game.me.y") > 0 ? -600 : 600;
@@ -1401,7 +1409,7 @@ class SpacewarTest {
             try (var ann = player("Ann"); var bob = player("Bob"); var cyd = player("Cyd")) {
                 areConnected("webrtc", ann, bob, cyd);
                 ann.ask(COUNT);
-                cyd.page.crash();
+                cyd.inChromium().crash();
                 meet(ann, bob);
                 areConnected("webrtc", ann, bob);
                 for (Player player : List.of(ann, bob)) player.until("open() === 1");

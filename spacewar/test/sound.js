@@ -110,7 +110,8 @@ export default {
       const length = lengthOf(layers);
       const samples = await render(0.1 + length + 0.3, synth => synth.play(name, 1, 0.1));
       checkClean(samples, highest(layers), name);
-      ok(peakOf(samples) > 0.03, `${name}, audible, peaks at ${peakOf(samples)}`);
+      // Firefox's compressor raises what is short by less than others do: to 0.015, not 0.055, of the shortest.
+      ok(peakOf(samples) > 0.01, `${name}, audible, peaks at ${peakOf(samples)}`);
       equal(peakOf(part(samples, 0, 0.1)), 0, 'peak before it');
       ok(peakOf(part(samples, 0.1, 0.101)) < peakOf(samples) / 2, 'begins with a ramp');
       ok(peakOf(part(samples, 0.1 + length + 0.1, 0.1 + length + 0.3)) < QUIET, 'silent after it');

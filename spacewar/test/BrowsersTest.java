@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the game and ws-relay.js promise in browsers other than Chromium: in Firefox, and in WebKitGTK, whose engine is
+ * that of Safari; and what is done by ws-relay.js outside of a page.
+ */
+
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.awt.image.BufferedImage;
+import java.io.*;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.stream.*;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.*;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+class BrowsersTest {
+    enum Kind {
+        CHROMIUM, FIREFOX, WEBKIT;
+
+        Browser browser() {
+            return switch (this) {
+                case CHROMIUM -> InBrowsers.chromium();
+                case FIREFOX -> InBrowsers.firefox();
+                case WEBKIT -> InBrowsers.webKit();
+            };
+        }
+    }
+
+    @Nested
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    class ModulesInFirefox {
+        @TestFactory
+        @Timeout(180)
+        Stream<DynamicNode> allHold() throws IOException {
+            return SpacewarTest.Modules.in(InBrowsers.firefox());
+        }
+    }
+
+    @Nested
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    class ModulesInWebKit {
+        @TestFactory
+        @Timeout(180)
+        Stream<DynamicNode> allHold() throws IOException {
+            return SpacewarTest.Modules.in(InBrowsers.webKit());
+        }
+    }
+
+    /** Two players over the relay, each in a browser of some kind. */
+    @Nested
+    @Timeout(60)
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    class GamesOverTheRelay {
+        private static void play(Browser one, Browser other) throws IOException {
+            try (var relay = SpacewarTest.withPages(0);
+                    var ann = Player.of(one, Player.address(relay.port()), "Ann");
+                    var bob = Player.of(other, Player.address(relay.port()), "Bob")) {
+                SpacewarTest.meet(ann, bob);
+                SpacewarTest.Direct.areConnected("relay", ann, bob);
+                for (Player player : List.of(ann, bob)) {
+                    player.page.hold("ArrowLeft", "ArrowUp");
+                    player.until("game.me.turn === -1 && game.me.thrust").page.release("ArrowLeft", "ArrowUp");
+                    player.until("game.me.turn === 0 && !game.me.thrust");
+                }
+                SpacewarTest.shoot(ann, bob, 800);
+                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
+                bob.until("game.me.state === 'flying'");
+                SpacewarTest.Direct.playOn(ann, bob);
+                SpacewarTest.Direct.playOn(bob, ann);
+                for (Player player : List.of(ann, bob)) expectSky(player.page.screenshot());
+            }
+        }
+
+        /** There is something to be seen, in the middle of it as well. */
+        private static void expectSky(byte[] png) throws IOException {
+            BufferedImage image = ImageIO.read(new ByteArrayInputStream(png));
+            int width = image.getWidth(), height = image.getHeight();
+            int[] middle = image.getRGB(width / 4, height / 4, width / 2, height / 2, null, 0, width / 2);
+            long colours = IntStream.of(middle).distinct().count();
+            assertTrue(colours > 20, colours + " colours");
+        }
+
+        @Test
+        void twoInFirefox() throws IOException {
+            play(InBrowsers.firefox(), InBrowsers.firefox());
+        }
+
+        @Test
+        void oneInFirefoxAndOneInChromium() throws IOException {
+            play(InBrowsers.firefox(), InBrowsers.chromium());
+        }
+
+        @Test
+        void twoInWebKit() throws IOException {
+            play(InBrowsers.webKit(), InBrowsers.webKit());
+        }
+
+        @Test
+        void oneInWebKitAndOneInFirefox() throws IOException {
+            play(InBrowsers.webKit(), InBrowsers.firefox());
+        }
+    }
+
+    /** Two players who are connected directly, in a LAN of their own. */
+    @Nested
+    @Timeout(60)
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    class DirectWithFirefox {
+        private static void play(Browser one, Browser other, RelayTest.Program relay) throws IOException {
+            String address = "http://10.77.0.1:" + relay.url().getPort() + SpacewarTest.GAME;
+            try (var ann = Player.of(one, address, "Ann"); var bob = Player.of(other, address, "Bob")) {
+                SpacewarTest.meet(ann, bob);
+                SpacewarTest.Direct.areConnected("webrtc", ann, bob);
+                SpacewarTest.Direct.playOn(ann, bob);
+                SpacewarTest.Direct.playOn(bob, ann);
+                SpacewarTest.shoot(ann, bob, 800);
+                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
+            }
+        }
+
+        @Test
+        void twoInFirefoxAndOneWithOneInChromium() throws IOException {
+            try (var lan = Network.lan(); var relay = lan.relay("0")) {
+                play(lan.firefox(), lan.firefox(), relay);
+                play(lan.firefox(), lan.chromium(), relay);
+            }
+        }
+    }
+
+    /** The relay goes away and comes back. */
+    @Nested
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    @SuppressWarnings("try")   // the relay is closed within
+    class Outage {
+        private static final long SECONDS = Long.parseLong(System.getenv().getOrDefault("OUTAGE", "60"));
+
+        private static final String JOIN = """
+                import('/spacewar/ws-relay.js').then(({ WebSocketRelay }) => {
+                  globalThis.relay = new WebSocketRelay('ws://localhost:%d/spacewar?game=1');
+                })""";
+
+        /** Lets pages of all origins in. */
+        private static Relay relay(int port, Path... folders) throws IOException {
+            return RelayTest.relay(options -> {
+                options.port = port;
+                options.origins.add("*");
+                options.folders = List.of(folders);
+            });
+        }
+
+        /** Waits until it holds. The ms since then are what comes of it. */
+        private static CompletableFuture<Long> measure(Browser.Page page, String expression, long began) {
+            return CompletableFuture.supplyAsync(() -> {
+                page.until(expression, Duration.ofSeconds(70));
+                return (System.nanoTime() - began) / 1_000_000;
+            }, Thread::startVirtualThread);
+        }
+
+        @ParameterizedTest
+        @EnumSource(names = {"CHROMIUM", "FIREFOX"})
+        @Timeout(400)
+        void afterAMinuteAPageThatWasThereAndOneOpenedMeanwhileAreBackWithin5Seconds(Kind kind) throws Exception {
+            Path game = Path.of("spacewar");
+            var first = relay(0, game);
+            int port = first.port();
+            try (first; var files = new RelayTest.FilesOnly();
+                    var ann = Player.of(kind.browser(), Player.address(port), "Ann");
+                    var late = kind.browser().open(files.url("/spacewar/ws-relay.js"))) {
+                ann.until("game.inspect().link === 'relay'");
+                late.until("location.host !== '' && document.readyState === 'complete'");
+                first.close();
+                long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(SECONDS);
+                late.evaluate(JOIN.formatted(port));
+                ann.until("game.inspect().link === 'offline'");
+                TimeUnit.NANOSECONDS.sleep(end - System.nanoTime());
+                try (var next = relay(port, game)) {
+                    long began = System.nanoTime();
+                    var back = Stream.of(measure(ann.page, "game.inspect().link === 'relay'", began),
+                            measure(late, "relay.status === 'open'", began)).map(CompletableFuture::join).toList();
+                    System.out.printf("  %s: back %s ms after an outage of %d s%n", kind, back, SECONDS);
+                    assertTrue(Collections.max(back) < 5_000, back + " ms");
+                }
+            }
+        }
+
+        @ParameterizedTest
+        @EnumSource
+        @Timeout(60)
+        void aPageThatMayOpenWebSocketsButFetchNothingIsBackAsSoon(Kind kind, @TempDir Path folder) throws Exception {
+            Path game = Files.createDirectory(folder.resolve("spacewar"));
+            Files.copy(Path.of("spacewar/ws-relay.js"), game.resolve("ws-relay.js"));
+            Files.writeString(game.resolve("index.html"), """
+                    <!DOCTYPE html>
+                    <meta http-equiv="Content-Security-Policy" content="connect-src ws:">
+                    <title>A game</title>""");
+            var first = relay(0, game);
+            int port = first.port();
+            try (first; var page = kind.browser().open("http://localhost:" + port + "/spacewar/")) {
+                page.until("location.host !== '' && document.readyState === 'complete'").evaluate(JOIN.formatted(port));
+                page.until("relay.status === 'open'");
+                first.close();
+                page.until("relay.status === 'closed'");
+                try (var next = relay(port, game)) {
+                    page.until("relay.status === 'open'", Duration.ofSeconds(5));
+                }
+            }
+        }
+    }
+
+    /** ws-relay.js where there is no page. */
+    @Nested
+    @Timeout(60)
+    @RelayTest.Waits
+    @ExtendWith(InBrowsers.class)
+    @SuppressWarnings("try")   // that somebody joins is enough
+    class OutsideOfAPage {
+        /** What it does, told line by line. There is no page's address, and one of the handlers has a mistake. */
+        private static final String SCRIPT = """
+                const { WebSocketRelay } = await import(module);
+                try {
+                  new WebSocketRelay('/game');
+                } catch ({ message }) {
+                  tell(message);
+                }
+                const relay = new WebSocketRelay(address);
+                relay.onself = id => relay.send(new TextEncoder().encode('note to myself'), id);
+                relay.onnote = (id, data) => {
+                  tell(`${id} ${new TextDecoder().decode(data)}`);
+                  throw new Error('a mistake');
+                };
+                relay.onjoin = id => tell(`${id} join`);
+                """;
+
+        private static final String NODE = """
+                const [module, address] = process.argv.slice(1);
+                const tell = line => console.log(line);
+                process.on('uncaughtException', ({ message }) => tell(message));
+                """ + SCRIPT;
+
+        private static final List<String> TOLD = List.of(
+                "expected an address in full, as in ws://host:8080/game, got '/game'", "1 to myself",
+                "a mistake", "2 join");
+
+        private static void expectIn(Path folder, String... node) throws IOException {
+            RelayTest.require("node", "nodejs");
+            Path module = Files.copy(Path.of("spacewar/ws-relay.js"), folder.resolve("ws-relay.mjs"));
+            try (var relay = RelayTest.relay()) {
+                var command = Stream.concat(Stream.of(node), Stream.of(module.toUri() + "",
+                        "ws://127.0.0.1:" + relay.port() + "/game")).toList();
+                try (var program = new RelayTest.Program(RelayTest.Program.ROOT, Map.of(), command)) {
+                    program.expectLine("a mistake");
+                    try (var two = RelayTest.Raw.open(relay, RelayTest.ROOM)) {
+                        program.expectLine("2 join");
+                    }
+                    assertEquals(TOLD, program.out, program.err::toString);
+                }
+            }
+        }
+
+        @Test
+        void inNode(@TempDir Path folder) throws Exception {
+            RelayTest.require("node", "nodejs");
+            String flag = "--experimental-websocket";   // of those from 20.10 on, which have one
+            Assumptions.assumeTrue(new ProcessBuilder("node", flag, "-e", "0").start().waitFor() == 0,
+                    "this node has no WebSocket; those from 20.10 on have one");
+            expectIn(folder, "node", flag, "--input-type=module", "-e", NODE);
+        }
+
+        @Test
+        void inNodeWithTheWebSocketOfNpmsWs(@TempDir Path folder) throws Exception {
+            Path ws = RelayTest.Program.ROOT.resolve("build/ws/wrapper.mjs");
+            RelayTest.require(Files.exists(ws), "ws is missing, which build.sh fetches: apt install npm");
+            expectIn(folder, "node", "--input-type=module", "-e",
+                    "globalThis.WebSocket = (await import('" + ws.toUri() + "')).default;\n" + NODE);
+        }
+
+        /** One whose address is a blob's, to which no other can be relative. */
+        @ParameterizedTest
+        @EnumSource
+        void inAWorker(Kind kind) throws Exception {
+            try (var relay = SpacewarTest.withPages(0);
+                    var page = kind.browser().open("http://localhost:" + relay.port() + "/health")) {
+                String host = "//localhost:" + relay.port(), script = """
+                        const [module, address] = ['http:%1$s/spacewar/ws-relay.js', 'ws:%1$s/game'];
+                        const tell = postMessage;
+                        """.formatted(host) + SCRIPT;
+                page.until("location.host !== '' && document.readyState === 'complete'").evaluate("""
+                        void (script => {
+                          globalThis.told = [];
+                          const worker = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })),
+                            { type: 'module' });
+                          worker.onmessage = ({ data }) => told.push(data);
+                          worker.onerror = event => {
+                            event.preventDefault();
+                            told.push(event.message.replace(/^.*Error: /, ''));
+                          };
+                        })(%s)""".formatted(Json.write(script)));
+                page.until("told.includes('a mistake')");
+                try (var two = RelayTest.Raw.open(relay, RelayTest.ROOM)) {
+                    page.until("told.length === 4");
+                }
+                assertEquals(TOLD, page.evaluate("told"));
+            }
+        }
+    }
+}

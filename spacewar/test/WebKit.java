@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+import java.io.*;
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+
+/**
+ * WebKitGTK in its MiniBrowser, driven over WebDriver, which is JSON over HTTP. It needs a display, and gets one of its
+ * own that nobody sees. Each page is a process of its own, since a driver has one session.
+ */
+final class WebKit implements Browser {
+    private static final HttpClient CLIENT = HttpClient.newHttpClient();
+
+    private final Path folder = Files.createTempDirectory("relay-webkit");
+    private final RelayTest.Program display = Browser.start(List.of(), folder, Map.of(), line -> {}, "Xvfb",
+            "-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp");
+    private final String displayName = ":" + Browser.line(display, "(\\d+)");
+
+    WebKit() throws IOException {}
+
+    @Override
+    public Page blank() throws IOException {
+        return new Page();
+    }
+
+    @Override
+    public void close() throws IOException {
+        Browser.end(display, folder);
+    }
+
+    /** Its console is part of what the driver prints. */
+    final class Page extends Browser.Page {
+        private final Path folder = Files.createTempDirectory("relay-webkit");
+        private final List<String> scripts = new ArrayList<>();   // to be run first
+        private final RelayTest.Program driver;
+        private final String session;                             // its URL
+
+        private Page() throws IOException {
+            int port = RelayTest.freePort();
+            driver = Browser.start(List.of(), folder, Map.of("DISPLAY", displayName), this::hear, "WebKitWebDriver",
+                    "-p", port + "");
+            String url = "http://127.0.0.1:" + port;
+            RelayTest.eventually(() -> isUp(url), "a WebDriver");
+            var options = Map.of("args", List.of("--automation", "--enable-write-console-messages-to-stdout=true"));
+            var capabilities = Map.of("alwaysMatch", Map.of("webkitgtk:browserOptions", options));
+            var answer = (Map<?, ?>) call(url + "/session", Map.of("capabilities", capabilities));
+            session = url + "/session/" + answer.get("sessionId");
+        }
+
+        private static boolean isUp(String url) {
+            try {
+                return CLIENT.send(HttpRequest.newBuilder(URI.create(url + "/status")).build(),
+                        HttpResponse.BodyHandlers.discarding()).statusCode() == 200;
+            } catch (IOException notYet) {
+                return false;
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        }
+
+        private void hear(String line) {
+            if (line.matches("CONSOLE .*\\b(ERROR|WARN)\\b.*")) complaints.add(line);
+        }
+
+        /** Calls a command of the protocol, without parameters if they are null, and waits for its result. */
+        private static Object call(String url, Map<String, ?> parameters) {
+            try {
+                var request = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofSeconds(40));
+                if (parameters != null) request.POST(HttpRequest.BodyPublishers.ofString(Json.write(parameters)));
+                var response = CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
+                if (response.statusCode() != 200) throw new IllegalStateException(url + ": " + response.body());
+                return ((Map<?, ?>) Json.parse(response.body())).get("value");
+            } catch (IOException | InterruptedException hasEnded) {
+                throw new IllegalStateException(hasEnded);
+            }
+        }
+
+        /** Goes there by way of another document of the same origin, so that first scripts can leave something. */
+        @Override
+        Page go(String address) {
+            if (!scripts.isEmpty()) load(URI.create(address).resolve("/health").toString());
+            return load(address);
+        }
+
+        private Page load(String address) {
+            call(session + "/url", Map.of("url", address));
+            for (String script : scripts) call(session + "/execute/sync", Map.of("script", script, "args", List.of()));
+            if (!scripts.isEmpty()) evaluate("dispatchEvent(new Event('load'))");
+            return this;
+        }
+
+        /** {@inheritDoc} WebKit's driver cannot do that: it runs it after those, and then says again that it is loaded. */
+        @Override
+        Page first(String script) {
+            scripts.add(script);
+            return this;
+        }
+
+        /** {@inheritDoc} */
+        @Override
+        Object evaluate(String expression) {
+            var outcome = (Map<?, ?>) call(session + "/execute/async", Map.of("args", List.of(), "script", """
+                    const done = arguments[0];
+                    (async () => (%s))().then(value => done({ value }), error => done({ error: String(error) }));
+                    """.formatted(expression)));
+            if (outcome.get("error") != null) throw new IllegalStateException(expression + ": " + outcome.get("error"));
+            return outcome.get("value");
+        }
+
+        @Override
+        Page hold(String... codes) {
+            return act("keyDown", codes);
+        }
+
+        @Override
+        Page release(String... codes) {
+            return act("keyUp", codes);
+        }
+
+        private Page act(String type, String... codes) {
+            call(session + "/actions", Map.of("actions", Browser.keys(type, codes)));
+            return this;
+        }
+
+        @Override
+        byte[] screenshot() {
+            return Base64.getDecoder().decode((String) call(session + "/screenshot", null));
+        }
+
+        @Override
+        public void close() {
+            try {
+                Browser.end(driver, folder);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+}
