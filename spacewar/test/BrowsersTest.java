@@ -115,10 +115,26 @@ class BrowsersTest {
     @Nested
     @Timeout(60)
     @RelayTest.Waits
-    @ExtendWith(InBrowsers.class)
     class DirectWithFirefox {
-        private static void play(Browser one, Browser other, RelayTest.Program relay) throws IOException {
-            String address = "http://10.77.0.1:" + relay.url().getPort() + SpacewarTest.GAME;
+        private static Network lan;
+        private static RelayTest.Program relay;
+
+        @BeforeAll
+        static void begin() throws IOException {
+            Firefox.require();
+            lan = Network.lan();
+            relay = lan.relay("0");
+        }
+
+        @AfterAll
+        static void end() throws IOException {
+            if (lan == null) return;
+            relay.close();
+            lan.close();
+        }
+
+        private static void play(Browser one, Browser other, String room) throws IOException {
+            String address = "http://10.77.0.1:" + relay.url().getPort() + "/spacewar/?game=" + room;
             try (var ann = Player.of(one, address, "Ann"); var bob = Player.of(other, address, "Bob")) {
                 SpacewarTest.meet(ann, bob);
                 SpacewarTest.Direct.areConnected("webrtc", ann, bob);
@@ -130,11 +146,13 @@ class BrowsersTest {
         }
 
         @Test
-        void twoInFirefoxAndOneWithOneInChromium() throws IOException {
-            try (var lan = Network.lan(); var relay = lan.relay("0")) {
-                play(lan.firefox(), lan.firefox(), relay);
-                play(lan.firefox(), lan.chromium(), relay);
-            }
+        void twoInFirefox() throws IOException {
+            play(lan.firefox(), lan.firefox(), "1");
+        }
+
+        @Test
+        void oneInFirefoxAndOneInChromium() throws IOException {
+            play(lan.firefox(), lan.chromium(), "2");
         }
     }
 
@@ -169,7 +187,7 @@ class BrowsersTest {
         }
 
         @ParameterizedTest
-        @EnumSource(names = {"CHROMIUM", "FIREFOX"})
+        @EnumSource
         @Timeout(400)
         void afterAMinuteAPageThatWasThereAndOneOpenedMeanwhileAreBackWithin5Seconds(Kind kind) throws Exception {
             Path game = Path.of("spacewar");
@@ -226,7 +244,10 @@ class BrowsersTest {
     @ExtendWith(InBrowsers.class)
     @SuppressWarnings("try")   // that somebody joins is enough
     class OutsideOfAPage {
-        /** What it does, told line by line. There is no page's address, and one of the handlers has a mistake. */
+        /**
+         * What it does, told line by line. There is no page's address, nobody is at the first room's, and one of the
+         * handlers has a mistake.
+         */
         private static final String SCRIPT = """
                 const { WebSocketRelay } = await import(module);
                 try {
@@ -234,7 +255,11 @@ class BrowsersTest {
                 } catch ({ message }) {
                   tell(message);
                 }
-                const relay = new WebSocketRelay(address);
+                const away = new WebSocketRelay(nowhere, { open });
+                await new Promise(done => { away.onstatus = status => status === 'closed' && done(); });
+                away.close();
+                tell('closed');
+                const relay = new WebSocketRelay(address, { open });
                 relay.onself = id => relay.send(new TextEncoder().encode('note to myself'), id);
                 relay.onnote = (id, data) => {
                   tell(`${id} ${new TextDecoder().decode(data)}`);
@@ -243,22 +268,26 @@ class BrowsersTest {
                 relay.onjoin = id => tell(`${id} join`);
                 """;
 
-        private static final String NODE = """
-                const [module, address] = process.argv.slice(1);
+        private static final String BUILT_IN = "const open = undefined;\n", NODE = """
+                const [module, address, nowhere] = process.argv.slice(1);
                 const tell = line => console.log(line);
                 process.on('uncaughtException', ({ message }) => tell(message));
                 """ + SCRIPT;
 
         private static final List<String> TOLD = List.of(
-                "expected an address in full, as in ws://host:8080/game, got '/game'", "1 to myself",
-                "a mistake", "2 join");
+                "expected an address in full, as in ws://host:8080/game, got '/game'", "closed",
+                "1 to myself", "a mistake", "2 join");
+
+        private static String nowhere() throws IOException {
+            return "ws://127.0.0.1:" + RelayTest.freePort() + "/game";
+        }
 
         private static void expectIn(Path folder, String... node) throws IOException {
             RelayTest.require("node", "nodejs");
             Path module = Files.copy(Path.of("spacewar/ws-relay.js"), folder.resolve("ws-relay.mjs"));
             try (var relay = RelayTest.relay()) {
                 var command = Stream.concat(Stream.of(node), Stream.of(module.toUri() + "",
-                        "ws://127.0.0.1:" + relay.port() + "/game")).toList();
+                        "ws://127.0.0.1:" + relay.port() + "/game", nowhere())).toList();
                 try (var program = new RelayTest.Program(RelayTest.Program.ROOT, Map.of(), command)) {
                     program.expectLine("a mistake");
                     try (var two = RelayTest.Raw.open(relay, RelayTest.ROOM)) {
@@ -275,7 +304,7 @@ class BrowsersTest {
             String flag = "--experimental-websocket";   // of those from 20.10 on, which have one
             Assumptions.assumeTrue(new ProcessBuilder("node", flag, "-e", "0").start().waitFor() == 0,
                     "this node has no WebSocket; those from 20.10 on have one");
-            expectIn(folder, "node", flag, "--input-type=module", "-e", NODE);
+            expectIn(folder, "node", flag, "--input-type=module", "-e", BUILT_IN + NODE);
         }
 
         @Test
@@ -283,7 +312,8 @@ class BrowsersTest {
             Path ws = RelayTest.Program.ROOT.resolve("build/ws/wrapper.mjs");
             RelayTest.require(Files.exists(ws), "ws is missing, which build.sh fetches: apt install npm");
             expectIn(folder, "node", "--input-type=module", "-e",
-                    "globalThis.WebSocket = (await import('" + ws.toUri() + "')).default;\n" + NODE);
+                    "const { WebSocket } = await import('" + ws.toUri() + "');\n"
+                    + "const open = url => new WebSocket(url);\n" + NODE);
         }
 
         /** One whose address is a blob's, to which no other can be relative. */
@@ -293,9 +323,9 @@ class BrowsersTest {
             try (var relay = SpacewarTest.withPages(0);
                     var page = kind.browser().open("http://localhost:" + relay.port() + "/health")) {
                 String host = "//localhost:" + relay.port(), script = """
-                        const [module, address] = ['http:%1$s/spacewar/ws-relay.js', 'ws:%1$s/game'];
+                        const [module, address, nowhere] = ['http:%1$s/spacewar/ws-relay.js', 'ws:%1$s/game', '%2$s'];
                         const tell = postMessage;
-                        """.formatted(host) + SCRIPT;
+                        """.formatted(host, nowhere()) + BUILT_IN + SCRIPT;
                 page.until("location.host !== '' && document.readyState === 'complete'").evaluate("""
                         void (script => {
                           globalThis.told = [];
@@ -309,7 +339,7 @@ class BrowsersTest {
                         })(%s)""".formatted(Json.write(script)));
                 page.until("told.includes('a mistake')");
                 try (var two = RelayTest.Raw.open(relay, RelayTest.ROOM)) {
-                    page.until("told.length === 4");
+                    page.until("told.length === 5");
                 }
                 assertEquals(TOLD, page.evaluate("told"));
             }
