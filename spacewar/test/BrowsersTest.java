@@ -329,8 +329,8 @@ class BrowsersTest {
                 page.until("location.host !== '' && document.readyState === 'complete'").evaluate("""
                         void (script => {
                           globalThis.told = [];
-                          const worker = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })),
-                            { type: 'module' });
+                          const blob = new Blob([script], { type: 'text/javascript' });
+                          const worker = new Worker(URL.createObjectURL(blob), { type: 'module' });
                           worker.onmessage = ({ data }) => told.push(data);
                           worker.onerror = event => {
                             event.preventDefault();

@@ -110,7 +110,7 @@ final class Firefox implements Browser {
         } catch (IOException hasEnded) {
             throw new IllegalStateException(hasEnded);
         }
-        Map<?, ?> message = answer.orTimeout(20, TimeUnit.SECONDS).join();
+        Map<?, ?> message = answer.orTimeout(60, TimeUnit.SECONDS).join();
         if (message.get("result") == null) throw new IllegalStateException(method + ": " + message.get("message"));
         return (Map<?, ?>) message.get("result");
     }

@@ -67,7 +67,7 @@ final class WebKit implements Browser {
         /** Calls a command of the protocol, without parameters if they are null, and waits for its result. */
         private static Object call(String url, Map<String, ?> parameters) {
             try {
-                var request = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofSeconds(40));
+                var request = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofSeconds(60));
                 if (parameters != null) request.POST(HttpRequest.BodyPublishers.ofString(Json.write(parameters)));
                 var response = CLIENT.send(request.build(), HttpResponse.BodyHandlers.ofString());
                 if (response.statusCode() != 200) throw new IllegalStateException(url + ": " + response.body());
@@ -77,7 +77,7 @@ final class WebKit implements Browser {
             }
         }
 
-        /** Goes there by way of another document of the same origin, so that first scripts can leave something. */
+        /** Goes there by way of another document of the same origin, where first scripts can fill the storage. */
         @Override
         Page go(String address) {
             if (!scripts.isEmpty()) load(URI.create(address).resolve("/health").toString());
@@ -91,14 +91,13 @@ final class WebKit implements Browser {
             return this;
         }
 
-        /** {@inheritDoc} WebKit's driver cannot do that: it runs it after those, and then says again that it is loaded. */
+        /** WebKit's driver cannot do that: it runs it after those, and then says again that the document is loaded. */
         @Override
         Page first(String script) {
             scripts.add(script);
             return this;
         }
 
-        /** {@inheritDoc} */
         @Override
         Object evaluate(String expression) {
             var outcome = (Map<?, ?>) call(session + "/execute/async", Map.of("args", List.of(), "script", """
