@@ -33,29 +33,31 @@ class BrowsersTest {
         }
     }
 
+    /** The tests of the game's modules, as in Chromium. */
     @Nested
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class ModulesInFirefox {
         @TestFactory
-        @Timeout(180)
+        @Timeout(270)
         Stream<DynamicNode> allHold() throws IOException {
             return SpacewarTest.Modules.in(InBrowsers.firefox());
         }
     }
 
+    /** The same in WebKit. */
     @Nested
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class ModulesInWebKit {
         @TestFactory
-        @Timeout(180)
+        @Timeout(270)
         Stream<DynamicNode> allHold() throws IOException {
             return SpacewarTest.Modules.in(InBrowsers.webKit());
         }
     }
 
-    /** Two players over the relay, each in a browser of some kind. */
+    /** Two players over the relay, each in a browser of any kind. */
     @Nested
     @Timeout(60)
     @RelayTest.Waits
@@ -162,6 +164,7 @@ class BrowsersTest {
     @ExtendWith(InBrowsers.class)
     @SuppressWarnings("try")   // the relay is closed within
     class Outage {
+        /** For how long it is away: OUTAGE=N is another time. */
         private static final long SECONDS = Long.parseLong(System.getenv().getOrDefault("OUTAGE", "60"));
 
         private static final String JOIN = """
