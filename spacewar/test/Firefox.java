@@ -47,9 +47,11 @@ final class Firefox implements Browser {
 
     private Firefox(List<String> before, String preferences) throws IOException {
         Files.writeString(folder.resolve("user.js"), PREFERENCES + preferences);
-        program = Browser.start(before, folder, Map.of("MOZ_CRASHREPORTER_DISABLE", "1",
-                "MOZ_HEADLESS_WIDTH", "800", "MOZ_HEADLESS_HEIGHT", "600"), line -> {}, "firefox-esr",
-                "--headless", "--no-remote", "--profile", folder + "", "--remote-debugging-port", "0", "about:blank");
+        // With the second one it takes the settings that a driven Firefox has, which ask no server.
+        var variables = Map.of("MOZ_CRASHREPORTER_DISABLE", "1", "MOZ_REMOTE_SETTINGS_DEVTOOLS", "1",
+                "MOZ_HEADLESS_WIDTH", "800", "MOZ_HEADLESS_HEIGHT", "600");
+        program = Browser.start(before, folder, variables, line -> {}, "firefox-esr", "--headless", "--no-remote",
+                "--profile", folder + "", "--remote-debugging-port", "0", "about:blank");
         String port = Browser.line(program, "WebDriver BiDi listening on .*:(\\d+)");
         // Its port is one of its network, which these tests may not be in.
         var tcp = List.of("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/" + port + "; cat <&3 & exec cat >&3");
