@@ -214,8 +214,8 @@ class BrowsersTest {
                 TimeUnit.NANOSECONDS.sleep(end - System.nanoTime());
                 long began = System.currentTimeMillis();
                 try (var next = relay(port, game)) {
-                    var back = Stream.of(ann.page, late).map(page -> ((Double) page.evaluate("noted")).longValue() - began)
-                            .toList();
+                    var back = Stream.of(ann.page, late)
+                            .map(page -> ((Double) page.evaluate("noted")).longValue() - began).toList();
                     System.out.printf("  %s: back %s ms after an outage of %d s%n", kind, back, SECONDS);
                     assertTrue(Collections.max(back) < 5_000, back + " ms");
                 }
