@@ -39,7 +39,7 @@ class BrowsersTest {
     @ExtendWith(InBrowsers.class)
     class ModulesInFirefox {
         @TestFactory
-        @Timeout(270)
+        @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
             return SpacewarTest.Modules.in(InBrowsers.firefox());
         }
@@ -51,7 +51,7 @@ class BrowsersTest {
     @ExtendWith(InBrowsers.class)
     class ModulesInWebKit {
         @TestFactory
-        @Timeout(270)
+        @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
             return SpacewarTest.Modules.in(InBrowsers.webKit());
         }

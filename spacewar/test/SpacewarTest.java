@@ -867,7 +867,7 @@ class SpacewarTest {
 
         @Test
         void aKeyChosenInTheSettingsCountsAndIsKept(Player ann) throws IOException {
-            ann.page.press("KeyC").until("document.querySelector('#settings').open").tabTo("#keys [name=fire]")
+            ann.inChromium().press("KeyC").until("document.querySelector('#settings').open").tabTo("#keys [name=fire]")
                     .press("Enter", "KeyQ", "Escape").until("document.activeElement.id === 'sky'");
             ann.page.hold("KeyQ");
             expectSteering(ann, "0,false,true");
