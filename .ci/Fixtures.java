@@ -410,9 +410,16 @@ abstract class Fixtures {
                     "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
             builder.environment().putAll(environment);
             process = builder.start();
-            readers = List.of(Thread.startVirtualThread(() -> process.inputReader().lines().peek(out::add)
-                    .forEach(listener)), Thread.startVirtualThread(() -> process.errorReader().lines()
-                    .forEach(err::add)));
+            readers = List.of(reader(() -> process.inputReader().lines().peek(out::add).forEach(listener)),
+                    reader(() -> process.errorReader().lines().forEach(err::add)));
+        }
+
+        /**
+         * Starts a thread that reads from a process. A virtual one would keep a thread of the machine while it waits
+         * for a pipe, and the relays of the tests, whose threads are virtual, would have none.
+         */
+        static Thread reader(Runnable reading) {
+            return Thread.ofPlatform().daemon().start(reading);
         }
 
         /** The relay under test, with these arguments. */

@@ -43,7 +43,7 @@ final class Chromium implements Browser {
                 + "PaintHolding,WebUIOmniboxPopup,WebUIOmniboxAimPopup"));
         command.addAll(List.of(switches));
         process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
-        Thread.startVirtualThread(() -> {
+        RelayTest.Program.reader(() -> {
             var message = new ByteArrayOutputStream();
             try (var in = process.getInputStream()) {
                 for (int next = in.read(); next >= 0; next = in.read()) {

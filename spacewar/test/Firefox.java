@@ -62,7 +62,7 @@ final class Firefox implements Browser {
         connection.getOutputStream().flush();
         String head = RelayTest.Raw.head(in);
         if (!head.startsWith("HTTP/1.1 101 ")) throw new IOException(head);
-        Thread.startVirtualThread(() -> {
+        RelayTest.Program.reader(() -> {
             try {
                 while (true) take((Map<?, ?>) Json.parse(message(in)));
             } catch (IOException hasEnded) {
