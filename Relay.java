@@ -597,12 +597,13 @@ public class Relay implements AutoCloseable {
             return null;
         }
 
-        /** Logs a refusal, unless only a file is missing or the origin was refused a moment ago. */
+        /** Logs a refusal, unless a file is missing, a page asks whether we are back, or the origin tries again. */
         private void logRefusal(Request request, HttpException refusal) {
             int status = refusal.response.status;
-            boolean isForFile = status == 404 && !request.wantsWebSocket();
+            boolean isMissingFile = status == 404 && !request.wantsWebSocket();
+            boolean isQuestion = status == 426 && request.method.equals("HEAD");
             boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
-            if (isForFile || isRepeated) return;
+            if (isMissingFile || isQuestion || isRepeated) return;
             log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 

@@ -208,14 +208,17 @@ class ProjectTest extends Fixtures {
         /** What it prints, and as the last line with which code it exits. */
         private static List<String> run(String args) throws Exception {
             var printed = new ByteArrayOutputStream();
-            var thread = Thread.currentThread();
-            var loader = thread.getContextClassLoader();
-            try (var samples = new URLClassLoader(new URL[] {classes.toUri().toURL()}, loader)) {
+            try (var samples = new URLClassLoader(new URL[] {classes.toUri().toURL()},
+                    Thread.currentThread().getContextClassLoader())) {
+                var run = new FutureTask<Integer>(() ->
+                        RunTests.run(classes, List.of(args.split(" ")), new PrintStream(printed, true)));
+                var thread = new Thread(run);   // one of JUnit's would run other tests here while it waits for these
                 thread.setContextClassLoader(samples);
-                int code = RunTests.run(classes, List.of(args.split(" ")), new PrintStream(printed, true));
-                return (printed + "\nexit " + code).lines().filter(line -> !line.isEmpty()).toList();
-            } finally {
-                thread.setContextClassLoader(loader);
+                thread.start();
+                thread.join();
+                return (printed + "\nexit " + run.get()).lines().filter(line -> !line.isEmpty()).toList();
+            } catch (ExecutionException failure) {
+                throw failure.getCause() instanceof Exception cause ? cause : failure;
             }
         }
 
