@@ -20,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
+@Order(1)   // takes the longest
 class BrowsersTest {
     enum Kind {
         CHROMIUM, FIREFOX, WEBKIT;
