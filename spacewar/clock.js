@@ -22,7 +22,7 @@ const GENTLY = 0.25;       // ... by this much of a difference at a time
 const DRIFT_AFTER = 15_000;// ms that readings must span before they tell a drift from jitter ...
 const DOUBT = 8;           // ... and how many times they must, until half of it is believed
 const DRIFT = 500e-6;      // the greatest that is believed
-const LEAP = -30;          // ms: a sum of both leasts that only a clock which leapt can make
+const CLOCK_LEAP_MS = -30;          // ms: a sum of both leasts that only a clock which leapt can make
 
 export class PeerClock {
   skew = null;             // ms that the peer's clock is ahead of ours; null until the first pong
@@ -42,7 +42,7 @@ export class PeerClock {
     const ping = this.#pings.findLast(ping => ping.sent === sent);
     if (!ping || ping.rtt !== null || now < sent) return;
     Object.assign(ping, { rtt: now - sent, there: read - sent, back: now - read });
-    const leapt = sumOfLeasts(this.#answered) < LEAP;
+    const leapt = sumOfLeasts(this.#answered) < CLOCK_LEAP_MS;
     if (leapt) {
       this.#pings = [ping];
       this.#drift = this.#drifts = 0;

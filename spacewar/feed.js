@@ -19,7 +19,7 @@ export class Feed {
   }
 
   /** Takes an event of the world; `at` is the time, on whatever clock, that its line will carry. */
-  tell(event, at) {
+  report(event, at) {
     this.#remember(event.ship);
     const text = this.#sentence(event);
     if (event.type === 'destroyed' && event.ship === this.#me) this.fate = text;

@@ -3,7 +3,7 @@
 // Makes the worlds of several pages one game. Each page flies its own ship and tells the others about
 // it; what the others tell moves their ships here:
 //
-//     our ship -> update(), tell() -> write() -> relay ~~~> a peer's relay -> #receive() -> read()
+//     our ship -> update(), announce() -> write() -> relay ~~~> a peer's relay -> #receive() -> read()
 //     -> #handlers.report() or so -> the ship over there
 //
 // What they say is in messages.js.
@@ -68,7 +68,7 @@ const ASTRAY_PX = 200;        // by which a missile may be off, here, from where
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
 
 export class Netplay {
-  link = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only, like ...
+  status = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only, like ...
   why = '';              // ... the reason to be offline, if there is one to tell
   #world;
   #me;
@@ -160,10 +160,10 @@ export class Netplay {
   // ---- The room ----
 
   #status(status, { code, reason } = {}) {
-    if (status === 'open') this.link = 'relay';
+    if (status === 'open') this.status = 'relay';
     if (status === 'open') this.why = '';
     if (status !== 'closed') return;
-    this.link = 'offline';   // and so it stays while the relay is tried again
+    this.status = 'offline';   // and so it stays while the relay is tried again
     // That nobody answers is what "offline" says.
     if (code !== undefined) this.why = code === 1006 && !reason ? '' : describeClose(code, reason);
     this.#standings.lost();
@@ -183,7 +183,7 @@ export class Netplay {
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
     this.#welcomeUntil = clock + WELCOME_MS;
     this.#relay.send(write('pilot', this.#me), id);
-    const round = this.#standings.saying(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
+    const round = this.#standings.welcomeMessage(clock, [...this.#sky, { id: this.self, counted: this.#me.score }]);
     if (round) this.#relay.send(write('round', round), id);
     this.#relay.send(write('report', this.#state()), id);
   }
@@ -252,7 +252,7 @@ export class Netplay {
   }
 
   /** An event of the world: those of our own ship that others must know are told. */
-  tell({ type, ship, ...event }) {
+  announce({ type, ship, ...event }) {
     if (ship !== this.#me) return;
     if (type === 'destroyed') this.#count(event);
     if (this.self === null) return;
@@ -278,7 +278,7 @@ export class Netplay {
   }
 
   #sendRound(clock) {
-    const news = this.#standings.news(clock);
+    const news = this.#standings.announcement(clock);
     if (news) this.#relay.send(write('round', news));
   }
 
@@ -408,7 +408,7 @@ export class Netplay {
       if (!this.#sky.has(peer) && this.#sky.size < SHIPS) this.#show(peer, clock, { quietly: false });
     },
 
-    round: (peer, message, clock) => this.#standings.told(peer, message, clock),
+    round: (peer, message, clock) => this.#standings.heard(peer, message, clock),
 
     report: (peer, message, clock) => this.#set(peer, message, clock),
 

@@ -28,10 +28,10 @@ const PATHS = { relay: 'relay', webrtc: 'direct' };
 
 const $ = selector => document.querySelector(selector);
 
-const make = (tag, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
+const element = (tag, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
 };
 
 export class Panels {
@@ -136,7 +136,7 @@ export class Panels {
 
   #log(lines) {
     const log = $('#log');
-    for (const line of lines.slice(lines.indexOf(this.#told) + 1)) log.append(make('p', { textContent: line.text }));
+    for (const line of lines.slice(lines.indexOf(this.#told) + 1)) log.append(element('p', { textContent: line.text }));
     while (log.childElementCount > LOG) log.firstChild.remove();
     this.#told = lines.at(-1) ?? this.#told;
   }
@@ -251,9 +251,9 @@ export class Panels {
   #prepareSettings() {
     const form = $('#settings form');
     const looks = (group, names) => names.map((name, value) => {
-      const input = make('input', { type: 'radio', name: group, value });
+      const input = element('input', { type: 'radio', name: group, value });
       input.setAttribute('aria-label', name);
-      return make('label', {}, input, make('canvas'));
+      return element('label', {}, input, element('canvas'));
     });
     $('#shapes .looks').append(...looks('shape', SHAPES.map(({ name }) => name)));
     $('#colours .looks').append(...looks('colour', COLOUR_NAMES));
@@ -309,7 +309,7 @@ export class Panels {
     else other.searchParams.set('rules', 'classic');
     link.href = other.href;
     setText(link, classic ? 'Play by today’s rules' : 'Play by the classic rules');
-    $('#rules').append(...rulesOf(this.#rules).map(text => make('li', { textContent: text })));
+    $('#rules').append(...rulesOf(this.#rules).map(text => element('li', { textContent: text })));
   }
 
   #fillHelp() {
@@ -317,17 +317,17 @@ export class Panels {
     setText($('#best'), `Your best so far: ${wins} ${wins === 1 ? 'round' : 'rounds'} won, wave ${wave}, `
       + `${streak} ${streak === 1 ? 'kill' : 'kills'} without dying.`);
     $('#steering').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(action =>
-      [make('dt', { textContent: action.label }), make('dd', {}, caps(action, this.#settings.keys))]));
+      [element('dt', { textContent: action.label }), element('dd', {}, caps(action, this.#settings.keys))]));
     $('#fingers').replaceChildren(...ACTIONS.filter(({ steering }) => steering).flatMap(({ id, label }) =>
-      [make('dt', {}, sign(id)), make('dd', { textContent: label })]));
+      [element('dt', {}, sign(id)), element('dd', { textContent: label })]));
     const others = ACTIONS.filter(({ id, steering }) => !steering && id !== 'help');
     $('#commands').replaceChildren(...others.map(action => {
       const onclick = () => {
         $('#help').close();
         this.oncommand?.(action.id);
       };
-      return make('button', { type: 'button', onclick },
-        make('span', { textContent: action.label }), caps(action, this.#settings.keys));
+      return element('button', { type: 'button', onclick },
+        element('span', { textContent: action.label }), caps(action, this.#settings.keys));
     }));
   }
 }
@@ -368,13 +368,13 @@ function toSky() {
 
 /** A row of a table body, its first cell the heading. */
 function row([heading, ...cells]) {
-  return make('tr', {}, make('th', { scope: 'row', textContent: heading }),
-    ...cells.map(cell => make('td', { textContent: cell })));
+  return element('tr', {}, element('th', { scope: 'row', textContent: heading }),
+    ...cells.map(cell => element('td', { textContent: cell })));
 }
 
 /** Said again, a status would be spoken again. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** Without https there is no clipboard for scripts, only the older way; says which way it went. */

@@ -72,7 +72,7 @@ class Game {
   #paused = false;
   #watching = false;
   #panelsAt = 0;
-  #link = '';            // one calm line about the connection
+  #connectionText = '';            // one calm line about the connection
 
   constructor() {
     this.controls.onwake = () => this.sound.wake();
@@ -93,7 +93,7 @@ class Game {
     const { number, begun, start } = netplay.round ?? {};
     const idOf = id => id > 0 ? netplay.idOf(id) : id || (netplay.self ?? 0);   // as in the room; null: gone
     return {
-      now: this.#now, self: netplay.self, room, link: netplay.link, others: netplay.others, frames, fps,
+      now: this.#now, self: netplay.self, room, link: netplay.status, others: netplay.others, frames, fps,
       ships: [...world.ships.values()].map(ship => ({
         id: idOf(ship.id), name: ship.name, bot: ship.bot, state: ship.state, score: ship.score,
         x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy, angle: ship.angle + ship.dangle,
@@ -156,13 +156,13 @@ class Game {
     if (now < this.#panelsAt) return;
     this.#panelsAt = now + PANELS;
     const { world, feed, netplay } = this;
-    this.#link = this.#describeLink();
+    this.#connectionText = this.#describeConnection();
     this.#stayAwake();
     const company = netplay.others + [...world.ships.values()].filter(({ remote }) => remote).length;
     const title = company ? `(${company}) Spacewar` : 'Spacewar';
     if (document.title !== title) document.title = title;
     const pilots = () => netplay.peers.filter(({ ship }) => world.ships.has(ship.id));   // not those who only watch
-    this.panels.update({ ships: world.ships, others: netplay.others, link: this.#link, lines: feed.lines,
+    this.panels.update({ ships: world.ships, others: netplay.others, link: this.#connectionText, lines: feed.lines,
       peers: pilots });
   }
 
@@ -267,8 +267,8 @@ class Game {
   }
 
   #tell(event, now) {
-    this.netplay.tell(event);
-    this.feed.tell(event, now);
+    this.netplay.announce(event);
+    this.feed.report(event, now);
     this.#learn(event);
     if (event.type === 'scored' && event.ship === this.me) this.view.mark(event.victim);
     const distance = Math.hypot(event.ship.x - this.me.x, event.ship.y - this.me.y);
@@ -282,7 +282,8 @@ class Game {
     this.view.draw({
       world, me, time: now,
       lead: now - this.#now,   // ms that this frame is later than the latest step
-      others: this.netplay.others, names: settings.names, link: this.#begun ? this.#link : '', lines: feed.lines,
+      others: this.netplay.others, names: settings.names, lines: feed.lines,
+      link: this.#begun ? this.#connectionText : '',
       banner: this.#banner, goal: this.#goal, fate: this.#fate, forecast: settings.lives < LEARNING,
     });
   }
@@ -324,8 +325,8 @@ class Game {
     return `${feed.fate} · back in ${Math.max(1, Math.ceil((me.until - world.time) / 1000))}`;
   }
 
-  #describeLink() {
-    const link = this.netplay.direct ? 'direct' : this.netplay.link;
+  #describeConnection() {
+    const link = this.netplay.direct ? 'direct' : this.netplay.status;
     const pilots = [...this.world.ships.values()].filter(({ bot }) => !bot).length + this.netplay.others;
     if (/relay|direct/.test(link) && pilots > 1) return `${link} · ${pilots} pilots`;
     if (this.netplay.why) return `${link} · ${this.netplay.why}`;

@@ -72,7 +72,7 @@ export class Standings {
   }
 
   /** A peer says in which round it is, since when, and how many points it has counted for whom. */
-  told(peer, { number, since, scores }, now) {
+  heard(peer, { number, since, scores }, now) {
     peer.round = { number, start: now - since };
     peer.scores = scores;
   }
@@ -92,15 +92,15 @@ export class Standings {
   }
 
   /** What is to be told to all, once: { number, since }, or null. */
-  news(now) {
+  announcement(now) {
     const { round } = this;
     if (!round || (this.#said && isSame(round, this.#said))) return null;
     this.#said = { number: round.number, start: round.start };
-    return this.saying(now, []);
+    return this.welcomeMessage(now, []);
   }
 
   /** What somebody new is told, with the points of these peers, or null. */
-  saying(now, peers) {
+  welcomeMessage(now, peers) {
     if (!this.round) return null;
     const { number, start } = this.round;
     return { number, since: now - start, scores: peers.map(({ id, counted }) => [id, counted]) };

@@ -1116,6 +1116,7 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
+    @Order(1)   // takes the longest of these
     @RelayTest.Waits
     @ResourceLock("the LAN")   // by one of its tests at a time
     @SuppressWarnings("try")   // that somebody is there is enough

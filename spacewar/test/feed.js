@@ -12,8 +12,8 @@ const bot = new Ship(-1, 'Practice', 3, { bot: true });
 /** What is told of these events, in a room where all four ships are. */
 function told(...events) {
   const feed = new Feed(me);
-  for (const ship of [me, ada, grace, bot]) feed.tell({ type: 'returned', ship }, 0);
-  for (const event of events) feed.tell(event, 1);
+  for (const ship of [me, ada, grace, bot]) feed.report({ type: 'returned', ship }, 0);
+  for (const event of events) feed.report(event, 1);
   return feed.lines.map(({ text }) => text);
 }
 
@@ -22,9 +22,9 @@ const lost = (ship, cause, owner = null) => told({ type: 'destroyed', ship, caus
 export default {
   'how the person here was destroyed last is at hand': () => {
     const feed = new Feed(me);
-    for (const ship of [me, ada]) feed.tell({ type: 'entered', ship }, 0);
-    feed.tell({ type: 'destroyed', ship: me, cause: 'missile', owner: 1 }, 1);
-    feed.tell({ type: 'destroyed', ship: ada, cause: 'sun' }, 2);
+    for (const ship of [me, ada]) feed.report({ type: 'entered', ship }, 0);
+    feed.report({ type: 'destroyed', ship: me, cause: 'missile', owner: 1 }, 1);
+    feed.report({ type: 'destroyed', ship: ada, cause: 'sun' }, 2);
     equal(feed.fate, 'Ada shot you');
   },
 
@@ -79,12 +79,12 @@ export default {
 
   'the six newest lines are kept, each with its time, and no end of ships does not fill the memory': () => {
     const feed = new Feed(me);
-    for (let id = 1; id <= 10_000; id++) feed.tell({ type: 'entered', ship: new Ship(id, `Ada ${id}`, 0) }, id);
+    for (let id = 1; id <= 10_000; id++) feed.report({ type: 'entered', ship: new Ship(id, `Ada ${id}`, 0) }, id);
     equal(feed.lines.map(({ at }) => at), [9_995, 9_996, 9_997, 9_998, 9_999, 10_000]);
     equal(feed.lines[5].text, 'Ada 10000 joined');
-    feed.tell({ type: 'destroyed', ship: me, cause: 'missile', owner: 10_000 }, 0);
+    feed.report({ type: 'destroyed', ship: me, cause: 'missile', owner: 10_000 }, 0);
     equal(feed.lines[5].text, 'Ada 10000 shot you');
-    feed.tell({ type: 'destroyed', ship: me, cause: 'missile', owner: 1 }, 0);
+    feed.report({ type: 'destroyed', ship: me, cause: 'missile', owner: 1 }, 0);
     equal(feed.lines[5].text, 'Somebody shot you', 'one heard of long ago');
   },
 
@@ -94,7 +94,7 @@ export default {
     const other = world.add(new Ship(5, 'Ada', 1));
     world.explode(other, 1, { cause: 'missile', owner: 0, number: 1 });
     world.remove(5);
-    for (const event of world.takeEvents()) feed.tell(event, world.time);
+    for (const event of world.takeEvents()) feed.report(event, world.time);
     equal(feed.lines.map(({ text }) => text), ['Ada joined', 'You shot Ada', 'Ada left']);
     ok(feed.lines.every(({ at }) => at === 0), 'time of every line');
   },

@@ -365,7 +365,7 @@ export default {
   'why there is no relay is known in words': () => {
     const { one: { relay, netplay } } = duel();
     relay.onstatus('closed', { code: 1013, reason: 'the relay is full (limit: 2)' });
-    equal([netplay.link, netplay.why], ['offline', 'the relay is full (limit: 2)']);
+    equal([netplay.status, netplay.why], ['offline', 'the relay is full (limit: 2)']);
     relay.onstatus('closed', { code: 1013, reason: '' });
     equal(netplay.why, 'the relay is full');
     relay.onstatus('closed', { code: 1006, reason: '' });
@@ -373,7 +373,7 @@ export default {
     relay.onstatus('closed', { code: 1006, reason: 'origin x is not allowed' });
     equal(netplay.why, 'origin x is not allowed');
     relay.onstatus('open', {});
-    equal([netplay.link, netplay.why], ['relay', '']);
+    equal([netplay.status, netplay.why], ['relay', '']);
   },
 
   'a greeting is seen by the others, one a second from each at most': () => {
@@ -406,15 +406,15 @@ export default {
   'after the relay was away, all are together again with name and score': () => {
     const { room, one, two } = duel();
     hit(room, two, one);
-    equal([one.netplay.link, one.ship(two).score], ['relay', 1]);
+    equal([one.netplay.status, one.ship(two).score], ['relay', 1]);
     for (const page of [one, two]) page.relay.leave();
-    equal([one.netplay.link, one.netplay.self, one.netplay.peers], ['offline', null, []]);
+    equal([one.netplay.status, one.netplay.self, one.netplay.peers], ['offline', null, []]);
     one.relay.onstatus('connecting', {});
-    equal(one.netplay.link, 'offline', 'link while it tries again');
+    equal(one.netplay.status, 'offline', 'link while it tries again');
     room.run(1_000);
     for (const page of [two, one]) page.relay.enter();
     room.run(500);
-    equal([one.netplay.link, one.netplay.self, one.world.ships.size], ['relay', one.relay.id, 2]);
+    equal([one.netplay.status, one.netplay.self, one.world.ships.size], ['relay', one.relay.id, 2]);
     equal([one.ship(two).name, one.ship(two).score, one.ship(two).state], ['Bo', 1, 'flying']);
   },
 
@@ -479,7 +479,7 @@ export default {
   'while the relay is away, play goes on with whom it was direct': () => {
     const { room, page, report, ship } = withPeer();
     page.relay.onstatus('closed', { code: 1006, reason: '', retryIn: 250 });   // but the id and the peer stay
-    equal([page.netplay.link, page.netplay.self, ship().state], ['offline', page.relay.id, 'flying']);
+    equal([page.netplay.status, page.netplay.self, ship().state], ['offline', page.relay.id, 'flying']);
     const sent = messages(room, 'report').length;
     room.run(3_000);
     ok(messages(room, 'report').length >= sent + 3, 'reports are told');
@@ -502,10 +502,10 @@ export default {
     page.world.launch(page.me);
     page.steer = ship => { ship.fire = true; };
     page.relay.onstatus('connecting', {});
-    equal(page.netplay.link, 'connecting');
+    equal(page.netplay.status, 'connecting');
     page.relay.onstatus('closed', {});
     page.room.run(3_000);
-    equal([page.netplay.link, page.netplay.self, page.netplay.peers], ['offline', null, []]);
+    equal([page.netplay.status, page.netplay.self, page.netplay.peers], ['offline', null, []]);
   },
 
   'the timing of a peer is told with the least as the least': () => {
@@ -660,7 +660,7 @@ export default {
   'a death names the shooter by its id in the room': () => {
     const { room, page, id } = withPeer();
     for (const owner of [0, -2, shipOf(page, id).id, null]) {
-      page.netplay.tell({ type: 'destroyed', ship: page.me, seed: 1, cause: 'missile', owner, number: 3 });
+      page.netplay.announce({ type: 'destroyed', ship: page.me, seed: 1, cause: 'missile', owner, number: 3 });
     }
     const owners = messages(room, 'death').map(({ message }) => JSON.parse(message.slice(6))[9]);
     equal(owners, [page.relay.id, 0, id, 0]);

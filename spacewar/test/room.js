@@ -167,7 +167,7 @@ export class Page {
     this.steer(this.me);
     while (this.now + STEP <= this.clock()) this.world.step();
     const events = this.world.takeEvents();
-    for (const event of events) this.netplay.tell(event);
+    for (const event of events) this.netplay.announce(event);
     this.netplay.update(this.now);
     this.onframe(events);
   }
