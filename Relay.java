@@ -227,9 +227,10 @@ public class Relay implements AutoCloseable {
     //   log          platform                  prints, so that nobody else waits for a terminal
     //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
-    // There are two locks. No thread that holds one waits for a socket, a window or memory:
+    // There are three locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
-    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken while holding the other one
+    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken while holding the first one
+    //   evictable's monitor   which connections are not of clients, the one that has waited longest first
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
@@ -237,7 +238,7 @@ public class Relay implements AutoCloseable {
     private final Options options;
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final Queue<Connection> evictable = new ConcurrentLinkedQueue<>();       // those that are not clients
+    private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // guarded by its monitor
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -337,10 +338,10 @@ public class Relay implements AutoCloseable {
     private void accept() {
         while (!closing) {
             try {
-                if (evictable.size() >= options.maxHttpConnections) pause(1);   // give newcomers time to ask
                 var connection = new Connection(listener.accept());
-                makeEvictable(connection);
+                boolean hasEvicted = makeEvictable(connection);
                 Thread.startVirtualThread(connection);
+                if (hasEvicted) pause(1);   // give newcomers time to ask
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
@@ -349,13 +350,20 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Puts a connection last among those that may be evicted, and evicts the first if there are too many. */
-    private void makeEvictable(Connection connection) {
-        if (closing) return;   // close() ends them all
-        evictable.remove(connection);
-        evictable.add(connection);
-        Connection first = evictable.size() > options.maxHttpConnections ? evictable.poll() : null;
+    /** Puts a connection last among those that are not of clients. If these are too many, evicts the first: true. */
+    private boolean makeEvictable(Connection connection) {
+        Connection first = null;
+        synchronized (evictable) {
+            evictable.remove(connection);
+            evictable.add(connection);
+            if (evictable.size() > options.maxHttpConnections) first = evictable.removeFirst();
+        }
         if (first != null) first.abort(CONNECTION_LOST);
+        return first != null;
+    }
+
+    private void removeEvictable(Connection connection) {
+        synchronized (evictable) { evictable.remove(connection); }
     }
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
@@ -567,7 +575,7 @@ public class Relay implements AutoCloseable {
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
-                evictable.remove(this);
+                removeEvictable(this);
             }
         }
 
@@ -611,7 +619,7 @@ public class Relay implements AutoCloseable {
             byte[] response = acceptHandshake(request, host(request));
             socket.setSoTimeout(0);
             input.setDeadline(0);
-            evictable.remove(this);
+            removeEvictable(this);
             return new WebSocket(this, response, request.target, address(request));
         }
 
