@@ -52,8 +52,9 @@ class HostileLoad extends Fixtures {
             long heap = 0;
             for (String line : histogram(relay)) {
                 String[] words = line.strip().split(" +");   // number: instances bytes class, or: Total instances bytes
+                boolean isGap = words.length > 3 && words[3].contains("FillerElement");
                 if (words[0].equals("Total")) heap += Long.parseLong(words[2]) / 1024;
-                else if (words.length > 3 && words[3].contains("FillerElement")) heap -= Long.parseLong(words[2]) / 1024;
+                else if (isGap) heap -= Long.parseLong(words[2]) / 1024;
                 else if (words.length > 3 && words[3].matches("Relay\\$\\w+|java.lang.VirtualThread"))
                     objects.put(words[3], Long.parseLong(words[1]));
             }

@@ -12,7 +12,7 @@ import java.util.*;
 import java.util.stream.*;
 import org.junit.jupiter.api.*;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(120)
 class DirectTest {
@@ -42,11 +42,12 @@ class DirectTest {
 
         final Network lan = Network.lan();
         final RelayTest.Program relay = lan.relay("0");
-        final List<Chromium.Page> pages = new ArrayList<>();
+        final List<Browser.Page> pages = new ArrayList<>();
 
-        Pair() throws IOException {
-            for (int i = 0; i < 2; i++) {
-                var page = lan.chromium().open("http://10.77.0.1:" + relay.url().getPort() + "/health");
+        Pair(String... browsers) throws IOException {
+            for (String browser : browsers) {
+                var page = (browser.equals("Firefox") ? lan.firefox() : lan.chromium())
+                        .open("http://10.77.0.1:" + relay.url().getPort() + "/health");
                 pages.add(page);
                 page.until("document.readyState === 'complete' && location.pathname === '/health'").evaluate(PAGE);
                 page.until("relay.id !== null");
@@ -80,10 +81,13 @@ class DirectTest {
     @RelayTest.Waits
     class DirectAfterAnOutage {
         /** The WebSocket is there all the while. */
-        @ParameterizedTest
-        @ValueSource(ints = { 8, 18, 32 })
-        void ofUdpForSoManySecondsTheyAreDirectAgainAndNothingIsLostOrDoubled(int seconds) throws Exception {
-            try (var pair = new Pair()) {
+        @ParameterizedTest(name = "{1} and {2}, {0} s")
+        @CsvSource({ "8, Chromium, Chromium", "18, Chromium, Chromium", "32, Chromium, Chromium",
+            "14, Chromium, Firefox", "14, Firefox, Chromium", "14, Firefox, Firefox" })
+        void ofUdpForSoManySecondsTheyAreDirectAgainAndNothingIsLostOrDoubled(int seconds, String one, String other)
+                throws Exception {
+            if (one.equals("Firefox") || other.equals("Firefox")) Firefox.require();
+            try (var pair = new Pair(one, other)) {
                 for (var page : pair.pages)
                     page.evaluate("globalThis.sending = setInterval(() => relay.send(`number ${++sent}`), 50); null");
                 pair.lan.cutUdp();
@@ -93,7 +97,7 @@ class DirectTest {
                 pair.lan.mendUdp();
                 long mended = System.nanoTime();
                 pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
-                System.out.printf("  no UDP for %d s: direct again after %d ms%n", seconds,
+                System.out.printf("  %s and %s, no UDP for %d s: direct again after %d ms%n", one, other, seconds,
                         (System.nanoTime() - mended) / 1_000_000);
                 for (var page : pair.pages) page.evaluate("clearInterval(sending)");
                 pair.expectAll();
@@ -116,7 +120,7 @@ class DirectTest {
 
         @Test
         void eightMegabytesPacedByWhatIsBufferedComeWholeOverOneConnection() throws IOException {
-            try (var pair = new Pair()) {
+            try (var pair = new Pair("Chromium", "Chromium")) {
                 pair.pages.getFirst().evaluate(PACED);
                 pair.expectAll();
                 for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
@@ -125,7 +129,7 @@ class DirectTest {
 
         @Test
         void unpacedTheyComeWholeAsWell() throws IOException {
-            try (var pair = new Pair()) {
+            try (var pair = new Pair("Chromium", "Chromium")) {
                 for (var page : pair.pages) page.evaluate(
                         "while (sent < 500) relay.send(`number ${++sent} ${'x'.repeat(16_000)}`); null");
                 pair.expectAll();
