@@ -554,11 +554,13 @@ abstract class Fixtures {
         }
     }
 
-    /** Of TCP and of UDP. Linux gives it to nobody who asks for any port, or connects, so it stays free. */
+    private static final AtomicInteger NEXT_PORT = new AtomicInteger(ThreadLocalRandom.current().nextInt(12_000));
+
+    /** Of TCP and of UDP. Linux gives it to nobody who asks for any port, or connects, and we give none out twice. */
     @SuppressWarnings("try")   // both are needed, not spoken of
     static int freePort() {
         while (true) {
-            int port = ThreadLocalRandom.current().nextInt(20_000, 32_000);
+            int port = 20_000 + NEXT_PORT.getAndIncrement() % 12_000;
             try (var tcp = new ServerSocket(port); var udp = new DatagramSocket(port)) {
                 return port;
             } catch (IOException taken) {
