@@ -1011,7 +1011,7 @@ public class Relay implements AutoCloseable {
             if (Files.isDirectory(file) && !isIndex)
                 return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
         } catch (IOException | InvalidPathException doubt) { /* is a 404, too */ }
-        throw new HttpException(404, isIndex ? "this folder has no index.html" : "there is no such file");
+        throw new HttpException(404, isIndex ? "the folder has no index.html" : "the file does not exist");
     }
 
     /** Returns the real path of a file or folder. @throws IOException, InvalidPathException if there is none */
@@ -1395,7 +1395,7 @@ public class Relay implements AutoCloseable {
         return frame.put(prefix).put(bytes, start, end - start).array();
     }
 
-    /** Returns a close frame, RFC 6455 §5.5.1. Cuts a reason that is too long for it between characters. */
+    /** Returns a close frame, RFC 6455 §5.5.1. The reason is truncated to 123 bytes, at the end of a character. */
     static byte[] encodeClose(int code, String reason) {
         var payload = ByteBuffer.allocate(MAX_CONTROL).putShort((short) code);
         StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(reason), payload, true);

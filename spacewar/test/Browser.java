@@ -21,6 +21,24 @@ interface Browser extends AutoCloseable {
     @Override
     void close() throws IOException;
 
+    /** A page that WebDriver steers, in either of its protocols. */
+    abstract class WebDriverPage extends Page {
+        /** Performs actions of input sources. */
+        abstract void perform(Object actions);
+
+        @Override
+        Page hold(String... codes) {
+            perform(keys("keyDown", codes));
+            return this;
+        }
+
+        @Override
+        Page release(String... codes) {
+            perform(keys("keyUp", codes));
+            return this;
+        }
+    }
+
     /** A page. Methods that return it wait for nothing but what they say. */
     abstract class Page implements AutoCloseable {
         /** The console's errors and warnings, and uncaught exceptions, as far as the driver tells of them. */

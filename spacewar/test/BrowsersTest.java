@@ -249,7 +249,8 @@ class BrowsersTest {
                     <meta http-equiv="Content-Security-Policy" content="connect-src ws:">
                     <title>A game</title>""");
             int port = RelayTest.freePort();
-            try (var first = relay(port, game); var page = kind.browser().open("http://localhost:" + port + "/spacewar/")) {
+            String address = "http://localhost:" + port + "/spacewar/";
+            try (var first = relay(port, game); var page = kind.browser().open(address)) {
                 page.until("location.host !== '' && document.readyState === 'complete'").evaluate(JOIN.formatted(port));
                 page.until("relay.status === 'open'");
                 first.close();

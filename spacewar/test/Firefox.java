@@ -132,7 +132,7 @@ final class Firefox implements Browser {
         Browser.end(program, folder);
     }
 
-    final class Page extends Browser.Page {
+    final class Page extends Browser.WebDriverPage {
         private final Object user, context;
 
         private Page(Object user, Object context) {
@@ -177,18 +177,8 @@ final class Firefox implements Browser {
         }
 
         @Override
-        Page hold(String... codes) {
-            return act("keyDown", codes);
-        }
-
-        @Override
-        Page release(String... codes) {
-            return act("keyUp", codes);
-        }
-
-        private Page act(String type, String... codes) {
-            call("input.performActions", Map.of("context", context, "actions", Browser.keys(type, codes)));
-            return this;
+        void perform(Object actions) {
+            call("input.performActions", Map.of("context", context, "actions", actions));
         }
 
         @Override

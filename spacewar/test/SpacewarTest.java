@@ -812,7 +812,7 @@ class SpacewarTest {
                 var crowd = new ArrayList<RelayTest.Raw>();
                 try {
                     for (int i = 0; i < 300; i++) crowd.add(RelayTest.lazy(RelayTest.Raw.open(relay, ITS_ROOM)));
-                    ann.until("game.inspect().peers.length === 301").until("open() === 0");   // none for who speaks no WebRTC
+                    ann.until("game.inspect().peers.length === 301").until("open() === 0");   // they speak no WebRTC
                     assertEquals(2.0, ann.ask("game.inspect().ships.length"));
                     for (int i = 0; i < 300; i++) {
                         crowd.get(i).send(RelayTest.text("1 path"));

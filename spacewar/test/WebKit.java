@@ -31,7 +31,7 @@ final class WebKit implements Browser {
     }
 
     /** Its console is part of what the driver prints. */
-    final class Page extends Browser.Page {
+    final class Page extends Browser.WebDriverPage {
         private final Path folder = Files.createTempDirectory("relay-webkit");
         private final List<String> scripts = new ArrayList<>();   // to be run first
         private final RelayTest.Program driver;
@@ -109,18 +109,8 @@ final class WebKit implements Browser {
         }
 
         @Override
-        Page hold(String... codes) {
-            return act("keyDown", codes);
-        }
-
-        @Override
-        Page release(String... codes) {
-            return act("keyUp", codes);
-        }
-
-        private Page act(String type, String... codes) {
-            call(session + "/actions", Map.of("actions", Browser.keys(type, codes)));
-            return this;
+        void perform(Object actions) {
+            call(session + "/actions", Map.of("actions", actions));
         }
 
         @Override
