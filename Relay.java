@@ -24,10 +24,9 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        limits the bytes of one sender that wait anywhere, of messages to single ids and of pongs; those to
- *                 all wait for nobody
+ *   window        bounds the bytes that one sender may have waiting in outboxes, so that only itself is slowed down
  *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
- *   sweeper       the thread that looks at all connections once a second and closes the sockets of those overdue
+ *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
  *   clock         the time that the sweeper has slept, in ms, so that it stands still while the process is suspended
  *   memory        counts the bytes that clients make the relay hold, a frame in ten outboxes ten times; it has a limit
  */
@@ -112,12 +111,12 @@ public class Relay implements AutoCloseable {
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // with more than that, the next one is too much
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
-        long headTimeout = 10_000;                                 // for a request head; and for its last read again
+        long headTimeout = 10_000;                                 // for a request head
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
         long stallTimeout = 30_000;                                // for a write that makes no progress
         long closeTimeout = 10_000;                                // for the peer to close after our close frame
         long shutdownTimeout = 3_000;                              // for all clients to close when the relay ends
-        long lookInterval = 1_000;                                 // between two looks of the sweeper at all of them
+        long lookInterval = 250;                                   // between two looks of the sweeper at all of them
 
         /** Parses the arguments. @throws IllegalArgumentException with a sentence for a person */
         static Options parse(Iterator<String> words) {
@@ -194,34 +193,29 @@ public class Relay implements AutoCloseable {
     // Bytes of each connection, besides maxMessage and maxOutbox above.
     private static final int INPUT_BUFFER = 2 << 10;      // received and not read yet; larger reads do without it
     private static final int IDLE_BUFFER = 512;           // the size of that until more comes at once
-    private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
-    private static final int MAX_READ = 64 << 10;         // by one call of the system
-    private static final int MAX_WRITE = 64 << 10;        // by one call; few, so that slow clients show progress
+    private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; if more, slow clients look stuck
     private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux goes on once a third of it is free
+    private static final int PIECE = 8 << 10;             // of a file that is being sent; the first of a long message
+    private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
-    private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
+    private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
+    private static final int FRAME_OVERHEAD = 32;         // that a frame in an outbox counts besides its own bytes
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
 
     // For the whole relay.
     private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap without clients; the rest limits maxClients
-    private static final int WRITE_BUFFERS = 16;          // of MAX_WRITE; if all are in use, a drain allocates its own
+    private static final int WRITE_BUFFERS = 16;          // of MAX_TRANSFER; if all are in use, a drain makes its own
     private static final int LOG_LINES = 10_000;          // that wait to be printed; more are lost
     private static final int REFUSED_ORIGINS = 100;       // remembered for a minute, with up to 200 characters each
     private static final int MAX_STUN = 1_500;            // bytes of a datagram; browsers send 20
-
-    // Steps and ratios.
-    private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
-    private static final int FRAME_OVERHEAD = 32;         // bytes that a frame in an outbox counts besides its own
-    private static final int REPORTING_STEP = 2 << 10;    // bytes; Memory is not told of smaller changes
-    private static final int DELIVERIES_PER_TURN = 500;   // after which a sender lets other threads run
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
     // Everything blocks, and each thread does one thing:
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
-    //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
+    //   leave        virtual, for a moment     takes a client out of its room once it has a close reason
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
@@ -230,15 +224,16 @@ public class Relay implements AutoCloseable {
     // There are three locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken while holding the first one
-    //   evictable's monitor   which connections are not of clients, the one that has waited longest first
+    //   evictable's monitor   the connections that are no clients, the one that has waited longest first
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
 
     private final Options options;
+    private final int maxClients;
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // guarded by its monitor
+    private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // HTTP; guarded by its monitor
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -246,7 +241,6 @@ public class Relay implements AutoCloseable {
             new ArrayBlockingQueue<>(LOG_LINES), Thread.ofPlatform().name("relay-log").daemon().factory(),
             new ThreadPoolExecutor.DiscardPolicy());
     private final Metrics metrics = new Metrics();
-    private final int maxClients;
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
@@ -260,7 +254,7 @@ public class Relay implements AutoCloseable {
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
-        for (int i = 0; i < WRITE_BUFFERS; i++) writeBuffers.add(new byte[MAX_WRITE]);
+        for (int i = 0; i < WRITE_BUFFERS; i++) writeBuffers.add(new byte[MAX_TRANSFER]);
     }
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
@@ -296,7 +290,7 @@ public class Relay implements AutoCloseable {
     private List<String> welcome() {
         String path = "/" + firstFolder(), outward = outwardAddress();
         var lines = new ArrayList<String>();
-        lines.add("http://" + (isEverywhere() ? "localhost" : urlHost(options.host)) + urlPort() + path);
+        lines.add("http://" + urlHost(isEverywhere() ? "localhost" : format(options.host)) + path);
         if (!outward.isEmpty()) lines.add("http://" + outward + path + "   for others");
         if (folders.isEmpty())
             lines.add("no folder " + options.folders.getFirst().toAbsolutePath() + ", so no pages, only /ws-relay");
@@ -311,17 +305,18 @@ public class Relay implements AutoCloseable {
             socket.connect(InetAddress.getByName("192.0.2.1"), 9);   // sends nothing; RFC 5737 reserves the address
             InetAddress address = socket.getLocalAddress();
             boolean isReached = isEverywhere() && !address.isAnyLocalAddress() && !address.isLoopbackAddress();
-            return isReached ? urlHost(address) + urlPort() : "";
+            return isReached ? urlHost(format(address)) : "";
         } catch (IOException | UncheckedIOException unreachable) {
             return "";
         }
     }
 
     private boolean isEverywhere() { return options.host == null || options.host.isAnyLocalAddress(); }
-    private String urlPort() { return port() == 80 ? "" : ":" + port(); }
 
-    private static String urlHost(InetAddress address) {
-        return address instanceof Inet6Address ? "[" + format(address) + "]" : format(address);
+    /** Returns host and port for a URL. */
+    private String urlHost(String host) {
+        String plain = host.contains(":") ? "[" + host + "]" : host;
+        return port() == 80 ? plain : plain + ":" + port();
     }
 
     /** Returns an address as text; of IPv6 addresses the short form, RFC 5952 §4. */
@@ -432,48 +427,43 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
-    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look (a
-    // second ago, or a TICK if memory is short), and so finds out who is silent and who is stuck; a timer for each read
-    // or write would cost more. The clock advances by what the sweeper has slept: while the process is suspended, it
-    // stands still, so that nobody is cut off when a closed laptop wakes up.
+    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
+    // so finds out who is silent and who is stuck; a timer for each read or write would cost more. The clock advances
+    // by what the sweeper has slept: while the process is suspended, it stands still, so that nobody is cut off when a
+    // closed laptop wakes up.
 
-    private static final long TICK = 50;             // ms between two looks when memory is short
     private static final long WRITE_GAP = 250;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
-        long nextLook = 0, nextLog = 60_000, tick = Math.min(TICK, options.lookInterval);
+        long nextLog = 60_000;
         while (!closing || !connections.isEmpty()) {
-            pause(tick);
-            long now = clock + tick;
-            clock = now;
-            if (now < nextLook && !memory.isShort()) continue;
-            nextLook = now + options.lookInterval;
+            pause(options.lookInterval);
+            clock += options.lookInterval;
             try {
-                connections.forEach(connection -> connection.look(now));
+                connections.forEach(Connection::look);
                 if (memory.isShort()) relieveMemory();
-                if (now >= nextLog) {
-                    nextLog = now + 60_000;
-                    logRefusedOrigins();
-                }
+                if (clock < nextLog) continue;
+                nextLog = clock + 60_000;
+                logRefusedOrigins();
             } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
         }
     }
 
     /**
      * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
-     * that hold less than their share, and those that are not stuck: they read and send, or we do not read from them.
+     * that hold less than their share. Connection.look() has found out who is stuck, and how many bytes it holds.
      */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
-        var held = new HashMap<Connection, Integer>();   // bytes, by client that is stuck
-        for (Connection one : connections) if (one.isStuck()) held.put(one, one.heldBytes());
-        long excess = memory.inUse() - memory.limit / 2;   // a thread gives back its message later: count it here
-        for (Connection largest : held.keySet().stream().sorted(Comparator.comparing(one -> -held.get(one))).toList()) {
-            if (excess <= 0 || held.get(largest) < share) return;
+        long excess = memory.inUse() - memory.limit / 2;   // counted down here, as threads give back a moment later
+        List<Connection> stuck = connections.stream().filter(one -> one.stuckBytes > share)
+                .sorted(Comparator.comparing(one -> -one.stuckBytes)).toList();
+        for (Connection largest : stuck) {
+            if (excess <= 0) return;
             largest.abort(MEMORY_FULL);
-            excess -= held.get(largest);
+            excess -= largest.stuckBytes;
         }
     }
 
@@ -495,26 +485,25 @@ public class Relay implements AutoCloseable {
      * Counts the bytes that clients make the relay hold: in outboxes, and in long messages that are still arriving.
      * From any thread.
      *
-     *   in use          a long message may grow                      a message may be put into outboxes
-     *   up to 3/4       always                                       always
-     *   up to limit     if it is large already: of half of           always
-     *                   maxMessage up to 7/8, of all up to the limit
-     *   up to 5/4       never                                        if it needs little there, as in games
+     *   in use            a long message may grow              a message may be put into outboxes
+     *   up to 3/4         always                               always
+     *   3/4 to limit      the more, the larger it is already   always
+     *   limit to 5/4      never                                if it needs little there, as in games
      *
-     * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper looks every
-     * TICK and cuts off clients that are stuck.
+     * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper cuts off
+     * clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
-        private final AtomicLong inUse = new AtomicLong();
+        private final LongAdder inUse = new LongAdder();
         final long limit;
 
         Memory(long limit) { this.limit = limit; }
-        long inUse() { return inUse.get(); }
-        void add(long bytes) { inUse.addAndGet(bytes); }
+        long inUse() { return inUse.sum(); }
+        void add(long bytes) { inUse.add(bytes); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether an arriving message may take so many bytes. */
+        /** Returns whether an arriving message may grow to so many bytes: one of maxMessage up to the limit. */
         boolean allowsArriving(int capacity, int maxMessage) {
             long quarter = limit / 4;
             return inUse() < 3 * quarter + quarter * capacity / maxMessage;
@@ -539,20 +528,21 @@ public class Relay implements AutoCloseable {
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
     final class Connection implements Runnable {
+        private static final long NEVER = Long.MAX_VALUE;
         private final Socket socket;
         private final Input input;
         private final OutputStream output;
-        private volatile WebSocket webSocket;            // null while it speaks HTTP
-        private volatile long endDue = Long.MAX_VALUE;   // on the relay's clock: see endWithin()
-        private volatile boolean isWriting;              // a call of the system may wait for the peer
-        private volatile long bytesWritten;              // by the thread that responds, then by drains
+        private volatile WebSocket webSocket;     // null while it speaks HTTP
+        private volatile long endDue = NEVER;     // when the sweeper closes the socket, on the relay's clock
+        private volatile boolean isWriting;       // a call of the system may wait for the peer
+        private volatile long bytesWritten;       // by the thread that responds, then by drains
 
         // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
-        private long readThen, writtenThen;              // bytes
+        private long readThen, writtenThen;       // bytes
         private boolean wasWriting;
-        private long lastHeard = clock;                  // when the peer sent a byte, or when we last were not reading
-        private long lastTaken = clock;                  // when the peer took a byte that had had to wait
-        private long lastProgress = clock;               // the last look at which no write was blocked
+        private long lastProgress = clock;        // when no write was blocked
+        private long lastAlive = clock;           // when the peer sent a byte, or took one that had had to wait
+        private int stuckBytes;                   // held for a peer that does not read, or pauses within a long message
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -565,7 +555,6 @@ public class Relay implements AutoCloseable {
                 connections.add(this);
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(SEND_BUFFER);
-                socket.setSoTimeout((int) options.headTimeout);
                 if (!closing) webSocket = serveHttp();
                 if (closing) closeOrAbort();   // close() may have looked before there was a WebSocket
                 if (webSocket != null) webSocket.run();
@@ -586,8 +575,9 @@ public class Relay implements AutoCloseable {
                 Request request = Request.NONE;   // stands for one that could not be read
                 Response response;
                 try {
-                    input.setDeadline(options.headTimeout);
+                    endWithin(options.headTimeout);
                     request = Request.read(input);
+                    endDue = NEVER;
                     if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
                     response = respond(request, host(request), address(request).matches("127\\..*|::1"));
                 } catch (HttpException refusal) {
@@ -599,7 +589,6 @@ public class Relay implements AutoCloseable {
                 makeEvictable(this);
                 input.turn.letOthersRun();
             }
-            input.setDeadline(0);
             shutDownOutput();
             discardInput();
             return null;
@@ -615,19 +604,17 @@ public class Relay implements AutoCloseable {
             log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
-        private WebSocket upgrade(Request request) throws IOException, HttpException {
+        private WebSocket upgrade(Request request) throws HttpException {
             byte[] response = acceptHandshake(request, host(request));
-            socket.setSoTimeout(0);
-            input.setDeadline(0);
             removeEvictable(this);
-            return new WebSocket(this, response, request.target, address(request));
+            return webSocket(this, response, request.target, address(request));
         }
 
         /** Writes bytes, in pieces, so that progress shows. By the thread of the connection, then by drains. */
         void write(byte[] bytes, int length) throws IOException {
             isWriting = true;
-            for (int at = 0; at < length; at += MAX_WRITE) {
-                int count = Math.min(MAX_WRITE, length - at);
+            for (int at = 0; at < length; at += MAX_TRANSFER) {
+                int count = Math.min(MAX_TRANSFER, length - at);
                 output.write(bytes, at, count);
                 bytesWritten += count;
             }
@@ -661,31 +648,26 @@ public class Relay implements AutoCloseable {
             else webSocket.close(SHUTTING_DOWN);
         }
 
-        /** Checks all deadlines. Called by the sweeper. */
-        void look(long now) {
-            long read = input.bytesRead, written = bytesWritten;
-            boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
-            boolean isBlocked = wasWriting && writesNow && !hasWritten;   // not a byte of one write since the last look
-            if (hasRead || input.isPaused) lastHeard = now;
-            if (wasWriting && hasWritten) lastTaken = now;
-            if (!isBlocked) lastProgress = now;
+        /** Checks all deadlines, and whether the peer is stuck. Called by the sweeper. */
+        void look() {
+            long now = clock, read = input.bytesRead, written = bytesWritten;
+            boolean isMidWrite = wasWriting && isWriting;   // in the same write as at the last look, or in a later one
+            boolean hasTaken = wasWriting && written != writtenThen;   // bytes that had had to wait
+            boolean hasSent = read != readThen || input.isPaused;      // or would have, if we had read
+            if (hasTaken || !isMidWrite) lastProgress = now;
+            if (hasTaken || hasSent) lastAlive = now;
             readThen = read;
             writtenThen = written;
-            wasWriting = writesNow;
+            wasWriting = isWriting;
 
-            boolean isOpen = webSocket != null && webSocket.isOpen();
+            WebSocket client = webSocket;
+            boolean isPausing = client != null && client.reader.isWithinLongMessage() && now - lastAlive >= MESSAGE_GAP;
+            boolean isStuck = client != null && (isPausing || now - lastProgress >= WRITE_GAP);
+            stuckBytes = isStuck ? client.heldBytes() : 0;
             if (now >= endDue) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (isOpen) webSocket.checkSilence(now - lastHeard, now - lastTaken);
+            else if (client != null) client.checkSilence(now - lastAlive);
         }
-
-        /** Returns whether the peer does not read what we write, or does not send the rest of a long message. */
-        boolean isStuck() {
-            boolean isArriving = webSocket != null && webSocket.reader.reported > 0;
-            return clock - lastProgress >= WRITE_GAP || (isArriving && clock - lastHeard >= MESSAGE_GAP);
-        }
-
-        int heldBytes() { return webSocket == null ? 0 : webSocket.outbox.heldBytes() + webSocket.reader.reported; }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
         private String fromProxy(Request request, String header, String other) {
@@ -705,31 +687,26 @@ public class Relay implements AutoCloseable {
     }
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
-    static final class Input {
-        private static final long NEVER = 0;
+    static final class Input extends InputStream {
         private final InputStream in;
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        final Turn turn = new Turn();
-        private long due = NEVER;       // when reads begin to fail, by System.nanoTime()
+        final Turn turn = new Turn();   // lets other threads run; see below
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
         volatile boolean isClosed;      // by any thread
 
         Input(InputStream in) { this.in = in; }
 
-        /** Lets reads fail after so many ms; 0 means that they never do. */
-        void setDeadline(long millis) { due = millis == 0 ? NEVER : System.nanoTime() + millis * 1_000_000; }
-
         /** Reads the next byte, 0 to 255. @throws EOFException if the peer has closed its half */
-        int read() throws IOException {
+        @Override public int read() throws IOException {
             if (start == end) fill();
             return buffer[start++] & 0xff;
         }
 
         /** Reads between 1 and `length` bytes, as many as there are, and returns the count. */
-        int read(byte[] bytes, int offset, int length) throws IOException {
-            if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_READ));
+        @Override public int read(byte[] bytes, int offset, int length) throws IOException {
+            if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_TRANSFER));
             if (start == end) fill();
             int count = Math.min(length, end - start);
             System.arraycopy(buffer, start, bytes, offset, count);
@@ -741,15 +718,15 @@ public class Relay implements AutoCloseable {
         void fill() throws IOException {
             if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
             start = end;   // empty, in case this throws
-            if (due != NEVER && System.nanoTime() - due > 0) throw new SocketTimeoutException();
             end = receive(buffer, 0, buffer.length);
             start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             turn.letOthersRun();   // meanwhile more bytes come, and one read gets them all
+            long start = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            turn.noteRead();
+            turn.noteWait(start);
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -766,34 +743,35 @@ public class Relay implements AutoCloseable {
 
     /**
      * Virtual threads are not preempted, so each must let others run now and then. Yielding is cheap, but a thread that
-     * yields may go on before one that the network has just woken. So a thread that has worked for MAX_TURN without
-     * waiting parks for a moment instead, which puts it behind all that are ready. Confined to one thread.
+     * yields may go on before one that the network has just woken. So a thread that has not waited for MAX_TURN parks
+     * for a moment instead, which puts it behind all that are ready. Confined to one thread.
      */
     private static final class Turn {
-        private static final long MAX_TURN = 10_000_000;   // ns
-        private static final long MIN_WAIT = 200_000;      // ns: a read that takes longer waits, and does not work
-        private long workingSince = System.nanoTime();     // when it last waited
-        private long lastEnd = workingSince;               // when letOthersRun() last returned
-        private int deliveries;                            // since then
+        private static final long MAX_TURN = 10_000_000;    // ns
+        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
+        private static final int MAX_DELIVERIES = 500;
+        private long lastWait = System.nanoTime();
+        private int deliveries;                             // since others could run
 
         void letOthersRun() {
-            boolean isLong = System.nanoTime() - workingSince > MAX_TURN;
-            if (isLong) LockSupport.parkNanos(1);
-            else Thread.yield();
-            lastEnd = System.nanoTime();
-            if (isLong) workingSince = lastEnd;
             deliveries = 0;
+            if (System.nanoTime() - lastWait < MAX_TURN) {
+                Thread.yield();
+            } else {
+                LockSupport.parkNanos(1);
+                lastWait = System.nanoTime();
+            }
         }
 
-        void add(int count) {
+        void countDeliveries(int count) {
             deliveries += count;
-            if (deliveries >= DELIVERIES_PER_TURN) letOthersRun();
+            if (deliveries >= MAX_DELIVERIES) letOthersRun();
         }
 
-        /** To be called after a read: finds out whether it has waited. */
-        void noteRead() {
+        /** To be called after a read that began at `start`. */
+        void noteWait(long start) {
             long now = System.nanoTime();
-            if (now - lastEnd > MIN_WAIT) workingSince = now;
+            if (now - start > SHORTEST_WAIT) lastWait = now;
         }
     }
 
@@ -805,19 +783,17 @@ public class Relay implements AutoCloseable {
     /** Returns the response to a request for a page. @param host as the client, maybe on this machine, knows us */
     private Response respond(Request request, String host, boolean isLocal) throws HttpException {
         request.requireNoBody();
-        String path = request.path();
+        String path = request.path(), origin = request.header("origin");
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && !folders.isEmpty()) return Response.redirect(firstFolder(), request.query());
         if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
-        List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
-        Path root = folders.get(names.getFirst());
-        if (root == null) throw new HttpException(404, "file not found; WebSockets connect to /ws-relay/any/name");
-        boolean isIce = names.size() == 2 && names.getLast().equals("ice.json");   // tells pages where STUN is
-        if (!isIce) return file(request, root, names);
-        boolean isOwn = Files.exists(root.resolve("ice.json"));
-        Response response = isOwn ? file(request, root, names) : connectivity(host, isLocal);
-        String origin = request.header("origin");
+
+        List<String> all = decode(path.endsWith("/") ? path + "index.html" : path), names = all.subList(1, all.size());
+        Path folder = folders.get(all.getFirst());
+        if (folder == null) throw new HttpException(404, "file not found; WebSockets connect to /ws-relay/any/name");
+        boolean isIce = names.equals(List.of("ice.json")) && !Files.exists(folder.resolve("ice.json"));
+        Response response = isIce ? iceServers(host, isLocal) : file(request, folder, names);
         boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
     }
@@ -825,11 +801,10 @@ public class Relay implements AutoCloseable {
     private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
 
     /** Returns what RTCPeerConnection takes: our STUN, on the host by which the page found us; and our address. */
-    private Response connectivity(String host, boolean isLocal) {
-        String name = host.replaceFirst(":[0-9]*$", "");
+    private Response iceServers(String host, boolean isLocal) {
+        String name = host.replaceFirst(":[0-9]*$", ""), outward = isLocal ? outwardAddress() : "";
         boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
         String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
-        String outward = isLocal ? outwardAddress() : "";
         String address = outward.isEmpty() ? "" : ",\"address\":\"" + outward + "\"";
         return Response.text(200, "{\"iceServers\":[" + servers + "]" + address + "}")
                 .with("Content-Type", "application/json");
@@ -841,7 +816,7 @@ public class Relay implements AutoCloseable {
 
         HttpException(int status, String sentence, String... headers) {   // names and values in turn
             super(sentence, null, false, false);
-            response = Response.text(status, sentence);
+            response = Response.text(status, sentence).with("Access-Control-Allow-Origin", "*");   // a page can read it
             for (int i = 0; i < headers.length; i += 2) response.with(headers[i], headers[i + 1]);
         }
     }
@@ -856,7 +831,6 @@ public class Relay implements AutoCloseable {
     /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
     record Request(String method, String target, String version, Map<String, String> headers) {
         static final Request NONE = new Request("", "-", "", Map.of());
-        private static final int TLS_HANDSHAKE = 0x16;   // its first byte, RFC 8446 §5.1
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+");
@@ -864,14 +838,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
         static Request read(Input input) throws IOException, HttpException {
-            var head = new StringBuilder();   // a character for each byte
-            try {
-                readHead(input, head);
-            } catch (SocketTimeoutException late) {
-                if (head.isEmpty()) throw late;   // nothing was asked
-                throw new HttpException(408, "the request head took too long");
-            }
-            List<String> lines = head.toString().lines().toList();   // the last one is empty
+            List<String> lines = readHead(input).lines().toList();   // the last one is empty
             String[] start = lines.getFirst().split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
             if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines.getFirst());
@@ -884,29 +851,28 @@ public class Relay implements AutoCloseable {
                 if (!isHeader) throw malformed("'Name: value'", line);
                 headers.merge(header[0].toLowerCase(Locale.ROOT), header[1].strip(), (all, next) -> all + ", " + next);
             }
-            boolean isMissing = !headers.containsKey("host") && !start[2].equals("HTTP/1.0");
-            if (isMissing) throw new HttpException(400, "the header Host is missing");
+            boolean lacksHost = !headers.containsKey("host") && !start[2].equals("HTTP/1.0");
             String host = headers.getOrDefault("host", "");
-            if (!HOST.test(host)) throw malformed("one Host", host);
+            if (lacksHost || !HOST.test(host)) throw malformed("one Host", host);
             return new Request(start[0], target, start[2], headers);
         }
 
         /** Reads up to the first empty line. Lines end with CR LF and hold no other control characters than tabs. */
-        private static void readHead(Input input, StringBuilder head) throws IOException, HttpException {
+        private static String readHead(Input input) throws IOException, HttpException {
+            var head = new StringBuilder();   // a character for each byte
             int previous = 0;
-            boolean isComplete = false;
-            while (!isComplete) {
+            while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
                 int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
                 boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
-                if (next == TLS_HANDSHAKE) throw new HttpException(400, "expected http or ws, got TLS");
+                if (next == 0x16) throw new HttpException(400, "expected http or ws, got TLS");   // RFC 8446 §5.1
                 if (!isValid) throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
                 previous = next;
                 if (head.length() == 2 && next == '\n') head.setLength(0);   // an empty line is ignored, §2.2
-                isComplete = next == '\n' && head.indexOf("\r\n\r\n", head.length() - 4) >= 0;
             }
+            return head.toString();
         }
 
         private static HttpException tooLong(String head) {
@@ -923,9 +889,6 @@ public class Relay implements AutoCloseable {
             if (hasBody()) throw malformed("no body", header("content-length") + " " + header("transfer-encoding"));
         }
 
-        /** Returns whether another request may follow: not if a body might be taken for one. */
-        boolean keepsAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
-
         private boolean hasBody() {
             return headers.containsKey("transfer-encoding") || !ZERO.test(headers.getOrDefault("content-length", "0"));
         }
@@ -934,11 +897,13 @@ public class Relay implements AutoCloseable {
             return Stream.of(header(name).split(",")).anyMatch(word -> word.strip().equalsIgnoreCase(token));
         }
 
+        /** Returns whether another request may follow: not if a body might be taken for one. */
+        boolean keepsAlive() { return version.equals("HTTP/1.1") && !hasToken("connection", "close") && !hasBody(); }
+        boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
+        boolean wantsWebSocket() { return hasToken("upgrade", "websocket"); }
         String header(String name) { return headers.getOrDefault(name, ""); }
         String path() { return target.split("\\?", 2)[0]; }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
-        boolean isForRelay() { return (path() + "/").startsWith("/ws-relay/"); }
-        boolean wantsWebSocket() { return hasToken("upgrade", "websocket"); }
     }
 
     /** A response, of which the body has `length` bytes. */
@@ -975,7 +940,7 @@ public class Relay implements AutoCloseable {
             long left = withBody ? bytes.length + length : bytes.length;
             try (var all = new SequenceInputStream(new ByteArrayInputStream(bytes), body)) {
                 while (left > 0) {
-                    byte[] piece = all.readNBytes((int) Math.min(left, FILE_PIECE));
+                    byte[] piece = all.readNBytes((int) Math.min(left, PIECE));
                     if (piece.length == 0) throw new EOFException("the file has become shorter");
                     connection.write(piece, piece.length);
                     left -= piece.length;
@@ -986,6 +951,9 @@ public class Relay implements AutoCloseable {
 
     // Files. Each folder is served under its own name. Names that begin with a dot are hidden. We trust whatever can
     // write into the folder: it could swap a link in after we have looked where it leads.
+
+    private static final Predicate<String> FILE_NAME =   // the separator is a backslash on Windows
+            form("[^./\\p{Cc}][^/\\p{Cc}\\Q" + File.separator + "\\E]*");
 
     /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
@@ -1002,31 +970,18 @@ public class Relay implements AutoCloseable {
     }
 
     /** Returns the response with a file, or a redirect to a folder. @throws HttpException 404, 416, 503 */
-    private Response file(Request request, Path root, List<String> names) throws HttpException {
+    private Response file(Request request, Path folder, List<String> names) throws HttpException {
         String path = request.path();
         boolean isIndex = path.endsWith("/");
         try {
-            Path file = resolve(root.toRealPath(), names.subList(1, names.size()));
-            if (Files.isRegularFile(file) && Files.isReadable(file)) return open(request, file);
-            if (Files.isDirectory(file) && !isIndex)
+            Path root = folder.toRealPath();
+            Path file = root.resolve(String.join("/", names)).toRealPath();   // follows links
+            boolean isServed = names.stream().allMatch(FILE_NAME) && file.startsWith(root) && Files.isReadable(file);
+            if (isServed && Files.isRegularFile(file)) return open(request, file);
+            if (isServed && Files.isDirectory(file) && !isIndex)
                 return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
         } catch (IOException | InvalidPathException doubt) { /* is a 404, too */ }
         throw new HttpException(404, isIndex ? "the folder has no index.html" : "the file does not exist");
-    }
-
-    /** Returns the real path of a file or folder. @throws IOException, InvalidPathException if there is none */
-    private static Path resolve(Path root, List<String> names) throws IOException {
-        Path file = root;
-        for (String name : names) {
-            boolean isHidden = name.startsWith(".") || name.chars().anyMatch(Character::isISOControl);
-            String last = String.valueOf(Path.of(name).getFileName());   // on Windows, a\b is two names, c: none
-            boolean isOneName = !name.isEmpty() && name.equals(last);
-            if (isHidden || !isOneName) throw new NoSuchFileException(name);
-            file = file.resolve(name);
-        }
-        file = file.toRealPath();   // follows links
-        if (!file.startsWith(root)) throw new NoSuchFileException(file.toString());
-        return file;
     }
 
     private Response open(Request request, Path file) throws IOException, HttpException {
@@ -1083,13 +1038,12 @@ public class Relay implements AutoCloseable {
 
     private static final Map<String, String> TYPES = Stream.of("""
             html=text/html htm=text/html css=text/css js=text/javascript mjs=text/javascript txt=text/plain
-            md=text/plain csv=text/csv xml=text/xml json=application/json map=application/json
-            webmanifest=application/manifest+json wasm=application/wasm pdf=application/pdf zip=application/zip
-            ico=image/x-icon svg=image/svg+xml png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif
-            webp=image/webp avif=image/avif
-            bmp=image/bmp ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4 aac=audio/aac
-            flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg glb=model/gltf-binary
-            gltf=model/gltf+json woff=font/woff woff2=font/woff2 ttf=font/ttf otf=font/otf
+            md=text/plain csv=text/csv xml=text/xml json=application/json map=application/json pdf=application/pdf
+            webmanifest=application/manifest+json wasm=application/wasm zip=application/zip ico=image/x-icon
+            svg=image/svg+xml png=image/png jpg=image/jpeg jpeg=image/jpeg gif=image/gif webp=image/webp
+            avif=image/avif bmp=image/bmp ogg=audio/ogg oga=audio/ogg opus=audio/ogg mp3=audio/mpeg m4a=audio/mp4
+            aac=audio/aac flac=audio/flac wav=audio/wav mp4=video/mp4 webm=video/webm ogv=video/ogg woff=font/woff
+            woff2=font/woff2 ttf=font/ttf otf=font/otf glb=model/gltf-binary gltf=model/gltf+json
             """.split("\\s+")).map(pair -> pair.split("=")).collect(Collectors.toMap(pair -> pair[0], pair -> pair[1]));
 
     private static String contentType(Path file) {
@@ -1151,7 +1105,7 @@ public class Relay implements AutoCloseable {
         if (!request.headers.containsKey("origin") || isAllowedOrigin(origin, host)) return;
         String refusal = "origin " + printable(origin) + " is not allowed for host " + printable(host);
         String advice = ORIGIN.test(origin) ? "; the option --origin " + origin + " would allow it" : "";
-        throw new HttpException(403, refusal + advice, "Access-Control-Allow-Origin", "*");   // a page can read why
+        throw new HttpException(403, refusal + advice);
     }
 
     private boolean isAllowedOrigin(String origin, String host) {
@@ -1176,10 +1130,11 @@ public class Relay implements AutoCloseable {
     private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1. The last three are never sent. They stand in the log: for an error in the relay or
-    // want of memory, for a close frame without a code, and for none at all.
+    // Close codes, RFC 6455 §7.4.1: those that the relay sends, and those that only stand in its log, for an error or
+    // want of memory, for a client's close frame without a code, and for a connection that ended without one.
     private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
-            TOO_BIG = 1009, TRY_AGAIN_LATER = 1013, INTERNAL_ERROR = 1011, NO_STATUS = 1005, ABNORMAL = 1006;
+            TOO_BIG = 1009, TRY_AGAIN_LATER = 1013;
+    private static final int INTERNAL_ERROR = 1011, NO_STATUS = 1005, ABNORMAL = 1006;
 
     private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
@@ -1189,22 +1144,19 @@ public class Relay implements AutoCloseable {
             SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
             MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
 
-    /** Why a WebSocket ends. Throw one where frames are read or in Client.receive, or pass it to close() or abort(). */
+    /** Why a WebSocket ends. Throw one where frames are read or received, or pass it to close() or abort(). */
     static final class CloseException extends Exception {
         final int code;
         CloseException(int code, String reason) {
             super(reason, null, false, false);   // without a stack trace
             this.code = code;
         }
-
         @Override public String toString() { return (code + " " + printable(getMessage())).strip(); }
     }
 
-    /** What a FrameReader returns, a whole message or a control frame: the first `length` bytes of the array. */
+    /** What a FrameReader returns, a whole message, a ping or a pong: the first `length` bytes of the array. */
     record Incoming(int opcode, byte[] bytes, int length) {
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
-        int closeCode() { return length < 2 ? NO_STATUS : ByteBuffer.wrap(bytes).getChar(0); }   // unsigned, §5.5.1
-        String closeReason() { return length < 2 ? "" : text(2, length); }
 
         /** Returns where the next space is, from an index on; `length` if there is none. */
         int indexOfSpace(int start) {
@@ -1214,7 +1166,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Turns the bytes of one client into messages and control frames, RFC 6455 §5. Confined to one thread. */
+    /** Turns the bytes of one client into messages, pings and pongs, RFC 6455 §5. Confined to one thread. */
     static final class FrameReader {
         private static final VarHandle EIGHT_BYTES =   // of an array, as a number
                 MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
@@ -1229,7 +1181,7 @@ public class Relay implements AutoCloseable {
         private byte[] message = NOTHING;   // what has come of it
         private int length;                 // bytes of that
         private int checked;                // bytes of that which are whole characters, if it is a text
-        volatile int reported;              // bytes of `message` that `memory` was told; also read by the sweeper
+        private volatile int counted;       // bytes of `message` that `memory` counts; also read by the sweeper
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1237,18 +1189,17 @@ public class Relay implements AutoCloseable {
             this.memory = memory;
         }
 
-        /** Reads the next message or control frame. @throws CloseException 1002, 1007, 1009 */
+        /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            while (true) {
+            do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
                 readPayload();
-                if (!fin) continue;
-                if (messageOpcode == TEXT) checkUtf8(message, checked, length, true);
-                var frame = new Incoming(messageOpcode, message, length);
-                release();
-                return frame;
-            }
+            } while (!fin);
+            if (messageOpcode == TEXT) checkUtf8(message, checked, length, true);
+            var whole = new Incoming(messageOpcode, message, length);
+            release();
+            return whole;
         }
 
         /** Reads a header, RFC 6455 §5.2. Checks each field before it waits for the next one. */
@@ -1271,7 +1222,7 @@ public class Relay implements AutoCloseable {
             long payload = readLength(second & 0x7f);
             if (!isControl && payload > maxMessage - length)
                 throw new CloseException(TOO_BIG, "expected up to " + maxMessage + " bytes, got " + (length + payload));
-            for (int i = 0; i < 4; i++) maskingKey[i] = (byte) input.read();
+            input.readNBytes(maskingKey, 0, 4);
             remaining = (int) payload;
             if (isData) messageOpcode = opcode;
         }
@@ -1292,21 +1243,22 @@ public class Relay implements AutoCloseable {
 
         private Incoming readControlFrame() throws IOException, CloseException {
             var payload = new byte[remaining];
-            for (int at = 0; at < payload.length; ) at += input.read(payload, at, payload.length - at);
-            unmask(payload, 0, payload.length, 0);
-            var frame = new Incoming(opcode, payload, payload.length);
-            if (opcode == CLOSE && payload.length > 0) checkClose(frame);
-            return frame;
+            input.readNBytes(payload, 0, remaining);
+            unmask(payload, 0, remaining, 0);
+            if (opcode == CLOSE) throw closeReason(payload);
+            return new Incoming(opcode, payload, remaining);
         }
 
-        /** Checks code and reason, RFC 6455 §5.5.1, §7.4. */
-        private static void checkClose(Incoming frame) throws CloseException {
-            int code = frame.closeCode();
+        /** Returns what a close frame says, RFC 6455 §5.5.1, §7.4. @throws CloseException 1002, 1007 */
+        private static CloseException closeReason(byte[] payload) throws CloseException {
+            if (payload.length == 0) return new CloseException(NO_STATUS, "");
+            if (payload.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
+            int code = ByteBuffer.wrap(payload).getChar();   // unsigned
             boolean isReserved = code == 1004 || code == NO_STATUS || code == ABNORMAL;
             boolean isRegistered = code >= 1000 && code <= 1014 && !isReserved, isFree = code >= 3000 && code <= 4999;
-            if (frame.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
             if (!isRegistered && !isFree) throw protocolError("close code " + code + " must not be sent");
-            checkUtf8(frame.bytes, 2, frame.length, true);
+            checkUtf8(payload, 2, payload.length, true);
+            return new CloseException(code, new String(payload, 2, payload.length - 2, StandardCharsets.UTF_8));
         }
 
         /** Appends the payload of a data frame to the message; each piece is unmasked and checked as it comes. */
@@ -1322,30 +1274,45 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come; no more than needed. */
+        /** Makes room for the payload: at first PIECE bytes, then twice what has come; no more than needed. */
         private void grow() {
-            int capacity = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
-            if (fin) capacity = Math.min(length + remaining, capacity);
-            if (capacity > REPORTING_STEP) {
-                int bytes = capacity;
-                input.pauseUntil(() -> memory.allowsArriving(bytes, maxMessage));
-                report(capacity);
+            int twice = (int) Math.min(Math.max(PIECE, 2L * length), maxMessage);
+            int capacity = fin ? Math.min(length + remaining, twice) : twice;
+            if (capacity > SHORT_MESSAGE) {
+                input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
+                memory.add(capacity - counted);
+                counted = capacity;
             }
             message = Arrays.copyOf(message, capacity);
         }
 
+        int heldBytes() { return counted; }
+        boolean isWithinLongMessage() { return counted > 0; }
+
         /** Forgets the message that is arriving. Whatever next() has returned keeps its bytes, for a moment. */
         void release() {
-            report(0);
+            memory.add(-counted);
+            counted = 0;
             messageOpcode = CONTINUATION;
             message = NOTHING;
             length = 0;
             checked = 0;
         }
 
-        private void report(int bytes) {
-            if (bytes != reported) memory.add(bytes - reported);
-            reported = bytes;
+        /** Checks part of a text. Returns where the next part begins: at an incomplete last character, or `end`. */
+        private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
+            int first = skipAscii(bytes, start, end);
+            if (first == end) return end;
+            var part = ByteBuffer.wrap(bytes, first, end - first);
+            var characters = CharBuffer.allocate(Math.min(end - first, 1024));   // nobody reads them
+            var decoder = StandardCharsets.UTF_8.newDecoder();
+            CoderResult result = CoderResult.OVERFLOW;
+            while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
+            int at = part.position();   // of the first byte that is wrong, or is not a whole character yet
+            // A surrogate is wrong from its second byte on, but Java says so only at the third.
+            boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
+            if (!result.isError() && !isSurrogate) return at;
+            throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
         }
 
         /** Optimization: returns where the first byte is that is not ASCII; looks at eight at a time. */
@@ -1354,21 +1321,6 @@ public class Relay implements AutoCloseable {
             while (at <= end - 8 && ((long) EIGHT_BYTES.get(bytes, at) & 0x8080_8080_8080_8080L) == 0) at += 8;
             while (at < end && bytes[at] >= 0) at++;
             return at;
-        }
-
-        /** Checks part of a text. Returns where an incomplete last character begins, or `end`. */
-        private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
-            int first = skipAscii(bytes, start, end);
-            if (first == end) return end;
-            var part = ByteBuffer.wrap(bytes, first, end - first);
-            var characters = CharBuffer.allocate(Math.min(end - first, 1024));   // nobody reads them
-            var decoder = StandardCharsets.UTF_8.newDecoder();
-            CoderResult result;
-            do result = decoder.decode(part, characters.clear(), isEnd); while (result.isOverflow());
-            int at = part.position();
-            boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
-            if (!result.isError() && !isSurrogate) return at;   // Java finds a surrogate only at its third byte
-            throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
         }
 
         /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time; `offset` is that of the first in the payload. */
@@ -1405,7 +1357,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes `permits` bytes of its sender's `window`; null if it takes none. */
+    /** A frame in one outbox or many. It takes `permits` bytes of its sender's `window`; see WebSocket.withinWindow. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1420,7 +1372,6 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> urgent = new LinkedList<>();     // go first: the response, then pings and pongs
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
-        private int reportedBytes;                // the sum of both that `memory` was last told
         private boolean isIdle;                   // begin() has been called, and no drain runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
@@ -1463,8 +1414,8 @@ public class Relay implements AutoCloseable {
         /** Accepts no more frames and drops those that wait, before the socket is closed. Needs no memory. */
         synchronized void discard(CloseException reason) {
             if (closeReason == null) closeReason = reason;
-            writingBytes = 0;   // the drain will fail, as the socket is closed next
             drop();
+            countWritten();   // or never will be: the socket is closed next, and the drain ends with an IOException
             finished.countDown();
         }
 
@@ -1478,29 +1429,22 @@ public class Relay implements AutoCloseable {
         private void add(Outgoing frame, Queue<Outgoing> queue) {
             queue.add(frame);
             waitingBytes += frame.cost();
-            report();
+            memory.add(frame.cost());
         }
 
-        private void drop() {
-            while (waitingBytes > 0) poll();
-            report();
-        }
-
-        private Outgoing peek() { return urgent.isEmpty() ? messages.peek() : urgent.peek(); }
-
-        private void poll() {
-            Outgoing frame = urgent.isEmpty() ? messages.poll() : urgent.poll();
+        private Outgoing remove() {
+            Outgoing frame = first().remove();
             waitingBytes -= frame.cost();
             frame.returnPermits();
+            return frame;
         }
 
-        /** Tells `memory` what this holds: in steps, since each time costs. */
-        private void report() {
-            int held = waitingBytes + writingBytes, change = held - reportedBytes;
-            boolean isFinal = held == 0 || closeReason != null;
-            if (Math.abs(change) < REPORTING_STEP && !isFinal) return;
-            reportedBytes = held;
-            memory.add(change);
+        private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
+        private void drop() { while (waitingBytes > 0) memory.add(-remove().cost()); }
+
+        private void countWritten() {
+            memory.add(-writingBytes);
+            writingBytes = 0;
         }
 
         /** The drain: writes until nothing waits. */
@@ -1512,35 +1456,30 @@ public class Relay implements AutoCloseable {
                     write(batch, length);
                     turn.letOthersRun();   // meanwhile more may gather for the next write
                 }
-            } catch (IOException | RuntimeException | Error failure) {
-                if (!(failure instanceof IOException)) log("error", "internal error: " + failure);
-                connection.abort(failure instanceof IOException ? CONNECTION_LOST : FAILED);
+            } catch (IOException gone) {
+                connection.abort(CONNECTION_LOST);
+            } catch (RuntimeException | Error failure) {
+                connection.abort(FAILED);
+                log("error", "internal error: " + failure);
             }
         }
 
-        /** Takes out what goes into one write. Returns the bytes of it: 0 if nothing waits, and the drain ends. */
+        /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
+            countWritten();   // what the last call took out
             int length = 0;
-            writingBytes = 0;   // what the last call took out has been written
-            Outgoing next = peek();
-            while (next != null && (batch.isEmpty() || length + next.bytes.length <= MAX_WRITE)) {
+            while (waitingBytes > 0 && (length == 0 || length + first().peek().bytes.length <= MAX_TRANSFER)) {
+                Outgoing next = remove();
                 batch.add(next);
                 length += next.bytes.length;
                 writingBytes += next.cost();
-                poll();
-                next = peek();
             }
-            report();
-            if (length == 0) endDrain();
+            isIdle = length == 0;
+            if (isIdle && closeReason != null) {
+                connection.shutDownOutput();   // which does not wait
+                finished.countDown();
+            }
             return length;
-        }
-
-        /** Ends the drain, for now, or for good if there is a close reason. */
-        private void endDrain() throws IOException {
-            isIdle = true;
-            if (closeReason == null) return;
-            connection.shutDownOutput();   // which does not wait
-            finished.countDown();
         }
 
         /** Writes frames. Copies several into one array first, so that they take one call of the system. */
@@ -1566,37 +1505,33 @@ public class Relay implements AutoCloseable {
     // --- 9. WebSocket ------------------------------------------------------------------------------------------------
     // Both directions of one client. It ends once, for the first close reason: the client closes; it breaks a rule; the
     // relay has a reason; the connection is lost. Then it leaves its room, the outbox is written to its end, and what
-    // still comes is discarded. It knows a room only as a Handler, as rooms know nothing of HTTP.
+    // still comes is discarded.
     //
     //   close(reason)              sends what waits and then a close frame, but none if the connection is lost (1006)
     //   close(reason, true)        drops what waits and sends a close frame
     //   Connection.abort(reason)   drops what waits and closes the socket at once, without a close frame
 
-    /** What to do with the messages of a WebSocket. */
-    interface Handler {
-        void receive(Incoming message) throws CloseException;   // on the thread of the connection
-        default void leave() {}   // the WebSocket has ended; on any thread, perhaps twice
-    }
-
-    /** Confined to the thread of its connection unless noted otherwise. */
-    final class WebSocket {
+    /** A WebSocket; subclasses say what it is for. Confined to the thread of its connection unless noted otherwise. */
+    abstract class WebSocket {
         final String target, address;      // what the client asked for; where it is
+        final Connection connection;
         final Outbox outbox;
-        volatile Handler handler = message -> {};   // until enter() has set another one
-        private final Connection connection;
         private final FrameReader reader;
-        private final Thread thread = Thread.currentThread();   // of the connection; it leaves the room itself
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
-        private boolean isPinged;          // since it was heard last; confined to the sweeper
 
+        /** @param response to the handshake */
         WebSocket(Connection connection, byte[] response, String target, String address) {
-            this.connection = connection;
             this.target = target;
             this.address = address;
+            this.connection = connection;
             outbox = new Outbox(connection, response);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
         }
+
+        void join() {}    // the WebSocket is open
+        void leave() {}   // it has a close reason; on any thread, perhaps twice
+        abstract void receive(Incoming message) throws CloseException;
 
         /** Serves the client until it has ended and everything is written to it. Until then it counts as a client. */
         void run() throws InterruptedException {
@@ -1613,11 +1548,11 @@ public class Relay implements AutoCloseable {
         private void serve(boolean isFull) {
             try {
                 if (isFull) refuse();
-                else enter(this);
+                else join();
                 outbox.begin();
-                while (isOpen()) receive(reader.next());
+                while (isOpen()) respond(reader.next());   // if another thread has closed it, nothing is passed on
             } catch (CloseException e) {
-                close(e);
+                close(e);   // echoes the client's close frame, RFC 6455 §5.5.1, or tells what was wrong
             } catch (IOException gone) {
                 close(CONNECTION_LOST);   // perhaps the peer still reads
             } catch (RuntimeException | Error failure) {
@@ -1625,7 +1560,8 @@ public class Relay implements AutoCloseable {
                 throw failure;
             } finally {
                 reader.release();
-                handler.leave();
+                leave();
+                // There is a close reason, whatever ended the loop.
                 metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
         }
@@ -1636,19 +1572,18 @@ public class Relay implements AutoCloseable {
             log("refuse", target, "-", address, outbox.closeReason);
         }
 
-        boolean isOpen() { return outbox.closeReason == null; }
-
-        private void receive(Incoming frame) throws CloseException {
-            switch (frame.opcode) {
-                case PING -> send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
-                case PONG -> { /* that it has come is all it is for */ }
-                case CLOSE -> close(new CloseException(frame.closeCode(), frame.closeReason()));   // echoes it, §5.5.1
-                default -> {
-                    metrics.messages.increment();
-                    handler.receive(frame);
-                }
+        private void respond(Incoming frame) throws CloseException {
+            if (frame.opcode == PONG) return;   // that it has come is all it is for
+            if (frame.opcode == PING) {
+                send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
+                return;
             }
+            metrics.messages.increment();
+            receive(frame);
         }
+
+        boolean isOpen() { return outbox.closeReason == null; }
+        int heldBytes() { return outbox.heldBytes() + reader.heldBytes(); }
 
         /** Puts a frame into the outbox. Closes a client that is too far behind. From any thread. */
         void send(Outgoing frame) {
@@ -1666,7 +1601,8 @@ public class Relay implements AutoCloseable {
         /**
          * Waits until a frame fits into this client's window, and takes up as much of it. A drain gives that back when
          * it takes the frame out of the outbox to write it; so does whatever drops the frame. So a sender is slowed
-         * down by its own bytes alone, not by those of others. A multicast takes nothing: who cannot follow is closed.
+         * down by its own bytes alone, not by those of others. This is for messages to single ids and for pongs; one to
+         * all waits for nobody, and a client that cannot follow is closed.
          */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
@@ -1683,32 +1619,30 @@ public class Relay implements AutoCloseable {
             connection.input.pauseUntil(() -> !isOpen() || memory.allowsRelaying(bytes));
         }
 
-        /** Ends it without a close frame. The window is freed in case its thread waits for that. From any thread. */
-        void abort(CloseException reason) {
-            outbox.discard(reason);
-            window.release(windowSize);
-        }
-
         /** Starts the closing handshake or answers it, RFC 6455 §7.1, after all that waits. From any thread. */
         void close(CloseException reason) { close(reason, false); }
 
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
-                window.release(windowSize);   // as in abort()
-                // On a thread of its own, since this one may be going through the clients of the room just now.
-                if (Thread.currentThread() != thread) Thread.startVirtualThread(handler::leave);
+                window.release(windowSize);   // in case its thread waits for that; from now on no frame is taken
+                Thread.startVirtualThread(this::leave);   // this one may be going through the clients of the room
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
         }
 
-        /** Pings a client that is silent, and gives it up if it takes nothing either. By the sweeper; times in ms. */
-        void checkSilence(long sinceHeard, long sinceTaken) {
-            boolean isSilent = sinceHeard >= options.pingInterval;
-            if (Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval) connection.abort(SILENT);
-            else if (isSilent && !isPinged) send(Outgoing.PING_FRAME);
-            isPinged = isSilent;
+        /** Ends it without a close frame. Needs no memory. From any thread. */
+        void abort(CloseException reason) {
+            outbox.discard(reason);
+            window.release(windowSize);
+        }
+
+        /** Pings a client that is silent, and gives it up if it stays so. Called by the sweeper, after so many ms. */
+        void checkSilence(long silence) {
+            boolean isDue = silence >= options.pingInterval && silence < options.pingInterval + options.lookInterval;
+            if (isDue && isOpen()) send(Outgoing.PING_FRAME);
+            if (silence >= 2 * options.pingInterval && isOpen()) connection.abort(SILENT);
         }
     }
 
@@ -1722,13 +1656,11 @@ public class Relay implements AutoCloseable {
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final String FORM = "expected '<id or *> <msgtype> [<data>]'";
+    private static final int JOIN_FRAME = 16;   // bytes of "10000 join" with its header, rounded up
 
-    /** Lets a client into the room for which it asked. (A test puts an echo in its place.) */
-    void enter(WebSocket socket) {
-        socket.awaitMemory(16L * maxClients);   // as large as the list of those present may be
-        boolean isIn = false;
-        while (!isIn) isIn = rooms.computeIfAbsent(socket.target, Room::new).join(socket);
+    /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
+    WebSocket webSocket(Connection connection, byte[] response, String target, String address) {
+        return new Client(connection, response, target, address);
     }
 
     /** Guarded by its lock. */
@@ -1742,20 +1674,20 @@ public class Relay implements AutoCloseable {
         Room(String name) { this.name = name; }
 
         /** Tells the newcomer and those present of one another. Returns false if the room is gone. */
-        boolean join(WebSocket socket) {
+        boolean join(Client newcomer) {
             lock.lock();
             try {
                 if (isGone) return false;
-                var newcomer = new Client(socket, ++lastId + "");
-                var join = new Outgoing(encodeText(newcomer.id + " join"));
-                var present = new ByteArrayOutputStream(16 + 16 * clients.size());   // all frames in one array
-                present.writeBytes(encodeText(newcomer.id + " self"));
+                String id = ++lastId + "";
+                var join = new Outgoing(encodeText(id + " join"));
+                var present = new ByteArrayOutputStream(JOIN_FRAME * (clients.size() + 1));   // frames in one array
+                present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
-                socket.send(new Outgoing(present.toByteArray()));
-                socket.handler = newcomer;   // before it is in, so that it leaves even if memory runs out below
-                clients.put(newcomer.id, newcomer);
+                newcomer.enter(this, id);   // before it is in, so that it leaves even if memory runs out below
+                newcomer.send(new Outgoing(present.toByteArray()));
+                clients.put(id, newcomer);
                 tellOthers(newcomer, join);
-                log("join", name, newcomer.id, socket.address);
+                log("join", name, id, newcomer.address);
                 return true;
             } finally {
                 removeIfEmptyAndUnlock();
@@ -1768,7 +1700,7 @@ public class Relay implements AutoCloseable {
             try {
                 if (clients.remove(client.id) == null) return;
                 tellOthers(client, client.quit);
-                log("quit", name, client.id, client.socket.address, client.socket.outbox.closeReason);
+                log("quit", name, client.id, client.address, client.outbox.closeReason);
             } finally {
                 removeIfEmptyAndUnlock();
             }
@@ -1781,71 +1713,73 @@ public class Relay implements AutoCloseable {
         }
 
         private void tellOthers(Client sender, Outgoing frame) {
-            for (Client other : clients.values()) if (other != sender) other.socket.send(frame);
+            for (Client other : clients.values()) if (other != sender) other.send(frame);
         }
 
-        private void tell(Client receiver, Outgoing message) {
-            if (receiver != null) receiver.socket.send(message);
-            else message.returnPermits();   // it has quit, or nobody ever had that id
-        }
-
-        /** A WebSocket in this room. */
-        private final class Client implements Handler {
-            final WebSocket socket;
-            final String id;
-            final byte[] prefix;   // begins each message from it
-            final Outgoing quit;   // made in advance, since there may be no memory left when it is needed
-
-            Client(WebSocket socket, String id) {
-                this.socket = socket;
-                this.id = id;
-                prefix = ascii(id);
-                quit = new Outgoing(encodeText(id + " quit"));
-            }
-
-            @Override public void leave() { Room.this.leave(this); }
-
-            /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
-            @Override public void receive(Incoming message) throws CloseException {
-                int targetEnd = message.indexOfSpace(0), typeStart = targetEnd + 1;
-                int typeEnd = message.indexOfSpace(typeStart);
-                if (typeEnd <= typeStart) throw refusal(FORM, message);
-                String target = message.text(0, targetEnd);
-                boolean isToAll = target.equals("*");
-                if (!isToAll && !ID.test(target)) throw refusal(FORM, message);
-                if (typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd)))
-                    throw refusal("only the relay says self, join and quit", message);
-
-                byte[] frame = encode(message.opcode, prefix, message.bytes, targetEnd, message.length);
-                var outgoing = isToAll ? new Outgoing(frame) : socket.withinWindow(frame);
-                int receivers = isToAll ? clients.size() : 1;   // without the lock: an estimate is enough
-                long bytes = (long) outgoing.cost() * receivers;
-                while (!deliver(target, outgoing, bytes)) socket.awaitMemory(bytes);
-                socket.connection.input.turn.add(receivers);
-            }
-
-            /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
-            private boolean deliver(String target, Outgoing message, long bytes) {
-                lock.lock();
-                try {
-                    if (!socket.isOpen() || !clients.containsKey(id)) {   // another thread has closed the sender
-                        message.returnPermits();
-                        return true;
-                    }
-                    if (!memory.allowsRelaying(bytes)) return false;
-                    if (target.equals("*")) tellOthers(this, message);
-                    else tell(clients.get(target), message);
-                    return true;
-                } finally {
-                    lock.unlock();
-                }
+        /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
+        boolean deliver(Client sender, String target, Outgoing message, long bytes) {
+            lock.lock();
+            try {
+                boolean isIn = sender.isOpen() && clients.containsKey(sender.id);   // else another thread has closed it
+                Client receiver = clients.get(target);
+                if (isIn && !memory.allowsRelaying(bytes)) return false;
+                if (isIn && target.equals("*")) tellOthers(sender, message);
+                else if (isIn && receiver != null) receiver.send(message);
+                else message.returnPermits();   // nobody receives it
+                return true;
+            } finally {
+                lock.unlock();
             }
         }
     }
 
-    private static CloseException refusal(String sentence, Incoming message) {
-        String got = message.text(0, Math.min(message.length, 40));
-        return new CloseException(POLICY_VIOLATION, sentence + ", got '" + printable(got) + "'");
+    /** A WebSocket in a room. */
+    private final class Client extends WebSocket {
+        private volatile Room room;   // null until it has joined
+        private String id;
+        private Outgoing quit;        // made in advance, since there may be no memory left when it is needed
+
+        Client(Connection connection, byte[] response, String target, String address) {
+            super(connection, response, target, address);
+        }
+
+        @Override void join() {
+            awaitMemory((long) JOIN_FRAME * maxClients);   // for the list of those present
+            boolean isIn = false;
+            while (!isIn) isIn = rooms.computeIfAbsent(target, Room::new).join(this);
+        }
+
+        /** Sets what it needs to leave again. Called under the room's lock. */
+        void enter(Room room, String id) {
+            this.id = id;
+            quit = new Outgoing(encodeText(id + " quit"));
+            this.room = room;
+        }
+
+        @Override void leave() { if (room != null) room.leave(this); }
+
+        /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
+        @Override void receive(Incoming message) throws CloseException {
+            int targetEnd = message.indexOfSpace(0), typeStart = targetEnd + 1;
+            int typeEnd = message.indexOfSpace(typeStart);
+            String target = message.text(0, targetEnd);
+            boolean isToAll = target.equals("*"), isForm = typeEnd > typeStart && (isToAll || ID.test(target));
+            boolean isReserved = typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
+            if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
+            if (isReserved) throw refusal("only the relay says self, join and quit", message);
+
+            byte[] frame = encode(message.opcode, ascii(id), message.bytes, targetEnd, message.length);
+            var outgoing = isToAll ? new Outgoing(frame) : withinWindow(frame);
+            int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
+            long bytes = (long) outgoing.cost() * receivers;
+            while (!room.deliver(this, target, outgoing, bytes)) awaitMemory(bytes);
+            connection.input.turn.countDeliveries(receivers);
+        }
+
+        private static CloseException refusal(String sentence, Incoming message) {
+            String got = message.text(0, Math.min(message.length, 40));
+            return new CloseException(POLICY_VIOLATION, sentence + ", got '" + printable(got) + "'");
+        }
     }
 
     // --- 11. STUN ----------------------------------------------------------------------------------------------------
