@@ -10,8 +10,8 @@
  *
  * Contents: 1 command line, options and limits; 2 the relay: accepting, shutdown, log; 3 the sweeper: deadlines and
  * memory; 4 connection and its input; 5 HTTP and files; 6 handshake; 7 frames in; 8 frames out and the outbox;
- * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1 but its last page, the limits, skip 5 and 11, and what is
- * marked "Operation" or "Optimization".
+ * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization";
+ * look up limits, which are constants and options, at the end of 1.
  *
  * The path of a message: the sender's thread reads bytes into its Input (part 4) -> FrameReader (7) unmasks and checks
  * them and returns a message -> the sender's Client (10) encodes the outgoing frame once -> that one array is put into
@@ -487,7 +487,8 @@ public class Relay implements AutoCloseable {
      *
      *   in use            a long message may grow              a message may be put into outboxes
      *   up to 3/4         always                               always
-     *   3/4 to limit      the more, the larger it is already   always
+     *   3/4 to limit      the larger it is, the longer: one    always
+     *                     of half of maxMessage up to 7/8
      *   limit to 5/4      never                                if it needs little there, as in games
      *
      * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper cuts off
@@ -650,19 +651,20 @@ public class Relay implements AutoCloseable {
 
         /** Checks all deadlines, and whether the peer is stuck. Called by the sweeper. */
         void look() {
+            // A write is blocked if one was under way at both looks, and not a byte has gone between them.
             long now = clock, read = input.bytesRead, written = bytesWritten;
-            boolean isMidWrite = wasWriting && isWriting;   // in the same write as at the last look, or in a later one
-            boolean hasTaken = wasWriting && written != writtenThen;   // bytes that had had to wait
-            boolean hasSent = read != readThen || input.isPaused;      // or would have, if we had read
-            if (hasTaken || !isMidWrite) lastProgress = now;
-            if (hasTaken || hasSent) lastAlive = now;
+            boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
+            boolean isBlocked = wasWriting && writesNow && !hasWritten;
+            boolean isHeard = hasRead || input.isPaused;      // or would be, if we read
+            boolean isTaking = wasWriting && hasWritten;      // bytes that had had to wait
+            if (!isBlocked) lastProgress = now;
+            if (isHeard || isTaking) lastAlive = now;
             readThen = read;
             writtenThen = written;
-            wasWriting = isWriting;
+            wasWriting = writesNow;
 
             WebSocket client = webSocket;
-            boolean isPausing = client != null && client.reader.isWithinLongMessage() && now - lastAlive >= MESSAGE_GAP;
-            boolean isStuck = client != null && (isPausing || now - lastProgress >= WRITE_GAP);
+            boolean isStuck = client != null && client.isStuck(now - lastAlive, now - lastProgress);
             stuckBytes = isStuck ? client.heldBytes() : 0;
             if (now >= endDue) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
@@ -686,12 +688,46 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    /**
+     * Lets other threads run, as virtual threads are not preempted. To yield is cheap, but a thread that yields may go
+     * on before one that the network has just woken. So one whose last wait is more than MAX_TURN ago parks for a
+     * moment instead, which puts it behind all that are ready. Confined to one thread.
+     */
+    private static final class Turn {
+        private static final long MAX_TURN = 10_000_000;    // ns
+        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
+        private static final int MAX_DELIVERIES = 500;
+        private long lastWait = System.nanoTime();          // the end of it
+        private int deliveries;                             // since others could run
+
+        void letOthersRun() {
+            deliveries = 0;
+            if (System.nanoTime() - lastWait < MAX_TURN) {
+                Thread.yield();
+            } else {
+                LockSupport.parkNanos(1);
+                lastWait = System.nanoTime();
+            }
+        }
+
+        void countDeliveries(int count) {
+            deliveries += count;
+            if (deliveries >= MAX_DELIVERIES) letOthersRun();
+        }
+
+        /** To be called after a read that began at `start`: it may have waited. */
+        void noteRead(long start) {
+            long now = System.nanoTime();
+            if (now - start > SHORTEST_WAIT) lastWait = now;
+        }
+    }
+
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input extends InputStream {
         private final InputStream in;
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        final Turn turn = new Turn();   // lets other threads run; see below
+        final Turn turn = new Turn();
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
         volatile boolean isClosed;      // by any thread
@@ -726,7 +762,7 @@ public class Relay implements AutoCloseable {
             turn.letOthersRun();   // meanwhile more bytes come, and one read gets them all
             long start = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            turn.noteWait(start);
+            turn.noteRead(start);
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -738,40 +774,6 @@ public class Relay implements AutoCloseable {
             isPaused = true;
             while (!isClosed && !condition.getAsBoolean()) pause(20);
             isPaused = false;
-        }
-    }
-
-    /**
-     * Virtual threads are not preempted, so each must let others run now and then. Yielding is cheap, but a thread that
-     * yields may go on before one that the network has just woken. So a thread that has not waited for MAX_TURN parks
-     * for a moment instead, which puts it behind all that are ready. Confined to one thread.
-     */
-    private static final class Turn {
-        private static final long MAX_TURN = 10_000_000;    // ns
-        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
-        private static final int MAX_DELIVERIES = 500;
-        private long lastWait = System.nanoTime();
-        private int deliveries;                             // since others could run
-
-        void letOthersRun() {
-            deliveries = 0;
-            if (System.nanoTime() - lastWait < MAX_TURN) {
-                Thread.yield();
-            } else {
-                LockSupport.parkNanos(1);
-                lastWait = System.nanoTime();
-            }
-        }
-
-        void countDeliveries(int count) {
-            deliveries += count;
-            if (deliveries >= MAX_DELIVERIES) letOthersRun();
-        }
-
-        /** To be called after a read that began at `start`. */
-        void noteWait(long start) {
-            long now = System.nanoTime();
-            if (now - start > SHORTEST_WAIT) lastWait = now;
         }
     }
 
@@ -1366,12 +1368,13 @@ public class Relay implements AutoCloseable {
         void returnPermits() { if (window != null) window.release(permits); }
     }
 
-    /** What waits to be written to one client. Guarded by its monitor. */
+    /** What waits to be written to one client. Guarded by its monitor. All that it holds is counted by `memory`. */
     final class Outbox implements Runnable {
         private final Connection connection;
         private final Queue<Outgoing> urgent = new LinkedList<>();     // go first: the response, then pings and pongs
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
-        private int waitingBytes, writingBytes;   // of the frames in both queues, and of those a drain has taken out
+        private int waitingBytes;                 // of the frames in both queues
+        private int writingBytes;                 // of those that a drain has taken out of them and is writing now
         private boolean isIdle;                   // begin() has been called, and no drain runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
@@ -1382,21 +1385,21 @@ public class Relay implements AutoCloseable {
             add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start. To be called once the client is in its room, where it counts on being heard. */
+        /** Lets the first drain start: the response must not tell a client that it is in its room before it is. */
         synchronized void begin() {
             isIdle = true;
             startDrain();
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. That
-         * does not count for control frames: of pongs there is a window at most, and of pings one.
+         * Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. Pings
+         * and pongs are added even then: there is one ping at most, and no more pongs than fit into the window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isBehind) return false;
+            startDrain();   // first, so that nothing is added if there is no memory for a thread
             add(frame, frame.isControl() ? urgent : messages);
-            startDrain();
             return true;
         }
 
@@ -1415,7 +1418,7 @@ public class Relay implements AutoCloseable {
         synchronized void discard(CloseException reason) {
             if (closeReason == null) closeReason = reason;
             drop();
-            countWritten();   // or never will be: the socket is closed next, and the drain ends with an IOException
+            countWritten();   // what the drain is writing now: it will fail, as the socket is closed next
             finished.countDown();
         }
 
@@ -1442,6 +1445,7 @@ public class Relay implements AutoCloseable {
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
         private void drop() { while (waitingBytes > 0) memory.add(-remove().cost()); }
 
+        /** Gives back what the drain has taken out and written. */
         private void countWritten() {
             memory.add(-writingBytes);
             writingBytes = 0;
@@ -1466,7 +1470,7 @@ public class Relay implements AutoCloseable {
 
         /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            countWritten();   // what the last call took out
+            countWritten();
             int length = 0;
             while (waitingBytes > 0 && (length == 0 || length + first().peek().bytes.length <= MAX_TRANSFER)) {
                 Outgoing next = remove();
@@ -1625,7 +1629,7 @@ public class Relay implements AutoCloseable {
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
-                window.release(windowSize);   // in case its thread waits for that; from now on no frame is taken
+                window.release(windowSize);   // in case its thread waits; more permits than bytes do no harm now
                 Thread.startVirtualThread(this::leave);   // this one may be going through the clients of the room
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
@@ -1636,6 +1640,11 @@ public class Relay implements AutoCloseable {
         void abort(CloseException reason) {
             outbox.discard(reason);
             window.release(windowSize);
+        }
+
+        /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
+        boolean isStuck(long silence, long sinceProgress) {
+            return sinceProgress >= WRITE_GAP || (silence >= MESSAGE_GAP && reader.isWithinLongMessage());
         }
 
         /** Pings a client that is silent, and gives it up if it stays so. Called by the sweeper, after so many ms. */
@@ -1656,7 +1665,7 @@ public class Relay implements AutoCloseable {
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final int JOIN_FRAME = 16;   // bytes of "10000 join" with its header, rounded up
+    private static final int JOIN_COST = 64;   // bytes for each client present: its join and the newcomer's
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
     WebSocket webSocket(Connection connection, byte[] response, String target, String address) {
@@ -1673,14 +1682,14 @@ public class Relay implements AutoCloseable {
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer and those present of one another. Returns false if the room is gone. */
+        /** Tells the newcomer and those present of one another. Returns false if the room is gone, or memory short. */
         boolean join(Client newcomer) {
             lock.lock();
             try {
-                if (isGone) return false;
+                if (isGone || !memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
                 String id = ++lastId + "";
                 var join = new Outgoing(encodeText(id + " join"));
-                var present = new ByteArrayOutputStream(JOIN_FRAME * (clients.size() + 1));   // frames in one array
+                var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
                 newcomer.enter(this, id);   // before it is in, so that it leaves even if memory runs out below
@@ -1716,16 +1725,20 @@ public class Relay implements AutoCloseable {
             for (Client other : clients.values()) if (other != sender) other.send(frame);
         }
 
+        private void tell(Client receiver, Outgoing message) {
+            if (receiver != null) receiver.send(message);
+            else message.returnPermits();   // it has quit, or nobody ever had that id
+        }
+
         /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
-                boolean isIn = sender.isOpen() && clients.containsKey(sender.id);   // else another thread has closed it
-                Client receiver = clients.get(target);
+                boolean isIn = sender.isOpen() && clients.containsKey(sender.id);
                 if (isIn && !memory.allowsRelaying(bytes)) return false;
-                if (isIn && target.equals("*")) tellOthers(sender, message);
-                else if (isIn && receiver != null) receiver.send(message);
-                else message.returnPermits();   // nobody receives it
+                if (!isIn) message.returnPermits();   // another thread has closed the sender: nobody hears more of it
+                else if (target.equals("*")) tellOthers(sender, message);
+                else tell(clients.get(target), message);
                 return true;
             } finally {
                 lock.unlock();
@@ -1744,9 +1757,11 @@ public class Relay implements AutoCloseable {
         }
 
         @Override void join() {
-            awaitMemory((long) JOIN_FRAME * maxClients);   // for the list of those present
             boolean isIn = false;
-            while (!isIn) isIn = rooms.computeIfAbsent(target, Room::new).join(this);
+            while (isOpen() && !isIn) {
+                isIn = rooms.computeIfAbsent(target, Room::new).join(this);
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);
+            }
         }
 
         /** Sets what it needs to leave again. Called under the room's lock. */
