@@ -102,7 +102,7 @@ public class Relay implements AutoCloseable {
     static final class Options {
         int port = 8080;                                           // 0: any free one
         InetAddress host = null;                                   // null: all addresses of this machine
-        int stunPort = 0;                                          // UDP; 0: same number as `port`, -1: none
+        int stunPort = 0;                                          // UDP; 0: same number as `port`, or any; -1: none
         List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
@@ -370,7 +370,7 @@ public class Relay implements AutoCloseable {
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // ports, too
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // frees ports
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -485,11 +485,11 @@ public class Relay implements AutoCloseable {
      * Counts the bytes that clients make the relay hold: in outboxes, and in long messages that are still arriving.
      * From any thread.
      *
-     *   in use            a long message may grow              a message may be put into outboxes
-     *   up to 3/4         always                               always
-     *   3/4 to limit      the larger it is, the longer: one    always
-     *                     of half of maxMessage up to 7/8
-     *   limit to 5/4      never                                if it needs little there, as in games
+     *   in use            a long message may grow                     a message may be put into outboxes
+     *   up to 3/4         always                                      always
+     *   3/4 to limit      if it is large: to half of maxMessage up    always
+     *                     to 7/8 in use, to all of it up to the limit
+     *   limit to 5/4      never                                       if it needs little there, as in games
      *
      * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper cuts off
      * clients that are stuck.
@@ -540,7 +540,7 @@ public class Relay implements AutoCloseable {
 
         // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
         private long readThen, writtenThen;       // bytes
-        private boolean wasWriting;
+        private boolean wasWriting;               // a write was under way
         private long lastProgress = clock;        // when no write was blocked
         private long lastAlive = clock;           // when the peer sent a byte, or took one that had had to wait
         private int stuckBytes;                   // held for a peer that does not read, or pauses within a long message
@@ -580,13 +580,15 @@ public class Relay implements AutoCloseable {
                     request = Request.read(input);
                     endDue = NEVER;
                     if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
-                    response = respond(request, host(request), address(request).matches("127\\..*|::1"));
+                    boolean isLocal = address(request).matches("127\\..*|::1");
+                    response = respond(request, host(request), isLocal);
                 } catch (HttpException refusal) {
                     response = refusal.response;
                     logRefusal(request, refusal);
                 }
                 more = request.keepsAlive() && !closing;
-                response.send(this, more, !request.method.equals("HEAD"));
+                boolean withBody = !request.method.equals("HEAD");
+                response.send(this, more, withBody);
                 makeEvictable(this);
                 input.turn.letOthersRun();
             }
@@ -595,11 +597,11 @@ public class Relay implements AutoCloseable {
             return null;
         }
 
-        /** Logs a refusal, unless a file is missing, a page asks whether we are back, or the origin tries again. */
+        /** Logs a refusal, unless a file is missing, an origin tries again, or a client asks whether the relay is back. */
         private void logRefusal(Request request, HttpException refusal) {
             int status = refusal.response.status;
             boolean isMissingFile = status == 404 && !request.wantsWebSocket();
-            boolean isQuestion = status == 426 && request.method.equals("HEAD");
+            boolean isQuestion = status == 426 && request.method.equals("HEAD");   // of spacewar/ws-relay.js
             boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
             if (isMissingFile || isQuestion || isRepeated) return;
             log("refuse", request.target, "-", address(request), status, refusal.getMessage());
@@ -608,7 +610,7 @@ public class Relay implements AutoCloseable {
         private WebSocket upgrade(Request request) throws HttpException {
             byte[] response = acceptHandshake(request, host(request));
             removeEvictable(this);
-            return webSocket(this, response, request.target, address(request));
+            return newWebSocket(this, response, request.target, address(request));
         }
 
         /** Writes bytes, in pieces, so that progress shows. By the thread of the connection, then by drains. */
@@ -638,7 +640,7 @@ public class Relay implements AutoCloseable {
 
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
-            input.isClosed = true;
+            input.isClosed = true;   // ends pauseUntil()
             if (webSocket != null) webSocket.abort(reason);
             closeQuietly(socket);
         }
@@ -651,7 +653,8 @@ public class Relay implements AutoCloseable {
 
         /** Checks all deadlines, and whether the peer is stuck. Called by the sweeper. */
         void look() {
-            // A write is blocked if one was under way at both looks, and not a byte has gone between them.
+            // Only writes that are under way at a look count. A write is blocked if one was under way at the last look,
+            // too, and not a byte has gone since.
             long now = clock, read = input.bytesRead, written = bytesWritten;
             boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
             boolean isBlocked = wasWriting && writesNow && !hasWritten;
@@ -1118,7 +1121,7 @@ public class Relay implements AutoCloseable {
     /** Returns an origin or a host in lower case, without port 80 or 443: behind a TLS proxy these are the same. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
-        return plain.endsWith("://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
+        return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
     }
 
     // --- 7. Frames in ------------------------------------------------------------------------------------------------
@@ -1291,7 +1294,7 @@ public class Relay implements AutoCloseable {
         int heldBytes() { return counted; }
         boolean isWithinLongMessage() { return counted > 0; }
 
-        /** Forgets the message that is arriving. Whatever next() has returned keeps its bytes, for a moment. */
+        /** Forgets the message that is arriving. Once next() has returned it, it is not counted any more. */
         void release() {
             memory.add(-counted);
             counted = 0;
@@ -1305,12 +1308,13 @@ public class Relay implements AutoCloseable {
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             int first = skipAscii(bytes, start, end);
             if (first == end) return end;
+            // The decoder stops at the first byte that is wrong or begins an incomplete character. We want this place.
             var part = ByteBuffer.wrap(bytes, first, end - first);
-            var characters = CharBuffer.allocate(Math.min(end - first, 1024));   // nobody reads them
+            var characters = CharBuffer.allocate(Math.min(end - first, 1024));
             var decoder = StandardCharsets.UTF_8.newDecoder();
             CoderResult result = CoderResult.OVERFLOW;
             while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
-            int at = part.position();   // of the first byte that is wrong, or is not a whole character yet
+            int at = part.position();
             // A surrogate is wrong from its second byte on, but Java says so only at the third.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
@@ -1337,6 +1341,11 @@ public class Relay implements AutoCloseable {
 
     // --- 8. Frames out -----------------------------------------------------------------------------------------------
     // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
+    //
+    // A message to all waits for nobody: a receiver that falls behind by maxOutbox is closed. A message to one id waits
+    // until it fits into its sender's window: the bytes of such messages, and of pongs for the sender, that wait in any
+    // outbox. The frame leaves the window when a drain takes it out to write it, or when it is dropped. So a sender is
+    // slowed down by its own bytes, and not by those of others.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1359,7 +1368,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes `permits` bytes of its sender's `window`; see WebSocket.withinWindow. */
+    /** A frame in one outbox or many. It has taken `permits` bytes of its sender's `window`, if not null. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1393,7 +1402,7 @@ public class Relay implements AutoCloseable {
 
         /**
          * Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. Pings
-         * and pongs are added even then: there is one ping at most, and no more pongs than fit into the window.
+         * and pongs are added even if it is: there is one ping at most, and no more pongs than fit into the window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
@@ -1435,6 +1444,7 @@ public class Relay implements AutoCloseable {
             memory.add(frame.cost());
         }
 
+        /** Removes the next frame. The caller tells `memory`: at once if it drops it, else once it is written. */
         private Outgoing remove() {
             Outgoing frame = first().remove();
             waitingBytes -= frame.cost();
@@ -1558,7 +1568,7 @@ public class Relay implements AutoCloseable {
             } catch (CloseException e) {
                 close(e);   // echoes the client's close frame, RFC 6455 §5.5.1, or tells what was wrong
             } catch (IOException gone) {
-                close(CONNECTION_LOST);   // perhaps the peer still reads
+                close(CONNECTION_LOST);   // perhaps the peer still reads, so what waits is written
             } catch (RuntimeException | Error failure) {
                 connection.abort(FAILED);
                 throw failure;
@@ -1602,12 +1612,7 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /**
-         * Waits until a frame fits into this client's window, and takes up as much of it. A drain gives that back when
-         * it takes the frame out of the outbox to write it; so does whatever drops the frame. So a sender is slowed
-         * down by its own bytes alone, not by those of others. This is for messages to single ids and for pongs; one to
-         * all waits for nobody, and a client that cannot follow is closed.
-         */
+        /** Waits until a frame fits into this client's window, and takes up as much of it. */
         Outgoing withinWindow(byte[] frame) {
             int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
             if (!window.tryAcquire(permits)) {
@@ -1630,7 +1635,7 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 window.release(windowSize);   // in case its thread waits; more permits than bytes do no harm now
-                Thread.startVirtualThread(this::leave);   // this one may be going through the clients of the room
+                Thread.startVirtualThread(this::leave);   // not here: perhaps Room.tellOthers() has called this
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
@@ -1649,6 +1654,7 @@ public class Relay implements AutoCloseable {
 
         /** Pings a client that is silent, and gives it up if it stays so. Called by the sweeper, after so many ms. */
         void checkSilence(long silence) {
+            // This is so at one look in each silence, since the clock advances by lookInterval.
             boolean isDue = silence >= options.pingInterval && silence < options.pingInterval + options.lookInterval;
             if (isDue && isOpen()) send(Outgoing.PING_FRAME);
             if (silence >= 2 * options.pingInterval && isOpen()) connection.abort(SILENT);
@@ -1668,7 +1674,7 @@ public class Relay implements AutoCloseable {
     private static final int JOIN_COST = 64;   // bytes for each client present: its join and the newcomer's
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
-    WebSocket webSocket(Connection connection, byte[] response, String target, String address) {
+    WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
         return new Client(connection, response, target, address);
     }
 
@@ -1678,7 +1684,7 @@ public class Relay implements AutoCloseable {
         private final ReentrantLock lock = new ReentrantLock();
         private final Map<String, Client> clients = new LinkedHashMap<>();   // by id, in ascending order
         private int lastId;
-        private boolean isGone;   // it has emptied, and the next one to come makes a new room
+        private boolean isGone;   // it has emptied, and is not used again: the next one to come makes a new room
 
         Room(String name) { this.name = name; }
 
@@ -1692,7 +1698,7 @@ public class Relay implements AutoCloseable {
                 var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
-                newcomer.enter(this, id);   // before it is in, so that it leaves even if memory runs out below
+                newcomer.enter(this, id);   // first, so that it leaves again even if memory runs out in tellOthers()
                 newcomer.send(new Outgoing(present.toByteArray()));
                 clients.put(id, newcomer);
                 tellOthers(newcomer, join);
@@ -1760,7 +1766,7 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as much as the largest room needs
             }
         }
 

@@ -40,7 +40,7 @@ class RelayTest extends Fixtures {
         }
 
         @Override
-        WebSocket webSocket(Connection connection, byte[] response, String target, String address) {
+        WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
             return new WebSocket(connection, response, target, address) {
                 @Override
                 void receive(Incoming message) {
@@ -2296,6 +2296,14 @@ class RelayTest extends Fixtures {
             return new Reading(frames, end);
         }
 
+        /** These frames up to the first close frame, with which reading ends. */
+        static Reading expected(List<Seen> frames, String end) {
+            var close = frames.stream().filter(frame -> frame.opcode == 8).findFirst().orElse(null);
+            if (close == null) return new Reading(frames, end);
+            int code = close.payload.limit() == 0 ? 1005 : close.payload.getChar(0);
+            return new Reading(frames.subList(0, frames.indexOf(close)), code + "");
+        }
+
         /** The same in whatever pieces it comes: whole, byte by byte if it is short, small and large random ones. */
         static Reading of(byte[] stream, int maxMessage) throws IOException {
             Reading whole = of(stream, maxMessage, Integer.MAX_VALUE);
@@ -2306,10 +2314,7 @@ class RelayTest extends Fixtures {
     }
 
     private static void assertReads(byte[] stream, List<Seen> frames, String end) throws IOException {
-        var close = frames.stream().filter(frame -> frame.opcode == 8).findFirst();
-        String code = close.map(frame -> frame.payload.limit() == 0 ? "1005" : frame.payload.getChar(0) + 0 + "").orElse(end);
-        var before = frames.subList(0, close.map(frames::indexOf).orElse(frames.size()));
-        assertEquals(new Reading(before, code), Reading.of(stream, 1 << 20));
+        assertEquals(Reading.expected(frames, end), Reading.of(stream, 1 << 20));
     }
 
     /**
@@ -2756,7 +2761,7 @@ class RelayTest extends Fixtures {
         void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
             trySeeds(0, 10_000, random -> {
                 Script script = Script.random(random, "");
-                assertEquals(new Reading(script.frames, "end"),
+                assertEquals(Reading.expected(script.frames, "end"),
                         Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
             });
         }
@@ -2771,7 +2776,10 @@ class RelayTest extends Fixtures {
                 assertEquals(reading, Reading.of(spoilt, limit, 1 + random.nextInt(30)));
                 ends.add(reading.end);
             });
-            assertEquals(Set.of("end", "1002", "1007", "1009"), ends, "all the ways to end, and no other");
+            var ours = Set.of("end", "1002", "1007", "1009");
+            assertTrue(ends.containsAll(ours), "not all of the ways to end: " + ends);
+            ends.removeIf(end -> ours.contains(end) || end.matches("100[0135]|101[0-4]|[34]..."));   // a client's
+            assertEquals(Set.of(), ends);
         }
 
         @Test
@@ -2784,8 +2792,8 @@ class RelayTest extends Fixtures {
                 options.closeTimeout = 30_000;   // no stranger is cut off for being slow
             })) {
                 @Override
-                WebSocket webSocket(Connection connection, byte[] response, String target, String address) {
-                    var socket = super.webSocket(connection, response, target, address);
+                WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
+                    var socket = super.newWebSocket(connection, response, target, address);
                     all.add(socket);
                     return socket;
                 }
