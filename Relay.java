@@ -597,7 +597,7 @@ public class Relay implements AutoCloseable {
             return null;
         }
 
-        /** Logs a refusal, unless a file is missing, an origin tries again, or a client asks whether the relay is back. */
+        /** Logs a refusal, unless a file is missing, an origin tries again, or a client asks if the relay is back. */
         private void logRefusal(Request request, HttpException refusal) {
             int status = refusal.response.status;
             boolean isMissingFile = status == 404 && !request.wantsWebSocket();
