@@ -14,15 +14,15 @@
 // difference of two noisy numbers, but it hardly changes in an hour: so it is averaged for as long as
 // the peer is here, beginning with none, and taken out of the readings.
 
-const MINUTE = 60_000;     // ms that pings are kept for the statistics
-const WINDOW = 30_000;     // ms of them that the skew is taken from
-const LOST = 3_000;        // ms after which a ping without a pong counts as lost
-const SETTLED = 8;         // readings after which the skew changes ...
-const GENTLY = 0.25;       // ... by this much of a difference at a time
-const DRIFT_AFTER = 15_000;// ms that readings must span before they tell a drift from jitter ...
+const STATISTICS_MS = 60_000; // ms that pings are kept for the statistics
+const SKEW_MS = 30_000;       // ms of them that the skew is taken from
+const LOST_MS = 3_000;        // ms after which a ping without a pong counts as lost
+const SETTLED = 8;            // readings after which the skew changes ...
+const GENTLY = 0.25;          // ... by this much of a difference at a time
+const DRIFT_MS = 15_000;      // ms that readings must span before they tell a drift from jitter ...
 const DOUBT = 8;           // ... and how many times they must, until half of it is believed
 const DRIFT = 500e-6;      // the greatest that is believed
-const CLOCK_LEAP_MS = -30;          // ms: a sum of both leasts that only a clock which leapt can make
+const CLOCK_LEAP_MS = -30; // ms: a sum of both leasts that only a clock which leapt can make
 
 export class PeerClock {
   skew = null;             // ms that the peer's clock is ahead of ours; null until the first pong
@@ -33,7 +33,7 @@ export class PeerClock {
 
   /** Notes a ping sent now. */
   ping(now) {
-    while (this.#pings.length && now - this.#pings[0].sent > MINUTE) this.#pings.shift();
+    while (this.#pings.length && now - this.#pings[0].sent > STATISTICS_MS) this.#pings.shift();
     this.#pings.push({ sent: now, rtt: null, there: null, back: null });
   }
 
@@ -47,7 +47,7 @@ export class PeerClock {
       this.#pings = [ping];
       this.#drift = this.#drifts = 0;
     }
-    this.#set(this.#answered.filter(({ sent }) => now - sent <= WINDOW), now);
+    this.#set(this.#answered.filter(({ sent }) => now - sent <= SKEW_MS), now);
     return leapt;
   }
 
@@ -67,7 +67,7 @@ export class PeerClock {
 
   #watchDrift(readings) {
     const [first, last] = [readings[0].sent, readings.at(-1).sent];
-    if (last - first < DRIFT_AFTER) return;
+    if (last - first < DRIFT_MS) return;
     const middle = (first + last) / 2;
     const older = skewOf(readings.filter(({ sent }) => sent < middle));
     const newer = skewOf(readings.filter(({ sent }) => sent >= middle));
@@ -78,7 +78,7 @@ export class PeerClock {
   /** Of the last minute, in ms, and the share of pings that were lost; null is what is not known yet. */
   statistics(now) {
     const trips = this.#answered.map(({ rtt }) => rtt);
-    const due = this.#pings.filter(({ sent, rtt }) => rtt !== null || now - sent > LOST);
+    const due = this.#pings.filter(({ sent, rtt }) => rtt !== null || now - sent > LOST_MS);
     const changes = trips.slice(1).map((rtt, i) => Math.abs(rtt - trips[i]));
     return {
       skew: this.skew,

@@ -19,14 +19,14 @@
 // The peer is not trusted. The worst that it can do is to close this connection, and to make the browser ask a
 // few addresses whether they are the peer, as WebRTC does.
 
-export const BEAT = 500;           // ms; browsers make it a second in hidden tabs
-const SILENT_BEATS = 5;            // without a message, after which an open connection is degraded
-const CLOSING_BEATS = 40;          // in which a connection that is not open may become so
-const MOST_LOSSY = 16_384;         // bytes unsent, above which messages that may get lost are dropped
-const MOST_CANDIDATES = 32;        // taken from a peer; a computer with many networks has ten
-const LONGEST_SDP = 8_192;         // characters of a description; for two channels it has 600
-const LONGEST_CANDIDATE = 256;     // characters; the longest usual ones have 170
-const ICE_SERVERS_TIMEOUT = 3_000; // ms to wait for the list of them; the relay carries all messages meanwhile
+export const BEAT_MS = 500;    // ms; browsers make it a second in hidden tabs
+const SILENT_BEATS = 5;        // without a message, after which an open connection is degraded
+const CLOSING_BEATS = 40;      // in which a connection that is not open may become so
+const LOSSY_BYTES = 16_384;    // bytes unsent, above which messages that may get lost are dropped
+const MOST_CANDIDATES = 32;    // taken from a peer; a computer with many networks has ten
+const LONGEST_SDP = 8_192;     // characters of a description; for two channels it has 600
+const LONGEST_CANDIDATE = 256; // characters; the longest usual ones have 170
+const ICE_SERVERS_MS = 3_000;  // ms to wait for the list of them; the relay carries all messages meanwhile
 // An attribute's name begins and ends where we see it: Firefox takes `a= name value` for `a=name:value`.
 const LINE_OF_SDP = /^(?:a=[\w-]+(?::.*)?|[b-z]=.+)$/;
 // UDP only, and only addresses: a name would make the browser ask DNS servers for it, except for those
@@ -68,7 +68,7 @@ export class Connection {
   /** Sends a message, unless it may get lost and too many wait already. */
   send(message, isLossy = false) {
     const channel = isLossy ? this.#lossy : this.#reliable;
-    if (!this.#hasChannels || (isLossy && channel.bufferedAmount > MOST_LOSSY)) return;
+    if (!this.#hasChannels || (isLossy && channel.bufferedAmount > LOSSY_BYTES)) return;
     try {
       channel.send(message);
     } catch {   // the browser's buffers are full, or the peer takes no messages of that length
@@ -81,7 +81,7 @@ export class Connection {
     return this.#reliable?.bufferedAmount ?? 0;
   }
 
-  /** To be called each BEAT, with a short message for the peer. */
+  /** To be called each BEAT_MS, with a short message for the peer. */
   beat(message) {
     this.send(message, true);
     if (this.state === 'open' && ++this.#silentBeats === SILENT_BEATS) this.#become('degraded');
@@ -190,7 +190,7 @@ function checked(text) {
  * servers players behind different routers stay on the relay.
  */
 export async function configurationFrom(address) {
-  const response = await fetch(address, { signal: AbortSignal.timeout(ICE_SERVERS_TIMEOUT) }).catch(() => null);
+  const response = await fetch(address, { signal: AbortSignal.timeout(ICE_SERVERS_MS) }).catch(() => null);
   if (!response) return {};   // which the browser reports by itself
   try {
     if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);

@@ -5,13 +5,13 @@
 
 (() => {
   let started = false;
-  const tell = () => {
+  const showFailure = () => {
     if (!started) document.querySelector('#failed').hidden = false;
   };
   addEventListener('error', event => {   // of a script element it does not bubble, but is captured
     const { target } = event;
-    if (target === window || target.matches?.('script')) tell();
+    if (target === window || target.matches?.('script')) showFailure();
   }, { capture: true });
   addEventListener('spacewar', () => { started = true; });
-  if (!('noModule' in HTMLScriptElement.prototype)) addEventListener('DOMContentLoaded', tell);
+  if (!('noModule' in HTMLScriptElement.prototype)) addEventListener('DOMContentLoaded', showFailure);
 })();

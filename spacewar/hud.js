@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// The words and signs over the sky, in css px: the line about the link and the feed in the upper left,
+// The words and signs over the sky, in css px: the line about the connection and the feed in the upper left,
 // the score board in the upper right, names at ships, arrows at the edge to what is out of sight, the
 // banner, and gauges under rules with supplies. Everything keeps to `insets`, what a notch, the page's
 // buttons or the pads cover.
@@ -77,11 +77,11 @@ export class Hud {
 
   // ---- The feed and the banner ----
 
-  #drawFeed(context, { link, lines, time }, narrow) {
+  #drawFeed(context, { connection, lines, time }, narrow) {
     const size = narrow ? SMALL_SIZE : SIZE;
     const x = this.insets.left + EDGE;
     let y = this.insets.top + EDGE + ROW / 2 + size / 2;
-    this.#writeLine(context, link, x, y, size, QUIET);
+    this.#writeLine(context, connection, x, y, size, QUIET);
     if (narrow) y = Math.max(y, this.#board.bottom - ROW / 2);
     y += ROW + 4;
     for (const { text, at } of narrow ? lines.slice(-FEW) : lines) {

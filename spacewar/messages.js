@@ -16,7 +16,7 @@
 // All that arrives comes from strangers: read() lets nothing through that is not exactly as above.
 
 import { MOST_KEYS } from './identity.js';
-import { LOOKS } from './world.js';
+import { LOOKS } from './looks.js';
 
 const STATES = ['flying', 'exploded', 'hyperspace', 'observing'];  // by their numbers in messages
 export const GREETINGS = ['gg', 'hello', 'again?'];

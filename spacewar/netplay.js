@@ -24,13 +24,14 @@
 
 import { choose, SHIPS } from './crowd.js';
 import { Identity } from './identity.js';
+import { nextColour } from './looks.js';
 import { MESSAGES, read, rounded, write } from './messages.js';
 import { cleanName } from './names.js';
 import { Peer } from './peer.js';
 import { advance, fly, turned } from './physics.js';
 import { describeClose } from './reasons.js';
 import { Standings } from './standings.js';
-import { LOOKS, SHIELD, isSuicide } from './world.js';
+import { SHIELD, isSuicide } from './world.js';
 
 // ms since the last report after which another is due.
 const REPORT_MS = {
@@ -346,7 +347,7 @@ export class Netplay {
     const taken = new Set(others.map(({ ship }) => ship.look));
     const { look } = this.#me;
     if (!others.some(({ id, ship }) => id < this.self && ship.look === look)) return;
-    for (let to = (look + 8) % LOOKS; to !== look; to = (to + 8) % LOOKS) {
+    for (let to = nextColour(look); to !== look; to = nextColour(to)) {
       if (taken.has(to)) continue;
       const from = look === this.#swap?.to ? this.#swap.from : look;
       this.#swap = { from, to };

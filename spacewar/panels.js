@@ -11,18 +11,19 @@ import { privateSky, reachable } from './address.js';
 import { countOthers } from './board.js';
 import { ACTIONS, MEANINGLESS, actionOf, codesOf, onlyFingers, sign } from './controls.js';
 import { KeyTable, caps, keyLabel } from './keys.js';
+import { colourIndex, lookOf, shapeIndex } from './looks.js';
 import { cleanName } from './names.js';
 import { STEP } from './physics.js';
 import { qr } from './qr.js';
 import { GOAL, ROUND_LENGTH } from './round.js';
-import { COLOUR_NAMES, SHAPES, colourIndex, drawShip, lookOf, shapeIndex } from './ships.js';
+import { COLOUR_NAMES, SHAPES, drawShip } from './ships.js';
 import { ARMED, AWAY, SHIELD } from './world.js';
 
-const QUIET_ZONE = 4;     // modules around a QR code, ISO/IEC 18004 §6.3.8
-const QR_WIDTH = 230;     // css px aimed at; more if modules would be smaller than ...
-const QR_MODULE = 4;      // ... this many css px
-const SHIP = 44;          // css px of a ship to choose
-const LOG = 20;           // lines kept for screen readers
+const QUIET_ZONE = 4; // modules around a QR code, ISO/IEC 18004 §6.3.8
+const QR_WIDTH = 230; // css px aimed at; more if modules would be smaller than ...
+const QR_MODULE = 4;  // ... this many css px
+const SHIP = 44;      // css px of a ship to choose
+const LOG_LINES = 20; // lines kept for screen readers
 const LOCAL = /^(localhost|127\..*|\[::1\])$/;
 const PATHS = { relay: 'relay', webrtc: 'direct' };
 
@@ -114,8 +115,8 @@ export class Panels {
    * feed's; `peers`, a function, gives a list of
    * { ship, path, least, mean, greatest, jitter, loss }: ms, and loss as a share from 0 to 1, null where unknown.
    */
-  update({ ships, others, link, lines, peers }) {
-    setText($('#link'), link);
+  update({ ships, others, connection, lines, peers }) {
+    setText($('#link'), connection);
     $('[data-command=sound]').setAttribute('aria-pressed', !this.#settings.muted);
     this.#showScores([...ships.values()], others);
     this.#log(lines);
@@ -137,7 +138,7 @@ export class Panels {
   #log(lines) {
     const log = $('#log');
     for (const line of lines.slice(lines.indexOf(this.#told) + 1)) log.append(element('p', { textContent: line.text }));
-    while (log.childElementCount > LOG) log.firstChild.remove();
+    while (log.childElementCount > LOG_LINES) log.firstChild.remove();
     this.#told = lines.at(-1) ?? this.#told;
   }
 

@@ -4,7 +4,8 @@
 // they say. All that is believed is more than an honest peer ever does.
 
 import { PeerClock } from './clock.js';
-import { ARMED, LOOKS, RELOAD, Ship } from './world.js';
+import { LOOKS } from './looks.js';
+import { ARMED, RELOAD, Ship } from './world.js';
 
 const MESSAGES_PER_MS = 0.06; // 60 a second ...
 const MOST_MESSAGES = 1_200;  // ... and how many at once: a minute's, as a page gets them that was frozen

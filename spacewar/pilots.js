@@ -15,23 +15,23 @@ import { ARMED, HIT, MUZZLE, RELOAD } from './world.js';
 /** Of practice ships, in the order they come: drones, after the machines of Spacewar's first years. */
 export const NAMES = ['Drone PDP-1', 'Drone TX-0', 'Drone LINC'];
 
-const FIRST = 0.05;           // skill of the first practice ships, from 0 to 1 ...
-const BETTER = 0.05;          // ... and what each kill adds
-const GRACE = 8_000;          // ms from its first step in which a pilot fires at nobody
-const TAKE_IN = 3_500;        // ms from seeing a target to the first shot at it
-const REACTION = [200, 320];  // ms between looks
-const CALM = [800, 8_500];    // ms between shots beyond the reload, least and greatest
-const HASTE = 6;              // times as often the best pilot fires as the worst
-const TREMBLE = 0.6;          // rad by which the worst pilot's hand may be wrong
-const CHANCE = 1.5 * HIT;     // px by which an imagined shot may miss and be worth it
-const SPARE = 12;             // torpedoes from which on only good shots are worth one
-const CLOSE = 170;            // px within which there is no need to come nearer
-const IMAGINED = 2_200;       // ms of flight that a pilot can imagine ...
-const STRIDE = 4 * STEP;      // ... in steps that are fine enough for that
-const ALERT = 1_400;          // ms before a hit from which it can be noticed
-const LOWEST = 65;            // px from the sun below which no orbit should lead, and ...
-const HIGHEST = 480;          // ... beyond which none should; in a fight with ...
-const ORBIT_MARGIN = 30;      // ... so much to spare
+const FIRST_SKILL = 0.05;    // skill of the first practice ships, from 0 to 1 ...
+const SKILL_PER_KILL = 0.05; // ... and what each kill adds
+const GRACE = 8_000;         // ms from its first step in which a pilot fires at nobody
+const TAKE_IN = 3_500;       // ms from seeing a target to the first shot at it
+const REACTION = [200, 320]; // ms between looks
+const CALM = [800, 8_500];   // ms between shots beyond the reload, least and greatest
+const HASTE = 6;             // times as often the best pilot fires as the worst
+const TREMBLE = 0.6;         // rad by which the worst pilot's hand may be wrong
+const CHANCE = 1.5 * HIT;    // px by which an imagined shot may miss and be worth it
+const SPARE = 12;            // torpedoes from which on only good shots are worth one
+const CLOSE = 170;           // px within which there is no need to come nearer
+const IMAGINED = 2_200;      // ms of flight that a pilot can imagine ...
+const STRIDE = 4 * STEP;     // ... in steps that are fine enough for that
+const ALERT = 1_400;         // ms before a hit from which it can be noticed
+const LOWEST = 65;           // px from the sun below which no orbit should lead, and ...
+const HIGHEST = 480;         // ... beyond which none should; in a fight with ...
+const ORBIT_MARGIN = 30;     // ... so much to spare
 
 // What is imagined. One of each will do, since pilots think one after the other.
 const shot = { x: 0, y: 0, vx: 0, vy: 0 };
@@ -40,7 +40,7 @@ const miss = { x: 0, y: 0, time: 0, distance: 0 };
 
 /** How good practice ships are when so many of them have been shot. */
 export function skillAfter(kills) {
-  return Math.min(1, FIRST + BETTER * kills);
+  return Math.min(1, FIRST_SKILL + SKILL_PER_KILL * kills);
 }
 
 export class Pilot {

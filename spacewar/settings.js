@@ -6,8 +6,8 @@
 // what it should be, and a choice that cannot be kept holds until the page is closed. Other tabs of the game have
 // the same settings: each writes only what it has changed, and hears what others have.
 
+import { LOOKS } from './looks.js';
 import { cleanName } from './names.js';
-import { LOOKS } from './world.js';
 
 const KEY = 'spacewar';
 const LOUDEST = 10;
@@ -16,7 +16,7 @@ const REACHED = ['wins', 'wave', 'streak', 'lives'];
 
 export class Settings {
   name = '';            // '' while none has been chosen
-  look = Math.floor(LOOKS * Math.random());  // shape + 8 × colour
+  look = Math.floor(LOOKS * Math.random());  // see looks.js
   keys = {};            // action -> KeyboardEvent codes, of those that differ from controls.js
   muted = false;
   volume = 10;          // 1 to 10

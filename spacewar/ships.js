@@ -5,6 +5,7 @@
 // along x, as a ship with angle 0 does, and nothing is farther than 15 px from its middle. The needle
 // and the wedge flew in 1962.
 
+import { colourIndex, shapeIndex } from './looks.js';
 import { PIECES } from './world.js';
 
 const APART = 1_000;    // ms in which a piece of debris gets from its place in the ship to its true position
@@ -40,17 +41,6 @@ export const SHAPES = [
 ];
 
 for (const shape of SHAPES) shape.wreck = breakUp(shape.strokes);
-
-// A look is the index of a shape + 8 × that of a colour: world.js has as many LOOKS as there are.
-
-export const lookOf = (shape, colour) => shape + SHAPES.length * colour;
-export const shapeIndex = look => look % SHAPES.length;
-export const colourIndex = look => Math.floor(look / SHAPES.length);
-
-/** The nth other look, as long as there are eight or fewer: no two share a shape or a colour. */
-export function otherLook(look, n) {
-  return lookOf((shapeIndex(look) + n) % SHAPES.length, (colourIndex(look) + n) % COLOURS.length);
-}
 
 function shapeOf(look) {
   return SHAPES[shapeIndex(look)];

@@ -15,11 +15,11 @@ const DEPTHS = [          // stars per million css px², css px across, share of
   { density: 45, size: 1.4, colour: '#6d9092', share: 0.1, drift: 1.7 },
   { density: 16, size: 1.9, colour: '#bcd8d8', share: 0.2, drift: 3 },
 ];
-const MOST_STARS = 600;   // stars of one depth
-const GLOW = 190;         // px around the sun that its light is seen
+const MOST_STARS = 600; // stars of one depth
+const GLOW_PX = 190;    // px around the sun that its light is seen
 const RAYS = 56;
-const CHANNELS = [[0.95, 1, 1], [0.6, 0.55, 0.9], [0.3, 0.16, 0.7]];      // red, green, blue of halo, glow, heart
-const DOTS = 360;         // of the boundary
+const CHANNELS = [[0.95, 1, 1], [0.6, 0.55, 0.9], [0.3, 0.16, 0.7]]; // red, green, blue of halo, glow, heart
+const DOTS = 360;                                                    // of the boundary
 const FIRE = '#ffb45a';
 
 export class Sky {
@@ -32,7 +32,7 @@ export class Sky {
     return BOUNDARY * (i % 2 ? Math.sin(angle) : Math.cos(angle));
   });
   #rays = Float32Array.from({ length: 3 * RAYS }, random(61));
-  #glow = glowOf(GLOW);
+  #glow = glowOf(GLOW_PX);
   #fitting = null;        // the same in the size it is drawn ...
   #size = 0;              // ... which is this many pixels, as of the latest frame
 
@@ -74,9 +74,9 @@ export class Sky {
     const x = camera.toX(0);
     const y = camera.toY(0);
     const { scale } = camera;
-    if (!camera.sees(x, y, GLOW * scale)) return;
+    if (!camera.sees(x, y, GLOW_PX * scale)) return;
     context.globalCompositeOperation = 'lighter';
-    this.#drawGlow(context, x, y, GLOW * scale, ratio);
+    this.#drawGlow(context, x, y, GLOW_PX * scale, ratio);
     context.lineCap = 'round';
     context.beginPath();
     this.#traceRays(context, x, y, scale, seconds, 1);

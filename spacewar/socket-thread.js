@@ -3,11 +3,11 @@
 // The thread of a ThreadedSocket: the worker that has the WebSocket. Its methods are the words of the page
 // to it, which stand with its own in threaded-socket.js.
 
-const EVERY = 8;          // ms between batches: nothing waits for the next one unless messages come faster
-const BUFFERED = 50;      // ms between looks at how much is still unsent
+const BATCH_MS = 8;     // ms between batches: nothing waits for the next one unless messages come faster
+const BUFFERED_MS = 50; // ms between looks at how much is still unsent
 
 export class SocketThread {
-  #tell;
+  #post;
   #create;
   #later;
   #socket = null;
@@ -15,12 +15,12 @@ export class SocketThread {
   #batch = new Map();     // messages by kind: '<id> <msgtype>' if that type is lossy, else a number of its own
   #numbers = 0;           // given so far
   #handled = true;        // whether the page is done with the last batch
-  #resting = false;       // whether that went out less than EVERY ago
+  #resting = false;       // whether that went out less than BATCH_MS ago
   #watching = false;      // what is unsent
 
-  /** `tell` takes a word and a value to the page; the others are the browser's, but for tests. */
-  constructor(tell, { create = url => new WebSocket(url), later = (action, ms) => setTimeout(action, ms) } = {}) {
-    this.#tell = tell;
+  /** `post` takes a word and a value to the page; the others are the browser's, but for tests. */
+  constructor(post, { create = url => new WebSocket(url), later = (action, ms) => setTimeout(action, ms) } = {}) {
+    this.#post = post;
     this.#create = create;
     this.#later = later;
   }
@@ -30,22 +30,22 @@ export class SocketThread {
     try {
       this.#socket = this.#create(url);
     } catch (refused) {   // by the browser, which forbids ws: to a page that came over https:
-      return this.#tell('close', { code: 1006, reason: refused.message });
+      return this.#post('close', { code: 1006, reason: refused.message });
     }
     const socket = this.#socket;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => this.#tell('open');
+    socket.onopen = () => this.#post('open');
     socket.onmessage = ({ data }) => this.#take(data);
     socket.onclose = ({ code, reason }) => {
-      if (this.#batch.size) this.#tell('messages', [...this.#batch.values()]);
-      this.#tell('close', { code, reason });
+      if (this.#batch.size) this.#post('messages', [...this.#batch.values()]);
+      this.#post('close', { code, reason });
     };
   }
 
   send(message) {
     if (this.#socket.readyState > 1) return;   // it is closing, which the page will hear
     this.#socket.send(message);
-    if (!this.#watching) this.#later(() => this.#watch(), BUFFERED);
+    if (!this.#watching) this.#later(() => this.#watch(), BUFFERED_MS);
     this.#watching = true;
   }
 
@@ -79,21 +79,21 @@ export class SocketThread {
   /** Gives the page what is there, if it is time. */
   #pass() {
     if (!this.#handled || this.#resting || !this.#batch.size) return;
-    this.#tell('messages', [...this.#batch.values()]);
+    this.#post('messages', [...this.#batch.values()]);
     this.#batch.clear();
     this.#handled = false;
     this.#resting = true;
     this.#later(() => {
       this.#resting = false;
       this.#pass();
-    }, EVERY);
+    }, BATCH_MS);
   }
 
   #watch() {
     const { bufferedAmount } = this.#socket;
-    this.#tell('buffered', bufferedAmount);
+    this.#post('buffered', bufferedAmount);
     this.#watching = bufferedAmount > 0;
-    if (this.#watching) this.#later(() => this.#watch(), BUFFERED);
+    if (this.#watching) this.#later(() => this.#watch(), BUFFERED_MS);
   }
 }
 

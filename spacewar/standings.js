@@ -11,12 +11,12 @@
 
 import { agreed, isSame, Round } from './round.js';
 
-const ALONE = 4_000;      // ms without another who plays after which a round is over for good
-const NEW = 5_000;        // ms after joining in which a page, or a peer, has only just come
-const ARRIVING = 1_500;   // ms after joining until all that those who are there say has come
-const RETURN = 60_000;    // ms offline after which the room has forgotten us, ...
-const REUNION = 10_000;   // ... and ms that it takes all others to come back too
-const MOST_LEFT = 100;    // pilots remembered who have left a round
+const ALONE_MS = 4_000;    // ms without another who plays after which a round is over for good
+const NEW_MS = 5_000;      // ms after joining in which a page, or a peer, has only just come
+const ARRIVING_MS = 1_500; // ms after joining until all that those who are there say has come
+const RETURN_MS = 60_000;  // ms offline after which the room has forgotten us, ...
+const REUNION_MS = 10_000; // ... and ms that it takes all others to come back too
+const MOST_LEFT = 100;     // pilots remembered who have left a round
 
 export class Standings {
   round = null;           // null while nobody else plays
@@ -39,8 +39,8 @@ export class Standings {
 
   entered(now) {
     this.#enteredAt = now;
-    if (now - this.#company > RETURN) this.#dissolve();
-    this.#keepUntil = now + REUNION;
+    if (now - this.#company > RETURN_MS) this.#dissolve();
+    this.#keepUntil = now + REUNION_MS;
     this.#learnsUntil = -Infinity;
     this.#said = null;
   }
@@ -81,7 +81,7 @@ export class Standings {
   update(now, pilots, self) {
     const playing = [this.#me, ...pilots.map(({ ship }) => ship)].filter(({ state }) => state !== 'observing');
     if (playing.length > 1) this.#company = now;
-    if (now - this.#company > ALONE && now > this.#keepUntil) this.#dissolve();
+    if (now - this.#company > ALONE_MS && now > this.#keepUntil) this.#dissolve();
     if (playing.length < 2) return '';
     this.#agree(now, pilots, self);
     if (!this.round) return '';
@@ -107,10 +107,10 @@ export class Standings {
   }
 
   #agree(now, pilots, self) {
-    const isNew = now - this.#enteredAt < NEW;
+    const isNew = now - this.#enteredAt < NEW_MS;
     const wasThere = since => this.round !== null && since <= this.round.start;
     const others = pilots.map(({ id, round, joinedAt }) =>
-      ({ id, round, isNew: now - joinedAt < NEW, isWitness: wasThere(joinedAt) }));
+      ({ id, round, isNew: now - joinedAt < NEW_MS, isWitness: wasThere(joinedAt) }));
     const isWitness = wasThere(this.#enteredAt);
     const believed = agreed(this.round, others, { now, isNew, isWitness, self });
     if (believed) return this.#join(believed, now, pilots);
@@ -118,7 +118,7 @@ export class Standings {
     const same = others.filter(({ round }) => round && this.round && isSame(round, this.round));
     this.round?.settle(same.map(({ round }) => round.start));
     // Those who are there say first in which round they are.
-    if (!this.round && (!isNew || now - this.#enteredAt > ARRIVING)) this.round = new Round(now);
+    if (!this.round && (!isNew || now - this.#enteredAt > ARRIVING_MS)) this.round = new Round(now);
   }
 
   /** We are in the round that others say, with the points that they have counted. */
@@ -129,7 +129,7 @@ export class Standings {
     if (now < believed.start) return;
     this.round.begun = true;
     this.#clear(pilots);
-    this.#learnsUntil = this.#enteredAt + NEW;
+    this.#learnsUntil = this.#enteredAt + NEW_MS;
     this.#learn(pilots);
   }
 

@@ -21,9 +21,9 @@
 // The two directions are independent of each other.
 
 const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
-const MOST_KEPT = 4_194_304;  // bytes: the relay, too, closes a receiver that is that far behind
-const ACK_EVERY = 65_536;     // bytes received: a fast sender need not keep them until the next beat
-const OVERHEAD = 64;          // bytes that a message counts beside its characters or bytes
+const KEPT_BYTES = 4_194_304; // bytes: the relay, too, closes a receiver that is that far behind
+const ACK_BYTES = 65_536;     // bytes received: a fast sender need not keep them until the next beat
+const OVERHEAD_BYTES = 64;    // bytes that a message counts beside its characters or bytes
 const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
 
 export class MessageStream {
@@ -112,7 +112,7 @@ export class MessageStream {
 
   /** Whether the peer is too far behind with its acknowledgements. */
   get isFull() {
-    return this.#keptSize > MOST_KEPT;
+    return this.#keptSize > KEPT_BYTES;
   }
 
   // ---- From the peer ----
@@ -149,7 +149,7 @@ export class MessageStream {
     if (!this.isAccepting) return;
     this.#received++;
     this.#unreported += sizeOf(message);
-    if (this.#unreported > ACK_EVERY) this.#acknowledge();
+    if (this.#unreported > ACK_BYTES) this.#acknowledge();
     this.#deliver(message);
   }
 
@@ -169,5 +169,5 @@ export function fitsChannel(message) {
 }
 
 function sizeOf(message) {
-  return message.length + OVERHEAD;
+  return message.length + OVERHEAD_BYTES;
 }

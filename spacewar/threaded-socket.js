@@ -19,20 +19,20 @@ export class ThreadedSocket {
   constructor(url, lossy) {
     this.#worker.onmessage = ({ data: [word, value] }) => this.#words[word](value);
     this.#worker.onerror = ({ message }) => this.#words.close({ code: 1006, reason: message ?? '' });
-    this.#tell('open', { url, lossy });
+    this.#post('open', { url, lossy });
   }
 
   send(message) {
-    this.#tell('send', message);
+    this.#post('send', message);
   }
 
   close(code) {
     if (this.readyState === WebSocket.CLOSED) return;
     this.readyState = WebSocket.CLOSING;
-    this.#tell('close', code);
+    this.#post('close', code);
   }
 
-  #tell(word, value) {
+  #post(word, value) {
     this.#worker.postMessage([word, value]);
   }
 
@@ -42,7 +42,7 @@ export class ThreadedSocket {
     },
     messages: messages => {
       for (const data of messages) this.onmessage?.({ data });
-      this.#tell('handled');
+      this.#post('handled');
     },
     buffered: bytes => {
       this.bufferedAmount = bytes;

@@ -11,13 +11,14 @@
 // The trail of a body that is gone ages on until it is empty.
 
 import { drawnX, drawnY } from './camera.js';
+import { lookOf } from './looks.js';
 import { COLOURS, colourOf } from './ships.js';
 
-const EVERY = 40;           // ms of the world between samples
+const SAMPLE_MS = 40;       // ms of the world between samples
 const SAMPLES = 48;         // samples kept of a ship ...
-const SHORT = 26;           // ... and drawn of a missile
-const CLEAR = 13;           // px around a ship's middle without a trail: its outline is there
-const BREAK = 90;           // px between samples: the body did not fly there
+const MISSILE_SAMPLES = 26; // ... and drawn of a missile
+const CLEAR_PX = 13;        // px around a ship's middle without a trail: its outline is there
+const BREAK_PX = 90;        // px between samples: the body did not fly there
 const BANDS = [             // from sample to sample: colour, that of the ship if none, alpha
   { to: 6, colour: null, alpha: 0.7 },
   { to: 14, colour: null, alpha: 0.45 },
@@ -26,8 +27,8 @@ const BANDS = [             // from sample to sample: colour, that of the ship i
   { to: 38, colour: '#93ad4c', alpha: 0.13 },
   { to: SAMPLES - 1, colour: '#86a046', alpha: 0.07 },
 ];
-const OWNERLESS = 56;       // the look of a missile whose ship has left: white
-const LINE_WIDTH = 1;       // css px; up to one pixel a line is a hairline, which software draws much faster
+const OWNERLESS = lookOf(0, 7); // the look of a missile whose ship has left: white
+const LINE_WIDTH = 1;           // css px; up to one pixel a line is a hairline, which software draws much faster
 
 export class Trails {
   #trails = [];
@@ -38,13 +39,13 @@ export class Trails {
 
   /** Takes samples when it is time. */
   follow(world) {
-    if (world.time - this.#sampledAt < EVERY) return;
-    this.#sampledAt = world.time - world.time % EVERY;
+    if (world.time - this.#sampledAt < SAMPLE_MS) return;
+    this.#sampledAt = world.time - world.time % SAMPLE_MS;
     this.#head = (this.#head + 1) % SAMPLES;
     for (const trail of this.#trails) trail.seen = false;
     for (const ship of world.ships.values()) this.#sample(ship, ship.state === 'flying', SAMPLES);
     for (const missile of world.missiles) {
-      this.#sample(missile, true, SHORT, world.ships.get(missile.owner)?.look);
+      this.#sample(missile, true, MISSILE_SAMPLES, world.ships.get(missile.owner)?.look);
     }
     for (let i = this.#trails.length - 1; i >= 0; i--) this.#outlive(this.#trails[i], i);
   }
@@ -61,7 +62,7 @@ export class Trails {
     const last = (this.#head + SAMPLES - 1) % SAMPLES;
     const x = drawnX(body, 0);
     const y = drawnY(body, 0);
-    const leapt = Math.abs(x - trail.x[last]) + Math.abs(y - trail.y[last]) > BREAK;
+    const leapt = Math.abs(x - trail.x[last]) + Math.abs(y - trail.y[last]) > BREAK_PX;
     trail.x[this.#head] = there && !leapt ? x : NaN;
     trail.y[this.#head] = y;
     trail.there = there;
@@ -129,12 +130,12 @@ export class Trails {
 
   /** Whether the body can have flown to where it is since the latest sample. */
   #flew({ body, x, y }) {
-    return Math.abs(drawnX(body, 0) - x[this.#head]) + Math.abs(drawnY(body, 0) - y[this.#head]) < BREAK;
+    return Math.abs(drawnX(body, 0) - x[this.#head]) + Math.abs(drawnY(body, 0) - y[this.#head]) < BREAK_PX;
   }
 
   /** Begins a trail at its body, but clear of its outline; returns which sample is the next. */
   #begin(context, camera, { body, length, x: xs, y: ys }, last, lead) {
-    const clear = length === SAMPLES ? CLEAR : 0;
+    const clear = length === SAMPLES ? CLEAR_PX : 0;
     const bodyX = drawnX(body, lead);
     const bodyY = drawnY(body, lead);
     let x = bodyX;

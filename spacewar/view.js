@@ -22,15 +22,15 @@ const GROUND = '#020a0b';
 const LINE = 1.35;            // css px, the beam on a usual screen
 const FLAME = '#ff9d4d';
 const AMBER = '#ffb02e';
-const FORECAST = { dots: 40, apart: 60 };    // ms between dots
-const LEAST_SHIP = 0.75;      // css px for a px of a ship, however far out one zooms
-const CLICK = 28;             // css px from a ship that still are a click on it
-const FADE = 1_200;           // ms in which debris fades at its end
-const FLICKER = 33;           // ms that a flame keeps its length
-const SHAKE = { far: 5, lasts: 450 };      // css px, ms
-const SLOWEST = 100;          // ms that a frame may move the camera on
+const FORECAST = { dots: 40, apart: 60 }; // ms between dots
+const LEAST_SHIP = 0.75;                  // css px for a px of a ship, however far out one zooms
+const CLICK = 28;                         // css px from a ship that still are a click on it
+const FADE = 1_200;                       // ms in which debris fades at its end
+const FLICKER = 33;                       // ms that a flame keeps its length
+const SHAKE = { far: 5, lasts: 450 };     // css px, ms
+const LONGEST_FRAME_MS = 100;             // ms that a frame may move the camera on
 const COVERS = '#buttons, .pads.touched button';      // what lies over the sky
-const LOOK = 1_000;           // ms between looks at what covers the edges: pads come with the first touch
+const INSET_MS = 1_000;           // ms between looks at what covers the edges: pads come with the first touch
 
 export class View {
   reducedMotion = false;              // no trails, no drift, no shake, no flicker: as prefers-reduced-motion asks
@@ -84,26 +84,26 @@ export class View {
     this.#camera.track(id);
   }
 
-  /** What was drawn last. */
-  get scene() {
-    return this.#scene;
-  }
-
   /** A point for what was done to this ship. */
   mark(ship) {
     if (this.#scene) this.#effects.mark(ship, this.#scene.world.time);
   }
 
+  /** Where a ship is on the canvas: x and y in css px. */
+  locate(ship) {
+    const lead = this.#scene?.lead ?? 0;
+    return [this.#camera.toX(drawnX(ship, lead)), this.#camera.toY(drawnY(ship, lead))];
+  }
+
   /** The id of the ship at a point of the canvas, or null. */
   pick(x, y) {
     if (!this.#scene) return null;
-    const { world, lead } = this.#scene;
-    const camera = this.#camera;
     let best = null;
-    let least = Math.max(CLICK, 14 * camera.scale);
-    for (const ship of world.ships.values()) {
+    let least = Math.max(CLICK, 14 * this.#camera.scale);
+    for (const ship of this.#scene.world.ships.values()) {
       if (ship.state !== 'flying') continue;
-      const away = Math.hypot(camera.toX(drawnX(ship, lead)) - x, camera.toY(drawnY(ship, lead)) - y);
+      const [shipX, shipY] = this.locate(ship);
+      const away = Math.hypot(shipX - x, shipY - y);
       if (away >= least) continue;
       least = away;
       best = ship.id;
@@ -113,7 +113,7 @@ export class View {
 
   /**
    * Paints a frame. A scene is { world, me: the own ship, lead: ms that what moves is drawn ahead of the world,
-   * time: performance.now(), others: pilots who are not in the sky, names, link, lines: [{ text, at }],
+   * time: performance.now(), others: pilots who are not in the sky, names, connection, lines: [{ text, at }],
    * forecast: whether to show where the own ship will fall, banner: { title, note, keys } or null, goal: what it takes
    * to win, fate: how the own ship was destroyed }.
    */
@@ -123,8 +123,8 @@ export class View {
     const camera = this.#camera;
     const { world, me, time, lead } = scene;
     if (this.#dpr !== devicePixelRatio) this.#resize();      // moved to another display
-    if (time - this.#lookedAt > LOOK) this.#inset(time);
-    camera.move(Math.min(SLOWEST, time - this.#drawnAt), world.ships, me, lead, this.reducedMotion);
+    if (time - this.#lookedAt > INSET_MS) this.#inset(time);
+    camera.move(Math.min(LONGEST_FRAME_MS, time - this.#drawnAt), world.ships, me, lead, this.reducedMotion);
     this.#drawnAt = time;
     this.#trails.follow(world);
     if (this.#effects.watch(world, me)) this.#shakenAt = time;

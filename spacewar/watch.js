@@ -9,13 +9,13 @@
 import { describeClose } from './reasons.js';
 import { WebSocketRelay } from './ws-relay.js';
 
-const MAX_LINES = 300;       // kept in the feed; as many may wait to be drawn
-const LINES_PER_FRAME = 10;  // nobody reads more
-const MAX_DATA = 400;        // characters shown of a message's data
-const MAX_TYPE = 24;         // characters shown of its type
-const MAX_PEERS = 200;       // ids listed, and offered as receivers
-const MAX_SHIPS = 12;        // clients drawn in orbit; more are drawn as a plain list
-const ALONE = 'Nobody else yet. Open this page in a second window, or on another device.';
+const MAX_LINES = 300;      // kept in the feed; as many may wait to be drawn
+const LINES_PER_FRAME = 10; // nobody reads more
+const MAX_DATA = 400;       // characters shown of a message's data
+const MAX_TYPE = 24;        // characters shown of its type
+const MAX_PEERS = 200;      // ids listed, and offered as receivers
+const MAX_SHIPS = 12;       // clients drawn in orbit; more are drawn as a plain list
+const NOBODY_ELSE = 'Nobody else yet. Open this page in a second window, or on another device.';
 const GLOW = { filter: ['brightness(2) drop-shadow(0 0 .4em #6ea8ff)', 'none'] };
 
 // ---- The room ----
@@ -100,7 +100,7 @@ const waiting = [];  // lines not drawn yet
 let messages = 0, skipped = 0;
 let peopleChanged = true;
 const ships = new Map();  // id -> the element drawn for it
-const still = matchMedia('(prefers-reduced-motion: reduce)');
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 let frame = 0;
 
 function say(kind, from, msgtype, data = '') {
@@ -174,7 +174,7 @@ function draw() {
 
 function drawFeed(lines) {
   const atEnd = feed.scrollHeight - feed.scrollTop - feed.clientHeight < 40;
-  const calm = lines.length < LINES_PER_FRAME && !still.matches;  // to glow is what costs most
+  const calm = lines.length < LINES_PER_FRAME && !reducedMotion.matches;  // to glow is what costs most
   feed.append(...lines.map(line => drawLine(line, calm)));
   if (calm) for (const id of new Set(lines.map(({ from }) => from))) glow(ships.get(id));
   while (feed.childElementCount > MAX_LINES) feed.firstChild.remove();
@@ -204,7 +204,7 @@ function drawPeople() {
   people.className = here.length > MAX_SHIPS ? 'crowd' : 'orbits';
   const unlisted = peers.length - listed.length;
   crowd.textContent = unlisted ? `${here.length} and ${unlisted} more` : here.length || '';
-  alone.textContent = here.length === 1 ? ALONE : '';
+  alone.textContent = here.length === 1 ? NOBODY_ELSE : '';
   drawTargets(listed);
 }
 
@@ -214,7 +214,7 @@ function drawClient(id) {
   ships.set(id, ship);
   const client = make('li', { class: `ring${id % 3} ${own ? 'own' : ''}` }, ship);
   // Flying since the page was opened, not since it was drawn: drawn again, it flies on.
-  const seconds = still.matches ? 0 : performance.now() / 1000;
+  const seconds = reducedMotion.matches ? 0 : performance.now() / 1000;
   client.style.setProperty('--flown', `${-(61.8 * id + seconds)}s`);
   return client;
 }

@@ -47,7 +47,7 @@
  * connected, and each would take the other for that peer.
  */
 
-import { BEAT, Connection, configurationFrom } from './connection.js';
+import { BEAT_MS, Connection, configurationFrom } from './connection.js';
 import { MessageStream, fitsChannel } from './stream.js';
 import { WebSocketRelay, call, cut, dispatch } from './ws-relay.js';
 
@@ -84,7 +84,7 @@ export class WebRTCRelay {
     relay.onquit = id => this.#quit(id);
     relay.onrecv = (id, msgtype, data) => this.#receive(id, msgtype, data);
     globalThis.addEventListener?.('pagehide', () => this.#disconnect(), { signal: this.#listening.signal });
-    this.#beating = setInterval(() => this.#beat(), BEAT);
+    this.#beating = setInterval(() => this.#beat(), BEAT_MS);
   }
 
   get url() {

@@ -11,20 +11,19 @@
 import { STEP, SUN, advance, drift, fall, fly, orbit } from './physics.js';
 import { random } from './random.js';
 
-export const MUZZLE = 0.2;       // px/ms, a missile's speed beyond that of its ship
-export const RELOAD = 500;       // ms between shots
-export const ARMED = 250;        // ms after which a missile is deadly, to its own ship too, and so is debris
-export const HIT = 12;           // px, the radius of a ship
-export const AWAY = 3_000;       // ms in hyperspace, or until a destroyed ship is back
-export const DEBRIS_LIFE = 2_000;  // ms
-export const SHIELD = 1_500;     // ms after coming back in which neither missiles nor debris harm a ship
-export const PIECES = 6;         // of debris that a ship breaks up into
-export const LOOKS = 64;         // of ships: shape + 8 × colour, both 0 to 7
-const ORBITS = [87, 350];        // px, least and greatest radius of the orbit a ship comes back on
-const MOST_BODIES = 600;         // missiles, and as many pieces of debris: no crowd can fill the sky with more
-const ROOM = 60;                 // px that a ship which comes back should have around it
-const CLAIMS = 32;               // shots for which a kill is still believed: more than can be in flight
-const NEWS = 1_000;              // ms that the news of a death may take
+export const MUZZLE = 0.2;        // px/ms, a missile's speed beyond that of its ship
+export const RELOAD = 500;        // ms between shots
+export const ARMED = 250;         // ms after which a missile is deadly, to its own ship too, and so is debris
+export const HIT = 12;            // px, the radius of a ship
+export const AWAY = 3_000;        // ms in hyperspace, or until a destroyed ship is back
+export const DEBRIS_LIFE = 2_000; // ms
+export const SHIELD = 1_500;      // ms after coming back in which neither missiles nor debris harm a ship
+export const PIECES = 6;          // of debris that a ship breaks up into
+const ORBITS = [87, 350];         // px, least and greatest radius of the orbit a ship comes back on
+const MOST_BODIES = 600;          // missiles, and as many pieces of debris: no crowd can fill the sky with more
+const FREE_PX = 60;               // px that a ship which comes back should have around it
+const CLAIMS = 32;                // shots for which a kill is still believed: more than can be in flight
+const NEWS_MS = 1_000;            // ms that the news of a death may take
 
 const CENTRE = { x: 0, y: 0 };
 
@@ -215,7 +214,7 @@ export class World {
   /** The debris of a wreck that a ship has made may score as long as there is any, and news of it takes. */
   #wrecked(ship, number) {
     ship.wrecks = ship.wrecks.filter(({ until }) => until > this.time);
-    ship.wrecks.push({ number, until: this.time + DEBRIS_LIFE + NEWS });
+    ship.wrecks.push({ number, until: this.time + DEBRIS_LIFE + NEWS_MS });
   }
 
   #refit(ship) {
@@ -249,7 +248,7 @@ export class World {
   }
 
   #crowded(ship) {
-    const near = body => body !== ship && within(ship, body, ROOM);
+    const near = body => body !== ship && within(ship, body, FREE_PX);
     return this.missiles.some(near) || this.debris.some(near)
       || [...this.ships.values()].some(other => other.state === 'flying' && near(other));
   }

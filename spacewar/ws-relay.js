@@ -35,20 +35,20 @@
  * throws is reported like any uncaught error and ends there.
  */
 
-const QUICK = 250;        // ms before the first retry; doubles with each one that fails
-const SLOWEST = 2_000;    // ms between retries (browsers stretch this by themselves in hidden tabs)
-const FULL = 30_000;      // ms before a relay that was full is asked again
-const STEADY = 10_000;    // ms a connection must last for the next retry to be quick again
-const NO_ANSWER = 10_000; // ms without `self` after which an attempt is given up
-const UNASKED = 90_000;   // ms without a WebSocket after which one is tried unasked: a page may be denied fetches only
-const PULSE = 10_000;     // ms between looks at whether anything still arrives
+const FIRST_RETRY_MS = 250;     // ms before the first retry; doubles with each one that fails
+const LONGEST_RETRY_MS = 2_000; // ms between retries (browsers stretch this by themselves in hidden tabs)
+const FULL_MS = 30_000;         // ms before a relay that was full is asked again
+const STEADY_MS = 10_000;       // ms a connection must last for the next retry to be quick again
+const NO_ANSWER_MS = 10_000;    // ms without `self` after which an attempt is given up
+const UNASKED_MS = 90_000;      // ms without a WebSocket after which one is tried unasked, if fetches are denied
+const PULSE_MS = 10_000;        // ms between looks at whether anything still arrives
 const PROBE = 'pulse';    // msgtype sent to oneself when nothing does
 
 const ASCII = new TextDecoder('latin1');
 const SENDABLE = /^(?:\*|\d+) (?!(?:self|join|quit)(?: |$))[^ ]/;
 const OWN_HANDLERS = new Set(['status', 'recv']);
-const OPEN = 1;                        // a WebSocket's readyState
-const PROXY_ONLY = [502, 503, 504];    // HTTP statuses of a proxy that does not reach the relay
+const OPEN = 1;                     // a WebSocket's readyState
+const PROXY_ONLY = [502, 503, 504]; // HTTP statuses of a proxy that does not reach the relay
 
 export class WebSocketRelay {
   // All four are for reading only.
@@ -124,9 +124,9 @@ export class WebSocketRelay {
   async #connect() {
     const { signal } = this.#attempt = new AbortController();
     this.#began = performance.now();
-    this.#after(NO_ANSWER, () => this.#lost(1006, 'no answer'));
+    this.#after(NO_ANSWER_MS, () => this.#lost(1006, 'no answer'));
     this.#report('connecting');
-    const asks = this.#asks && performance.now() - this.#lastSocket < UNASKED;
+    const asks = this.#asks && performance.now() - this.#lastSocket < UNASKED_MS;
     const answered = !asks || await this.#isAnswered(signal);
     if (signal.aborted) return;
     if (!answered) return this.#lost(1006, '');
@@ -167,7 +167,7 @@ export class WebSocketRelay {
     const lasted = performance.now() - this.#began;
     const unanswered = this.id === null && code === 1006;
     if (unanswered && this.#attempts === 0) this.#askWhy();
-    if (this.id !== null && lasted > STEADY) this.#attempts = 0;
+    if (this.id !== null && lasted > STEADY_MS) this.#attempts = 0;
     // Counted from the start of an attempt, since browsers delay attempts by up to 5 s after many.
     const spent = this.id === null ? lasted : 0;
     this.#leave(code, reason || (unanswered ? this.#refusal : ''), Math.max(0, this.#backOff(code) - spent));
@@ -188,9 +188,9 @@ export class WebSocketRelay {
 
   /** In ms, jittered by half so that a restarted relay does not meet everybody at once. */
   #backOff(code) {
-    const usual = Math.min(SLOWEST, QUICK * 2 ** this.#attempts++);
+    const usual = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempts++);
     // 1008 and 1009 answer what we did (sent what is refused, read too slowly): no quick repeat.
-    const least = code === 1013 ? FULL : code === 1008 || code === 1009 ? SLOWEST : 0;
+    const least = code === 1013 ? FULL_MS : code === 1008 || code === 1009 ? LONGEST_RETRY_MS : 0;
     return Math.max(usual, least) * (0.5 + Math.random() / 2);
   }
 
@@ -224,7 +224,7 @@ export class WebSocketRelay {
   #look() {
     if (this.#quietLooks === 2) return this.#lost(1006, 'nothing arrives any more');
     if (this.#quietLooks++ === 1) this.send(PROBE, this.id);
-    this.#after(PULSE, () => this.#look());
+    this.#after(PULSE_MS, () => this.#look());
   }
 
   #receive(message) {
@@ -241,7 +241,7 @@ export class WebSocketRelay {
   #enter(id) {
     this.id = id;
     this.#refusal = '';
-    this.#after(PULSE, () => this.#look());
+    this.#after(PULSE_MS, () => this.#look());
     this.#report('open');
     this.#call('onself', id);
   }

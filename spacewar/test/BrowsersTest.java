@@ -72,12 +72,12 @@ class BrowsersTest {
                 SpacewarTest.Direct.areConnected("relay", ann, bob);
                 for (Player player : List.of(ann, bob)) {
                     player.page.hold("ArrowLeft", "ArrowUp");
-                    player.until("game.me.turn === -1 && game.me.thrust").page.release("ArrowLeft", "ArrowUp");
-                    player.until("game.me.turn === 0 && !game.me.thrust");
+                    player.until("me().turn === -1 && me().thrust").page.release("ArrowLeft", "ArrowUp");
+                    player.until("me().turn === 0 && !me().thrust");
                 }
                 SpacewarTest.shoot(ann, bob, 800);
                 SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
-                bob.until("game.me.state === 'flying'");
+                bob.until("me().state === 'flying'");
                 SpacewarTest.Direct.playOn(ann, bob);
                 SpacewarTest.Direct.playOn(bob, ann);
                 for (Player player : List.of(ann, bob)) expectSky(player.page.screenshot());

@@ -8,14 +8,15 @@ import java.util.function.Consumer;
 import java.util.stream.*;
 
 /**
- * The game on a page of its own. In its scripts `game` is the live game, and seen(name) a ship as game.inspect() tells
- * of it.
+ * The game on a page of its own. In its scripts `game` is the live game, me() our ship and seen(name) any ship as
+ * game.inspect() tells of it.
  */
 final class Player implements AutoCloseable {
     private static final String SCRIPT = """
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
           const { orbit } = await import('/spacewar/physics.js');
+          const me = () => game.inspect().me;
           const seen = name => game.inspect().ships.find(ship => ship.name === name) ?? {};
 
           /** Each frame of so many ms, or until record.over: ship -> [time on the clock of all pages, x, y, vx, vy]. */
@@ -34,23 +35,14 @@ final class Player implements AutoCloseable {
 
           /** Frames that are drawn in a second. */
           const frameRate = async () => {
-            const before = game.frames;
+            const before = game.inspect().frames;
             const began = performance.now();
             await new Promise(done => setTimeout(done, 1_000));
-            return (game.frames - before) / (performance.now() - began) * 1_000;
-          };
-
-          /** Where our ship is on the screen: in the middle of where a click would find it. */
-          const where = () => {
-            const found = [];
-            for (let x = 0; x < innerWidth; x += 4) {
-              for (let y = 0; y < innerHeight; y += 4) if (game.view.pick(x, y) === game.me.id) found.push([x, y]);
-            }
-            return [0, 1].map(axis => found.reduce((sum, point) => sum + point[axis], 0) / found.length);
+            return (game.inspect().frames - before) / (performance.now() - began) * 1_000;
           };
 
           /** How many px of the screen are one of the world, as long as our ship has not made the view move. */
-          const scale = () => (where()[0] - innerWidth / 2) / game.me.x;
+          const scale = () => (seen(me().name).at[0] - innerWidth / 2) / me().x;
 
           /** Whether the canvas has as many pixels as the screen has there. */
           const crisp = () => {
@@ -84,7 +76,7 @@ final class Player implements AutoCloseable {
           const ringed = () => getComputedStyle(document.activeElement).outlineStyle !== 'none';
 
           Object.assign(globalThis,
-            { game, seen, orbit, record, frameRate, where, scale, crisp, middle, padsFit, label, ringed });
+            { game, me, seen, orbit, record, frameRate, scale, crisp, middle, padsFit, label, ringed });
         });
         """;
 
@@ -112,12 +104,12 @@ final class Player implements AutoCloseable {
 
     static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
         return new Player(chromium, address, before.andThen(page -> page.first(settings(name))))
-                .until("game.me.state === 'flying'");
+                .until("me().state === 'flying'");
     }
 
     static Player of(Browser browser, String address, String name) throws IOException {
         return new Player(browser.blank(), address, page -> page.first(settings(name)))
-                .until("game.me.state === 'flying'");
+                .until("me().state === 'flying'");
     }
 
     private static String settings(String name) {
@@ -162,12 +154,12 @@ final class Player implements AutoCloseable {
 
     /** Puts its ship somewhere, at rest. */
     Player place(double x, double y, double angle) {
-        ask("void Object.assign(game.me, { x: %s, y: %s, vx: 0, vy: 0, angle: %s })".formatted(x, y, angle));
+        ask("game.setShip({ x: %s, y: %s, vx: 0, vy: 0, angle: %s })".formatted(x, y, angle));
         return this;
     }
 
     Player orbit(double radius, double phase) {
-        ask("orbit(game.me, %s, %s, 1)".formatted(radius, phase));
+        ask("game.setShip((ship => (orbit(ship, %s, %s, 1), ship))({}))".formatted(radius, phase));
         return this;
     }
 
@@ -181,15 +173,16 @@ final class Player implements AutoCloseable {
 
     /** It draws, and its ship moves. */
     Player fliesOn() {
-        return until("game.frames > %s + 10 && game.me.x !== %s".formatted(ask("game.frames"), ask("game.me.x")));
+        return until("game.inspect().frames > %s + 10 && me().x !== %s".formatted(ask("game.inspect().frames"),
+                ask("me().x")));
     }
 
     /** It draws, and nothing moves. */
     Player standsStill() {
         return until(
-                "new Promise(done => { const { time } = game.world; const { frames } = game; const check = () => "
-                + "game.frames < frames + 10"
-                + " ? requestAnimationFrame(check) : done(time === game.world.time); check(); })");
+                "new Promise(done => { const { time, frames } = game.inspect(); const check = () => "
+                + "game.inspect().frames < frames + 10"
+                + " ? requestAnimationFrame(check) : done(time === game.inspect().time); check(); })");
     }
 
     /** For as long as a ship must have been seen somewhere for what it does there to be believed. */

@@ -116,8 +116,8 @@ class SpacewarTest {
      * Waits until a ship at rest has been seen where it is for so long that the witness believes what it does there.
      */
     static void isSeen(Player pilot, Player witness) {
-        var place = (List<?>) pilot.ask("[game.me.x, game.me.y]");
-        allSee((String) pilot.ask("game.me.name"), "Math.hypot(ship.x - %s, ship.y - %s) < 50".formatted(
+        var place = (List<?>) pilot.ask("[me().x, me().y]");
+        allSee((String) pilot.ask("me().name"), "Math.hypot(ship.x - %s, ship.y - %s) < 50".formatted(
                 place.toArray()), witness);
         witness.waitAMoment();
     }
@@ -128,15 +128,15 @@ class SpacewarTest {
      * would hit the shooter, some seconds later.
      */
     static void shoot(Player shooter, Player victim, int y) {
-        for (Player player : List.of(shooter, victim)) player.until("game.netplay.round?.begun");
+        for (Player player : List.of(shooter, victim)) player.until("game.inspect().round?.begun");
         shooter.place(-60, y, 0);
         victim.place(60, y, 0);
         isSeen(shooter, victim);
         isSeen(victim, shooter);
-        victim.place(60, y, 0).ask("game.me.shieldUntil = 0");
+        victim.place(60, y, 0).ask("game.setShip({ shieldUntil: 0 })");
         shooter.place(-60, y, 0);
         shooter.page.press("KeyF");
-        victim.until("game.me.state === 'exploded'");
+        victim.until("me().state === 'exploded'");
         shooter.place(-460, y, 0);
     }
 
@@ -317,7 +317,7 @@ class SpacewarTest {
                 assertEquals("/spacewar/?fbclid=b&rules=classic&game=a#e",
                         player.ask("location.href.slice(location.origin.length)"));
                 assertEquals("/spacewar?game=a&rules=classic", player.ask("game.inspect().room"));
-                assertEquals("classic", player.ask("game.world.rules.name"));
+                assertEquals("classic", player.ask("game.inspect().rules"));
             }
         }
     }
@@ -399,7 +399,7 @@ class SpacewarTest {
             allSee(name, expression, players);
             for (Player player
                     : players) player.until(
-                    "[...game.world.ships.values()].every(({ dx, dy }) => Math.hypot(dx, dy) < 0.01)");
+                    "game.inspect().ships.every(({ fading }) => fading < 0.01)");
         }
 
         /**
@@ -482,8 +482,9 @@ class SpacewarTest {
                 allSee("Ann", "ship.score === 1", ann, bob, cyd);
                 var players = List.of(ann, bob, cyd);
                 for (Player player : players) {
-                    player.until("game.me.state === 'flying'").orbit(900, players.indexOf(player));
-                    player.ask("game.settings.practice = 2");
+                    player.until("me().state === 'flying'").orbit(900, players.indexOf(player));
+                    player.ask("localStorage.spacewar = JSON.stringify({ ...JSON.parse(localStorage.spacewar), "
+                            + "practice: 2 }); dispatchEvent(new StorageEvent('storage', { key: 'spacewar' }))");
                 }
                 var flights = players.stream().map(player -> player.record(15_000)).toList();
                 relay.close();
@@ -495,7 +496,7 @@ class SpacewarTest {
                 }
                 for (Player player : players) player.fliesOn().ask("record.over = true");
                 for (Player player : players) {
-                    var flight = flights.get(players.indexOf(player)).join().get((String) player.ask("game.me.name"));
+                    var flight = flights.get(players.indexOf(player)).join().get((String) player.ask("me().name"));
                     double pause = IntStream.range(1, flight.size())
                             .mapToDouble(i -> flight.get(i).at() - flight.get(i - 1).at()).max().orElseThrow();
                     assertTrue(pause < 500, "it stood still for " + pause + " ms");
@@ -565,9 +566,9 @@ class SpacewarTest {
             for (Runnable leave : List.<Runnable>of(() -> ann.ask("dispatchEvent(new Event('blur'))"), () ->
                     ann.inChromium().hide().show())) {
                 ann.page.hold("KeyA", "KeyW", "KeyF");
-                ann.until("game.me.turn === -1 && game.me.thrust && game.me.fire");
+                ann.until("me().turn === -1 && me().thrust && me().fire");
                 leave.run();
-                ann.until("game.me.turn === 0 && !game.me.thrust && !game.me.fire")
+                ann.until("me().turn === 0 && !me().thrust && !me().fire")
                         .page.release("KeyA", "KeyW", "KeyF");
             }
         }
@@ -590,8 +591,8 @@ class SpacewarTest {
         @RelayTest.Waits
         void withTheRelayDownThereIsASky() {
             try (var files = new RelayTest.FilesOnly(); var ann = Player.of(files.port(), "Ann")) {
-                ann.until("game.frames > 10").page.press("Enter");
-                ann.until("game.me.state === 'hyperspace'").until("game.me.state === 'flying'");
+                ann.until("game.inspect().frames > 10").page.press("Enter");
+                ann.until("me().state === 'hyperspace'").until("me().state === 'flying'");
             }
         }
 
@@ -680,7 +681,7 @@ class SpacewarTest {
     @SuppressWarnings("try")   // that Bob is there is enough
     class HostilePeer {
         private static final String ORBIT =
-                "Math.abs(Math.hypot(game.me.x, game.me.y) - 300) < 1 && game.me.state === 'flying' && game.me.score "
+                "Math.abs(Math.hypot(me().x, me().y) - 300) < 1 && me().state === 'flying' && me().score "
                 + "=== 0";
 
         /**
@@ -859,7 +860,7 @@ class SpacewarTest {
     @Nested
     @ExtendWith({InChromium.class, Players.class})
     class PlaysWhereYouAre {
-        private static final String STEERING = "[game.me.turn, game.me.thrust, game.me.fire].join()";
+        private static final String STEERING = "[me().turn, me().thrust, me().fire].join()";
 
         private static void expectSteering(Player player, String turnThrustFire) {
             player.until(STEERING + " === '" + turnThrustFire + "'");
@@ -890,7 +891,7 @@ class SpacewarTest {
             ann.page.press("F1", "Tab", "KeyE");
             ann.until("heard === 35").fliesOn();
             assertEquals("", ann.ask("stolen.join()"));
-            assertEquals("flying 0,false,false", ann.ask("`${game.me.state} ${%s}`".formatted(STEERING)));
+            assertEquals("flying 0,false,false", ann.ask("`${me().state} ${%s}`".formatted(STEERING)));
             ann.page.press("ArrowLeft", "Space");
             ann.until("stolen.join() === 'ArrowLeft,Space'");
         }
@@ -918,7 +919,7 @@ class SpacewarTest {
                 ann.inChromium().touch();
                 expectSteering(ann, "0,false,false");
                 ann.inChromium().touch(on(ann, 1, "hyperspace")).touch();
-                ann.until("game.me.state === 'hyperspace'").ask("game.panels.open('help'); null");
+                ann.until("me().state === 'hyperspace'").page.press("Slash");
                 ann.until("document.querySelector('#fingers').checkVisibility()"
                         + " && !document.querySelector('#steering').checkVisibility()");
             }
@@ -996,9 +997,9 @@ class SpacewarTest {
             try (var relay = withPages(0); var ann = new Player(Player.address(relay.port()), page -> {})) {
                 ann.until(open("name") + " && document.activeElement.id === 'first-name'").fliesOn()
                         .inChromium().type(" Mona\u202e ").press("Enter");
-                ann.until(closed("name")).until("seen('Mona').state === 'flying' && !game.settings.muted")
+                ann.until(closed("name")).until("seen('Mona').state === 'flying' && !game.inspect().settings.muted")
                         .page.hold("KeyA");
-                ann.until("game.me.turn === -1").page.release("KeyA");
+                ann.until("me().turn === -1").page.release("KeyA");
                 ann.reload().until("seen('Mona').state === 'flying'");
                 assertEquals(false, ann.ask(open("name")));
             }
@@ -1010,9 +1011,9 @@ class SpacewarTest {
                 ann.page.press(key).until(open(dialog)).press("Tab", "KeyD", "Tab")
                         .until("document.activeElement.closest('dialog')?.id === '" + dialog + "' && ringed()");
                 ann.until("label('#" + dialog + "').length > 3").standsStill();
-                assertEquals(false, ann.ask("game.me.thrust"));
+                assertEquals(false, ann.ask("me().thrust"));
                 ann.page.press("Escape").until(closed(dialog)).hold("KeyA");
-                ann.until("game.me.turn === -1").fliesOn().page.release("KeyA");
+                ann.until("me().turn === -1").fliesOn().page.release("KeyA");
             });
         }
 
@@ -1029,8 +1030,8 @@ class SpacewarTest {
             try (var relay = withPages(0);
                     var ann = new Player(Player.address(relay.port()), page ->
                     page.media("prefers-reduced-motion", "reduce"))) {
-                ann.until("game.view.reducedMotion").inChromium().media("prefers-reduced-motion", "no-preference");
-                ann.until("!game.view.reducedMotion");
+                ann.until("game.inspect().reducedMotion").inChromium().media("prefers-reduced-motion", "no-preference");
+                ann.until("!game.inspect().reducedMotion");
             }
         }
 
@@ -1221,9 +1222,9 @@ class SpacewarTest {
 
         /** What one does, the other sees. */
         static void playOn(Player pilot, Player witness) {
-            String name = (String) pilot.ask("game.me.name");
+            String name = (String) pilot.ask("me().name");
             // far from where it was
-            double x = 500 + ThreadLocalRandom.current().nextInt(300), y = pilot.number("game.me.y") > 0 ? -600 : 600;
+            double x = 500 + ThreadLocalRandom.current().nextInt(300), y = pilot.number("me().y") > 0 ? -600 : 600;
             pilot.place(x, y, 0);
             witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
         }
@@ -1490,7 +1491,7 @@ class SpacewarTest {
                 shoot(dan, cyd, -800);
                 allSee("Ann", "ship.score === 1", ann, bob, cyd, dan);
                 allSee("Dan", "ship.score === 1", ann, bob, cyd, dan);
-                for (Player player : List.of(bob, cyd)) player.until("game.me.state === 'flying'");
+                for (Player player : List.of(bob, cyd)) player.until("me().state === 'flying'");
                 for (Player player : direct) player.ask(COUNT);
 
                 first.close();
@@ -1505,7 +1506,7 @@ class SpacewarTest {
                     meet(ann, bob, cyd, dan);
                     for (Player player : direct) player.until("game.inspect().link === 'relay'").until(paths);
                     String ships = Stream.of(ann, bob, cyd, dan)
-                            .map(player -> player.ask("`${game.inspect().self} ${game.me.name} ${game.me.score}`"))
+                            .map(player -> player.ask("`${game.inspect().self} ${me().name} ${me().score}`"))
                             .map(String::valueOf).sorted().collect(Collectors.joining(","));
                     for (Player player : List.of(ann, bob, cyd, dan)) player.until(
                             "game.inspect().ships.map(({ id, name, score }) => `${id} ${name} ${score}`).sort().join() "
@@ -1535,7 +1536,7 @@ class SpacewarTest {
                 meet(ann, bob, cyd);
                 areConnected("webrtc", ann, bob, cyd);
                 shoot(bob, ann, 800);
-                ann.until("game.me.state === 'flying'");
+                ann.until("me().state === 'flying'");
                 for (Player player : List.of(ann, cyd)) player.ask(COUNT);
                 bob.ask("globalThis.away = true; sockets.at(-1).close(); null");
                 bob.until("game.inspect().link === 'offline'");

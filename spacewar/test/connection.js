@@ -2,7 +2,7 @@
 
 // One connection between two sides: how it opens, fails, gets well again and ends, and what it refuses.
 
-import { BEAT, Connection } from '../connection.js';
+import { BEAT_MS, Connection } from '../connection.js';
 import { equal, ok } from './check.js';
 import { Network } from './network.js';
 
@@ -27,9 +27,9 @@ class Side {
     });
     const beat = () => {
       this.connection.beat(' beat');
-      network.after(BEAT, beat);
+      network.after(BEAT_MS, beat);
     };
-    network.after(BEAT, beat);
+    network.after(BEAT_MS, beat);
   }
 
   types() {

@@ -63,7 +63,7 @@ export class Player {
   static async named(name, room, { settings, ...options } = {}) {
     const player = await Player.open(room,
       { ...options, settings: { name, look: name.length, practice: 0, ...settings } });
-    await player.until(({ game, me }) => me.state === 'flying' && game.inspect().link === 'relay', `${name} flies`);
+    await player.until(({ sight: { me, link } }) => me.state === 'flying' && link === 'relay', `${name} flies`);
     return player;
   }
 
@@ -96,12 +96,18 @@ export class Player {
     return this.window.game;
   }
 
+  /** What the game tells of itself. */
+  get sight() {
+    return this.game.inspect();
+  }
+
+  /** Its own ship. */
   get me() {
-    return this.game.me;
+    return this.sight.me;
   }
 
   get ships() {
-    return this.game.inspect().ships;
+    return this.sight.ships;
   }
 
   $(selector) {
@@ -119,16 +125,15 @@ export class Player {
 
   /** It draws, and its ship moves. */
   async fliesOn() {
-    const { frames: before } = this.game;
-    const { x } = this.me;
-    await this.until(({ game, me }) => game.frames > before + 10 && me.x !== x, 'it flies on');
+    const { frames: before, me: { x } } = this.sight;
+    await this.until(({ sight: { frames, me } }) => frames > before + 10 && me.x !== x, 'it flies on');
   }
 
   /** It draws, and nothing moves. */
   async standsStill() {
-    const { frames: before, world: { time } } = this.game;
-    await this.until(({ game }) => game.frames > before + 10, 'ten frames');
-    if (this.game.world.time !== time) throw new Error('the world moves');
+    const { frames: before, time } = this.sight;
+    await this.until(({ sight }) => sight.frames > before + 10, 'ten frames');
+    if (this.sight.time !== time) throw new Error('the world moves');
   }
 
   /** A key goes down, where the focus is. */
@@ -160,11 +165,13 @@ export class Player {
 
   /** Puts its ship somewhere, at rest. */
   place(x, y, angle = 0) {
-    Object.assign(this.me, { x, y, vx: 0, vy: 0, angle });
+    this.game.setShip({ x, y, vx: 0, vy: 0, angle });
   }
 
   orbit(radius, phase = 0) {
-    orbit(this.me, radius, phase, 1);
+    const ship = {};
+    orbit(ship, radius, phase, 1);
+    this.game.setShip(ship);
   }
 
   /** Where it is at rest, and is seen there by others for so long that what it does there is believed. */
@@ -174,6 +181,12 @@ export class Player {
       await witness.until(() => Math.hypot(witness.seen(name).x - x, witness.seen(name).y - y) < 50, `${name} there`);
     }
     await wait(300);
+  }
+
+  /** Another tab of its browser changes settings. */
+  change(settings) {
+    this.#storage.setItem('spacewar', JSON.stringify({ ...this.stored, ...settings }));
+    this.window.dispatchEvent(new this.window.StorageEvent('storage', { key: 'spacewar' }));
   }
 
   /** The page is as in a hidden tab, but for what the browser does to one. */
@@ -240,12 +253,12 @@ export async function allSee(name, check, ...players) {
 
 /** One shoots the other, so far below the sun. */
 export async function shoot(shooter, victim, y) {
-  for (const player of [shooter, victim]) await player.until(({ game }) => game.netplay.round?.begun, 'a round');
+  for (const player of [shooter, victim]) await player.until(({ sight }) => sight.round?.begun, 'a round');
   shooter.place(-60, y);
   victim.place(60, y);
   await Promise.all([shooter.isSeen(victim), victim.isSeen(shooter)]);
   victim.place(60, y);
-  victim.me.shieldUntil = 0;
+  victim.game.setShip({ shieldUntil: 0 });
   shooter.place(-60, y);
   shooter.press('KeyF');
   await victim.until(({ me }) => me.state === 'exploded', 'it is hit');

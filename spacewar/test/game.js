@@ -22,17 +22,17 @@ const players = (...namesAndTest) => async () => {
 
 /** A test with a page as somebody sees it who has never been here. */
 const newcomer = test => async () => {
-  const player = await Player.open(newRoom());
+  const room = newRoom();
+  const player = await Player.open(room);
   try {
-    await player.until(({ game }) => game.panels.isAsking, 'it asks for a name');
-    await test(player);
+    await player.until(isAsking, 'it asks for a name');
+    await test(player, room);
   } finally {
     player.close();
   }
 };
 
-const hit = ({ game, me }) => game.world.missiles.push(
-  { owner: 77, number: 1, age: 300, x: me.x, y: me.y, vx: me.vx, vy: me.vy });
+const isAsking = player => player.$('#name').open;
 
 const steering = ({ me: { turn, thrust, fire } }) => [turn, thrust, fire];
 
@@ -44,17 +44,31 @@ async function steers(player, codes, expected) {
   await player.until(() => String(steering(player)) === '0,false,false', `nothing after ${codes}`);
 }
 
-/** Where a click would find our ship: css px of the sky. */
-function where({ game, window }) {
-  const found = [];
-  for (let x = 0; x < window.innerWidth; x += 4) {
-    for (let y = 0; y < window.innerHeight; y += 4) if (game.view.pick(x, y) === 0) found.push([x, y]);
+/** Where a ship is on the screen, our own if no name is given: css px. */
+const where = (player, name = player.me.name) => player.seen(name).at;
+
+/** A click at a point of the sky. */
+function click({ document, window }, [clientX, clientY]) {
+  for (const type of ['pointerdown', 'pointerup']) {
+    document.querySelector('#sky').dispatchEvent(new window.PointerEvent(type,
+      { clientX, clientY, pointerId: 1, isPrimary: true, bubbles: true }));
   }
-  return [0, 1].map(axis => found.reduce((sum, point) => sum + point[axis], 0) / found.length);
 }
 
 /** css px for a px of the world, as long as our ship has not made the view move. */
 const scale = player => (where(player)[0] - player.window.innerWidth / 2) / player.me.x;
+
+/** Fires at a practice ship from above, as fast as that and so near that it hits, but for a shield. */
+function shootAtDrone(player) {
+  const { game, sight: { time, me, ships } } = player;
+  game.setShip({ shieldUntil: Infinity });   // which ends with a shot
+  const drone = ships.find(({ bot, state }) => bot && state === 'flying');
+  if (!drone || me.state !== 'flying' || time < me.readyAt) return;
+  const { x, y, vx, vy } = drone;
+  const outwards = 1 + 70 / Math.hypot(x, y);
+  game.setShip({ x: x * outwards, y: y * outwards, vx, vy, angle: Math.atan2(-y, -x) });
+  player.press('KeyF');
+}
 
 /** A worker of a relay that says what a test wants, and hears nothing. */
 const falseRelay = relay => class {
@@ -87,12 +101,12 @@ const changesNothing = hostility => async () => {
     await ann.until(() => ann.seen('Bob').score === 0, 'Bob, who says that he has 4');
     ann.orbit(300);
     await hostility(ann, room);
-    await ann.until(({ game }) => game.inspect().peers.length === 1, 'only Bob is left');
+    await ann.until(({ sight }) => sight.peers.length === 1, 'only Bob is left');
     await ann.fliesOn();
     near(Math.hypot(ann.me.x, ann.me.y), 300, 1, 'px from the sun');
     equal(ann.ships.map(({ id, name, state, score }) => `${id} ${name} ${state} ${score}`).join(),
       '1 Ann flying 0,2 Bob observing 0');
-    equal([ann.game.inspect().link, ann.document.querySelectorAll('img, [onerror]').length], ['relay', 0]);
+    equal([ann.sight.link, ann.document.querySelectorAll('img, [onerror]').length], ['relay', 0]);
     await bob.close();
   } finally {
     ann.close();
@@ -110,10 +124,10 @@ export default {
       await bob.until(() => Math.abs(bob.seen('Ann').angle - ann.me.angle) < 0.01, 'the angle');
 
       await shoot(ann, bob, 800);
-      await bob.until(({ game }) => game.world.debris.length === 6, 'six pieces');
+      await bob.until(({ sight }) => sight.debris.length === 6, 'six pieces');
       await allSee('Bob', ship => ship.state === 'exploded' && ship.score === 0, ann, bob);
       await allSee('Ann', ship => ship.state === 'flying' && ship.score === 1, ann, bob);
-      const fate = () => bob.game.view.scene.fate;
+      const fate = () => bob.sight.words.fate;
       await bob.until(() => /^Ann shot you · back in [123]$/.test(fate()), 'how, where the eye is');
       await ann.until(() => ann.$('#log').textContent.includes('You shot Bob'), 'the news');
       await bob.until(() => bob.$('#log').textContent.includes('Ann shot you'), 'the news');
@@ -125,17 +139,17 @@ export default {
       for (const [name, score] of [['Ann', 1], ['Bob', 0], ['Cyd', 0]]) {
         await allSee(name, ship => ship.score === score, ...all);
       }
-      for (const { game } of all) {
-        await until(() => game.inspect().round?.begun && game.inspect().round.number === 1, 'the first round');
+      for (const player of all) {
+        await player.until(({ sight: { round } }) => round?.begun && round.number === 1, 'the first round');
       }
-      const starts = all.map(({ window, game }) => window.performance.timeOrigin + game.inspect().round.start);
+      const starts = all.map(({ window, sight }) => window.performance.timeOrigin + sight.round.start);
       ok(Math.max(...starts) - Math.min(...starts) < 1_000, `the round began at ${starts}`);
       await allSee('Bob', ship => ship.state === 'flying', ...all);
       await shoot(cyd, ann, -800);
       await allSee('Cyd', ship => ship.score === 1, ...all);
       await allSee('Ann', ship => ship.score === 1 && ship.state === 'exploded', ...all);
-      for (const { game } of all) {
-        await until(() => new Set([...game.world.ships.values()].map(({ look }) => look)).size === 3, 'three looks');
+      for (const player of all) {
+        await player.until(({ ships }) => new Set(ships.map(({ look }) => look)).size === 3, 'three looks');
       }
       cyd.close();
       await meet(ann, bob);
@@ -147,7 +161,7 @@ export default {
     await ann.isSeen(bob);
     ann.press('Space');
     for (const player of [ann, bob]) {
-      const flying = () => player.game.inspect().missiles.find(({ owner, age }) => owner === 1 && age > 300);
+      const flying = () => player.sight.missiles.find(({ owner, age }) => owner === 1 && age > 300);
       const { x, y, vy } = await player.until(flying, 'the missile');
       near(x, -60, 5, 'x');
       ok(y < -850, `y: ${y}`);
@@ -157,26 +171,24 @@ export default {
 
   'ten kills win, also against practice ships, and the next round begins at 0': players('Ann', async ann => {
     ann.press('ArrowLeft');
-    ann.game.settings.practice = 2;
-    const { game: { view, world }, me } = ann;
-    const scene = () => view.scene;
-    await ann.until(() => /^wave 1 . first to 10 . [45]:/.test(scene().goal), 'the goal');
-    const kill = number => {
-      me.claimable.push(number);
-      world.claim(me, world.ships.get(-1), { cause: 'missile', number });
-    };
-    for (const number of [901, 902]) kill(number);
-    await ann.until(() => scene().goal.startsWith('wave 2 '), 'the second wave, after two kills');
+    ann.change({ practice: 2 });
+    const words = () => ann.sight.words;
+    await ann.until(() => /^wave 1 . first to 10 . [45]:/.test(words().goal), 'the goal');
+    await ann.until(() => {
+      if (ann.me.score < 2) shootAtDrone(ann);
+      return ann.me.score === 2;
+    }, 'two kills');
+    await ann.until(() => words().goal.startsWith('wave 2 '), 'the second wave, after two kills');
     equal([ann.stored.wave, ann.stored.streak], [2, 2], 'best wave and streak');
-    ann.me.score = GOAL;
-    await ann.until(() => scene().banner?.title === 'You win with 10', 'the banner');
-    await ann.until(() => !scene().banner && ann.me.score === 0 && scene().goal, 'the next round');
+    ann.game.setShip({ score: GOAL });
+    await ann.until(() => words().banner?.title === 'You win with 10', 'the banner');
+    await ann.until(() => !words().banner && ann.me.score === 0 && words().goal, 'the next round');
     equal(ann.stored.wins, 0, 'wins against people');
   }),
 
   'a round won against people is kept': players('Ann', 'Bob', async (ann, bob) => {
-    for (const { game } of [ann, bob]) await until(() => game.inspect().round?.begun, 'a round');
-    ann.me.score = GOAL;
+    for (const player of [ann, bob]) await player.until(({ sight }) => sight.round?.begun, 'a round');
+    ann.game.setShip({ score: GOAL });
     await until(() => ann.stored.wins === 1, 'a win');
     equal(bob.stored.wins, 0);
   }),
@@ -218,10 +230,10 @@ export default {
   'one shot scores once, however often it is said to have hit': players('Ann', async (ann, room) => {
     const eve = await Stranger.join(room);
     await eve.fliesBefore(ann);
-    await ann.until(({ game }) => game.netplay.round?.begun, 'a round');
+    await ann.until(({ sight }) => sight.round?.begun, 'a round');
     ann.place(-800, 0, Math.PI);
     ann.press('KeyF');
-    await ann.until(({ game }) => game.world.missiles.length === 1, 'the shot');
+    await ann.until(({ sight }) => sight.missiles.length === 1, 'the shot');
     for (let i = 0; i < 25; i++) eve.flies().hitBy(1, 1).flies().hitBy(1, i);
     eve.says('score', 1).says('pilot', 1, '"over"', 1, 0);
     await ann.until(() => ann.seen('over').id === 2, 'all of it');
@@ -239,7 +251,7 @@ export default {
     relay.say('8 self', '9 self', '-1 join', '0 join', 'x join', '7 join', '7 quit', '9 quit', '9 pilot [1,"Eve",1,0]',
       '8 pilot [1,"Rob",1,0]');
     await ann.until(() => ann.seen('Rob').id === 8, 'Rob');
-    equal([ann.game.inspect().self, ...ann.ships.map(({ id, name }) => `${id} ${name}`)], [7, '7 Ann', '8 Rob']);
+    equal([ann.sight.self, ...ann.ships.map(({ id, name }) => `${id} ${name}`)], [7, '7 Ann', '8 Rob']);
     await ann.fliesOn();
     ann.close();
   },
@@ -266,7 +278,7 @@ export default {
   'in the timing table least is the least and greatest the greatest, and who only watches has no row':
     players('Ann', async (ann, room) => {
       const [eve, watcher] = [await Stranger.join(room), await Stranger.watch(room)];
-      await ann.until(({ game }) => game.netplay.peers.length === 2, 'both');
+      await ann.until(({ sight }) => sight.peers.length === 2, 'both');
       ann.press('KeyT');
       for (const delay of [9, 110, 30, 105]) {
         eve.heard.length = 0;
@@ -287,21 +299,20 @@ export default {
     ann.press('KeyO');
     await ann.until(({ me }) => me.state === 'observing', 'she observes');
     ann.press('KeyO');
-    await ann.until(({ game, me }) => me.state === 'hyperspace' && me.until - game.world.time > 2_000, 'a jump');
+    await ann.until(({ sight: { me, time } }) => me.state === 'hyperspace' && me.until - time > 2_000, 'a jump');
     for (let i = 0; i < 10; i++) ann.press('KeyP');
-    const before = ann.game.frames;
+    const before = ann.sight.frames;
     for (let i = 0; i < 30; i++) await new Promise(done => ann.window.requestAnimationFrame(done));
-    near(ann.game.frames - before, 30, 1, 'frames');
+    near(ann.sight.frames - before, 30, 1, 'frames');
     await ann.until(({ me }) => me.state === 'flying', 'she is back');
   }),
 
   'of those who have left nothing is kept': players('Ann', async (ann, room) => {
     for (let times = 0; times < 4; times++) {
       const eve = (await Stranger.join(room)).flies();
-      await ann.until(({ game, ships }) => game.inspect().peers.length === 1 && ships.length === 2, 'she is there');
+      await ann.until(({ sight: { peers, ships } }) => peers.length === 1 && ships.length === 2, 'she is there');
       await eve.close();
-      await ann.until(({ game: { netplay, relay, world } }) => netplay.peers.length === 0 && relay.peers.size === 0
-        && [...world.ships.values()].every(({ remote }) => !remote), 'she is gone');
+      await ann.until(({ sight: { peers, ships } }) => peers.length === 0 && ships.length === 1, 'she is gone');
     }
   }),
 
@@ -337,15 +348,15 @@ export default {
 
   'what is claimed wins nothing, and nobody ends or stops a round alone': changesNothing(async (ann, room) => {
     const eve = (await Stranger.join(room)).flies();
-    await ann.until(({ game }) => game.inspect().round?.begun, 'a round');
-    const { start } = ann.game.inspect().round;
+    await ann.until(({ sight }) => sight.round?.begun, 'a round');
+    const { start } = ann.sight.round;
     for (const round of ['2,-6000', '2,0', '1,299000', '1,300000', '7,0', '1,-1000000']) {
       eve.flies().says('pilot', 1, '"Eve"', 0, 10).says('round', 1, round, '[1,-9,3,10]');
       await wait(150);
-      const { number, begun } = ann.game.inspect().round;
+      const { number, begun } = ann.sight.round;
       equal([number, begun, ann.seen('Eve').score], [1, true, 0], round);
     }
-    near(ann.game.inspect().round.start, start, 5_000, 'the beginning');
+    near(ann.sight.round.start, start, 5_000, 'the beginning');
     ok(!ann.$('#log').textContent.includes('win'), 'no news of a win');
     await eve.close();
   }),
@@ -371,24 +382,24 @@ export default {
     await ann.fliesOn();
     ann.type(' Mona\u202e ');
     ann.press('KeyM', 'KeyO');
-    equal([ann.game.settings.muted, ann.me.state], [false, 'flying'], 'what is typed is no command');
+    equal([ann.sight.settings.muted, ann.me.state], [false, 'flying'], 'what is typed is no command');
     ann.$('#name .main').click();
-    await ann.until(({ game }) => !game.panels.isAsking, 'the question is gone');
+    await ann.until(player => !isAsking(player), 'the question is gone');
     await ann.until(() => ann.seen('Mona').state === 'flying', 'her name');
     equal(ann.document.activeElement.id, 'sky');
     await steers(ann, ['KeyA'], [-1, false, false]);
     await ann.reload();
     await ann.until(() => ann.seen('Mona').state === 'flying', 'her name again');
-    ok(!ann.game.panels.isAsking, 'she is not asked again');
+    ok(!isAsking(ann), 'she is not asked again');
   }),
 
   'the name can wait: the question goes by Escape, thrust and fire, not by turning': async () => {
     for (const leave of ['Escape', 'ArrowUp', 'Space']) {
       await newcomer(async ann => {
         await steers(ann, ['ArrowLeft'], [-1, false, false]);
-        ok(ann.game.panels.isAsking, 'it still asks');
+        ok(isAsking(ann), 'it still asks');
         ann.hold(leave);
-        await ann.until(({ game }) => !game.panels.isAsking, `gone by ${leave}`);
+        await ann.until(player => !isAsking(player), `gone by ${leave}`);
         ann.release(leave);
         await ann.until(({ document }) => document.activeElement.id === 'sky', 'the sky has the keys');
         equal(ann.me.name, '');
@@ -401,40 +412,48 @@ export default {
       await newcomer(async ann => {
         ann.type('Ann');
         leave(ann);
-        await ann.until(({ game }) => !game.panels.isAsking, 'it is gone');
+        await ann.until(player => !isAsking(player), 'it is gone');
         await ann.until(() => ann.seen('Ann').state === 'flying', 'the name');
         equal(ann.stored.name, 'Ann');
       })();
     }
   },
 
-  'nobody is hit while typing': newcomer(async ann => {
+  'nobody is hit while typing': newcomer(async (ann, room) => {
     ann.type('An');
-    await ann.until(({ game }) => game.world.time > 2_500, 'the shield of the beginning is over');
-    hit(ann);
-    await wait(200);
+    await ann.until(({ sight }) => sight.time > 2_500, 'the shield of the beginning is over');
+    const eve = await Stranger.join(room);
+    await eve.fliesBefore(ann);
+    const shot = number => {
+      ann.place(660, 600);
+      eve.flies().says('fire', 1, 0, 0, 600, 600, 0, 0, 0, 0, 0, number);
+      return ann.until(({ sight }) => sight.missiles.some(({ owner }) => owner === eve.id), `shot ${number}`);
+    };
+    await shot(1);
+    await wait(500);
     equal(ann.me.state, 'flying');
     ann.press('Escape');
-    await ann.until(({ game, me }) => !game.panels.isAsking && game.world.time > me.shieldUntil, 'the shield is over');
-    hit(ann);
+    await ann.until(({ sight: { time, me } }) => !isAsking(ann) && time > me.shieldUntil, 'the shield is over');
+    await shot(2);
     await ann.until(({ me }) => me.state === 'exploded', 'now she is hit');
+    await eve.close();
   }),
 
   'an Escape that ends a composition closes nothing': newcomer(async ann => {
     ann.$('#first-name').dispatchEvent(new ann.window.KeyboardEvent('keydown',
       { key: 'Escape', code: 'Escape', bubbles: true, isComposing: true }));
     await ann.fliesOn();
-    ok(ann.game.panels.isAsking, 'it still asks');
+    ok(isAsking(ann), 'it still asks');
   }),
 
   'until the first key the sky says what to do, with the keys that this person has': async () => {
     const ann = await Player.named('Ann', newRoom(), { settings: { keys: { fire: ['KeyQ'] } } });
-    const { title, note, keys } = ann.game.view.scene.banner;
+    const { title, note, keys } = ann.sight.words.banner;
     equal([title, note], ['Spacewar', 'Shoot the others. Stay out of the sun.']);
     ok(/^← → turn · ↑ thrust · Q fire$/.test(keys) || keys === '' && !ann.window.matchMedia('(hover: hover)').matches,
       keys);
     ann.press('ArrowLeft');
-    await ann.until(({ game: { view: { scene } } }) => !scene.banner && scene.link.startsWith('relay'), 'no more');
+    await ann.until(({ sight: { words } }) => !words.banner && words.connection.startsWith('relay'), 'no more');
     ann.close();
   },
 
@@ -453,13 +472,13 @@ export default {
 
   'for the first five lives a dotted line shows where the ship will fall': players('Ann', async ann => {
     for (let life = 0; life < 5; life++) {
-      await ann.until(({ game, me }) => me.state === 'flying' && game.settings.lives === life, `life ${life}`);
-      await ann.until(({ game }) => game.view.scene.forecast, 'the line');
+      await ann.until(({ me, sight }) => me.state === 'flying' && sight.settings.lives === life, `life ${life}`);
+      ok(ann.sight.forecast, 'the line');
       ann.place(0, 0);
       await ann.until(({ me }) => me.state === 'exploded', 'the sun');
-      ann.me.until = 0;    // back at once
+      ann.game.setShip({ until: 0 });    // back at once
     }
-    await ann.until(({ game }) => !game.view.scene.forecast, 'no line');
+    await ann.until(({ sight }) => !sight.forecast, 'no line');
     equal(ann.stored.lives, 5);
   }),
 
@@ -471,13 +490,12 @@ export default {
       ['KeyF KeyL Space', [0, false, true]]]) {
       for (const code of codes.split(' ')) await steers(ann, [code], expected);
     }
-    const { settings, sound } = ann.game;
     ann.press('KeyN');
-    ok(!settings.names, 'no names');
+    ok(!ann.sight.settings.names, 'no names');
     ann.press('KeyM');
-    await ann.until(() => sound.muted && ann.$('[data-command=sound]').ariaPressed === 'false', 'no sound');
+    await ann.until(() => ann.sight.settings.muted && ann.$('[data-command=sound]').ariaPressed === 'false', 'no sound');
     ann.press('KeyN', 'KeyM');
-    ok(settings.names && !sound.muted, 'both again');
+    ok(ann.sight.settings.names && !ann.sight.settings.muted, 'both again');
     ann.press('KeyT');
     ok(!ann.$('#timing').hidden, 'timing');
     ann.press('KeyT');
@@ -512,10 +530,10 @@ export default {
   'who pauses in company observes; who follows another ship is told so and how to come back': players('Ann', 'Bob',
     async (ann, bob) => {
       ann.press('ArrowLeft');
-      ann.game.view.track([...ann.game.world.ships.keys()].find(id => id > 0));
-      await ann.until(({ game }) => game.view.scene.banner?.note === 'following Bob · R to come back', 'whom');
+      click(ann, where(ann, 'Bob'));
+      await ann.until(({ sight }) => sight.words.banner?.note === 'following Bob · R to come back', 'whom');
       ann.press('KeyR');
-      await ann.until(({ game }) => game.view.scene.banner === null, 'no more');
+      await ann.until(({ sight }) => sight.words.banner === null, 'no more');
       ann.press('KeyP');
       await allSee('Ann', ship => ship.state === 'observing', ann, bob);
       await bob.fliesOn();
@@ -524,10 +542,10 @@ export default {
     }),
 
   'the view zooms by key and wheel and is reset, and a click follows a ship': players('Ann', async ann => {
-    const { frames } = ann.game;
+    const { frames } = ann.sight;
     await ann.until(() => {
       ann.place(150, -120);
-      return ann.game.frames > frames + 60;
+      return ann.sight.frames > frames + 60;
     }, 'the view is at rest');
     const usual = scale(ann);
     const grows = (least, most) => ann.until(() => {
@@ -540,16 +558,12 @@ export default {
     await grows(0.5, 0.7);
     ann.press('KeyR');
     await grows(0.95, 1.05);
-    const { WheelEvent, PointerEvent, innerWidth, innerHeight } = ann.window;
+    const { WheelEvent, innerWidth, innerHeight } = ann.window;
     ann.$('#sky').dispatchEvent(new WheelEvent('wheel', { clientX: 320, clientY: 180, deltaY: 400 }));
     await grows(0.3, 0.8);
     ann.press('KeyR');
     await grows(0.95, 1.05);
-    const [clientX, clientY] = where(ann);
-    for (const type of ['pointerdown', 'pointerup']) {
-      ann.$('#sky').dispatchEvent(new PointerEvent(type, { clientX, clientY, pointerId: 1, isPrimary: true,
-        bubbles: true }));
-    }
+    click(ann, where(ann));
     const off = () => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2);
     await ann.until(() => off() < 4, 'the middle');
   }),
@@ -567,12 +581,7 @@ export default {
   'who comes is noticed in a hidden tab: by a sound, and the number of friends in the title': players('Ann',
     async (ann, room) => {
       const heard = [];
-      const { sound } = ann.game;
-      const play = sound.play.bind(sound);
-      sound.play = (event, ...more) => {
-        heard.push(event.type);
-        return play(event, ...more);
-      };
+      ann.window.Sound.prototype.play = event => heard.push(event.type);
       equal(ann.document.title, 'Spacewar');
       ann.hide();
       await ann.until(({ me }) => me.state === 'observing', 'she observes');
@@ -591,7 +600,7 @@ export default {
 
   'a greeting is seen at the ship, and not too often': players('Ann', 'Bob', async (ann, bob) => {
     ann.press('KeyG', 'KeyV', 'KeyB');
-    const greeting = () => [...bob.game.world.ships.values()].find(({ name }) => name === 'Ann').greeting;
+    const greeting = () => bob.seen('Ann').greeting;
     await bob.until(() => greeting() === 'gg', 'gg');
     await bob.until(() => bob.$('#log').textContent.includes('Ann: gg'), 'in words, too');
     await wait(200);
@@ -636,7 +645,7 @@ export default {
 
   'the volume of the settings is what is heard, at once, and kept': players('Ann', async ann => {
     const volumes = [];
-    Object.defineProperty(ann.game.sound, 'volume', { set: volume => volumes.push(volume) });
+    Object.defineProperty(ann.window.Sound.prototype, 'volume', { set: volume => volumes.push(volume) });
     ann.press('KeyC');
     const slider = ann.$('[name=volume]');
     equal([slider.value, slider.min, slider.max], ['10', '1', '10']);

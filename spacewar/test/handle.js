@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// In a frame of frames.js: hands the game to the tests.
+// In a frame of frames.js: hands the game to the tests, and the class whose calls tell what can be heard of it.
 
+import { Sound } from '../sound.js';
 import { game } from '../spacewar.js';
 
-globalThis.game = game;
+Object.assign(globalThis, { game, Sound });

@@ -2,9 +2,10 @@
 
 // What ships look like, traced on a path that only remembers.
 
-import { COLOURS, COLOUR_NAMES, SHAPES, colourIndex, colourOf, lookOf, otherLook, shapeIndex, tracePiece, traceShip,
+import { LOOKS, colourIndex, lookOf, nextColour, otherLook, shapeIndex } from '../looks.js';
+import { COLOURS, COLOUR_NAMES, SHAPES, colourOf, tracePiece, traceShip,
 } from '../ships.js';
-import { LOOKS, PIECES } from '../world.js';
+import { PIECES } from '../world.js';
 import { equal, near, ok } from './check.js';
 
 const GROUND = '#020a0b';

@@ -4,7 +4,7 @@
 // again, in virtual time. Each page checks for itself, all the time, what ws-relay.js guarantees: who
 // speaks has joined and has not quit, and what one says to all arrives once and in order.
 
-import { BEAT, Connection } from '../connection.js';
+import { BEAT_MS, Connection } from '../connection.js';
 import { random } from '../random.js';
 import { WebRTCRelay } from '../webrtc-relay.js';
 import { equal, near, ok } from './check.js';
@@ -130,7 +130,7 @@ class Stranger {
       const [, granted] = /^webrtc (\d+)$/.exec(data) ?? [];
       if (granted && this.acknowledges) this.connections.get(id).send(` ack ${granted}`);
     };
-    this.beating = setInterval(() => this.connections.forEach(connection => connection.beat(' beat')), BEAT);
+    this.beating = setInterval(() => this.connections.forEach(connection => connection.beat(' beat')), BEAT_MS);
     strangers.push(this);
     this.way.enter();
     this.way.send('path');
