@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-// One WebRTC connection to one peer: an RTCPeerConnection with two data channels, one reliable and ordered, and
-// one that neither retransmits nor orders, so that no message waits for another that got lost. It knows no
-// relay: the offer or answer and the candidates go out through signal() and come in through receive(). The
-// description is sent at once and each candidate when it is found (trickle ICE), so a silent server delays nothing.
+// One WebRTC connection to one peer: an RTCPeerConnection with two negotiated data channels, one reliable and ordered,
+// one neither. It knows no relay: the offer or answer and the candidates go out through signal() and come in through
+// receive(). The description is sent at once and each candidate when it is found (trickle ICE), so that a STUN server
+// which does not answer delays nothing.
 //
 //               both channels open             nothing heard for 2.5 s
 //   connecting -------------------->  open  ---------------------------->  degraded
@@ -12,16 +12,16 @@
 //       v                              v                                      v
 //     closed  <----  also if the peer closes it, if ICE fails, or if the peer sends what it must not
 //
-// Browsers notice late that a connection is dead, so each side says something with each beat. Beats are counted
-// instead of time, as a page that was suspended must not take that for silence of the peer. What is closed stays so:
-// webrtc-relay.js makes a new one.
+// Browsers take up to 30 s to notice that a connection is dead, so each side sends a message every BEAT_MS. Beats are
+// counted instead of time: a page that was suspended must not take that for silence of the peer. A closed connection
+// is not opened again; webrtc-relay.js makes a new one.
 //
-// The peer is not trusted. The worst that it can do is to close this connection, and to make the browser ask a
-// few addresses whether they are the peer, as WebRTC does.
+// The peer is not trusted. The worst that it can do is to close this connection, and to make the browser send ICE
+// checks to a few addresses.
 
 export const BEAT_MS = 500;    // ms; browsers make it a second in hidden tabs
 const SILENT_BEATS = 5;        // without a message, after which an open connection is degraded
-const CLOSING_BEATS = 40;      // in which a connection that is not open may become so
+const OPENING_BEATS = 40;      // in which a connection must open, or open again, or else it is closed
 const LOSSY_BYTES = 16_384;    // bytes unsent, above which messages that may get lost are dropped
 const MOST_CANDIDATES = 32;    // taken from a peer; a computer with many networks has ten
 const LONGEST_SDP = 8_192;     // characters of a description; for two channels it has 600
@@ -44,16 +44,16 @@ export class Connection {
   #connection = null;      // an RTCPeerConnection
   #reliable = null;        // its channels
   #lossy = null;
-  #steps;                  // a promise: what is done with it takes time, and is done one after the other
+  #steps;                  // a promise of all asynchronous steps so far; the next one is chained to it
   #isDescribed = false;    // whether the peer has sent its description
   #candidates = 0;         // taken
   #silentBeats = 0;        // since the last message
-  #closingBeats = 0;       // since it was open, or began
+  #openingBeats = 0;       // since it was last open, or was made
 
   /**
-   * Begins to connect: with an offer if it `offers`, else with an answer when an offer has come. `configuration` is
-   * a promise of the RTCConfiguration. signal(msgtype, data) is to reach the peer's receive(). Then
-   * onstate(state) and onmessage(message, isLossy) are called, where a message is a string or a Uint8Array.
+   * Starts to connect: with an offer if it `offers`, else by an answer to the peer's. `configuration` is a promise of
+   * the RTCConfiguration. signal(msgtype, data) must take its arguments to the peer's receive(). onstate(state) and
+   * onmessage(message, isLossy) are called; a message is a string or a Uint8Array.
    */
   constructor({ offers, configuration, signal, onstate, onmessage }) {
     this.#offers = offers;
@@ -61,11 +61,11 @@ export class Connection {
     this.#onstate = onstate;
     this.#onmessage = onmessage;
     this.#steps = Promise.resolve();
-    this.#next(async () => this.#open(await configuration));
+    this.#next(async () => this.#create(await configuration));
     if (offers) this.#next(() => this.#describe('offer'));
   }
 
-  /** Sends a message, unless it may get lost and too many wait already. */
+  /** Sends a message; one that may get lost is dropped if too many wait already. */
   send(message, isLossy = false) {
     const channel = isLossy ? this.#lossy : this.#reliable;
     if (!this.#hasChannels || (isLossy && channel.bufferedAmount > LOSSY_BYTES)) return;
@@ -81,11 +81,11 @@ export class Connection {
     return this.#reliable?.bufferedAmount ?? 0;
   }
 
-  /** To be called each BEAT_MS, with a short message for the peer. */
+  /** Sends the peer a short message, and counts. To be called every BEAT_MS. */
   beat(message) {
     this.send(message, true);
     if (this.state === 'open' && ++this.#silentBeats === SILENT_BEATS) this.#become('degraded');
-    if (this.state !== 'open' && ++this.#closingBeats === CLOSING_BEATS) this.close();
+    if (this.state !== 'open' && ++this.#openingBeats === OPENING_BEATS) this.close();
   }
 
   close() {
@@ -101,13 +101,13 @@ export class Connection {
 
   // ---- The RTCPeerConnection ----
 
-  #open(configuration) {
+  #create(configuration) {
     if (this.state === 'closed') return;
     const connection = new RTCPeerConnection(configuration);
     this.#connection = connection;
     this.#reliable = this.#channel('reliable', { id: 0 });
     this.#lossy = this.#channel('lossy', { id: 1, ordered: false, maxRetransmits: 0 });
-    connection.ondatachannel = () => this.close();   // an honest peer opens no other channel
+    connection.ondatachannel = () => this.close();   // both are negotiated, so an honest peer opens none
     connection.onicecandidate = ({ candidate }) => {
       if (this.state !== 'closed' && isCandidate(candidate?.candidate)) this.#signal('candidate', candidate.candidate);
     };
@@ -134,18 +134,18 @@ export class Connection {
   #heard() {
     this.#silentBeats = 0;
     if (this.state === 'open' || !this.#hasChannels) return;
-    this.#closingBeats = 0;
+    this.#openingBeats = 0;
     this.#become('open');
   }
 
   // ---- Signalling ----
 
-  /** An `offer`, an `answer` or a `candidate` of the peer, with its data. Of a second description nothing is taken. */
+  /** Takes an `offer`, an `answer` or a `candidate` of the peer, with its data. A second description is ignored. */
   receive(msgtype, data) {
     if (msgtype === 'candidate') return this.#addCandidate(data);
     if (msgtype !== (this.#offers ? 'answer' : 'offer') || this.#isDescribed) return;
     this.#isDescribed = true;
-    const sdp = checked(data);
+    const sdp = checkedSdp(data);
     if (sdp === null) return this.close();
     this.#next(() => this.#connection.setRemoteDescription({ type: msgtype, sdp }));
     if (!this.#offers) this.#next(() => this.#describe('answer'));
@@ -166,7 +166,7 @@ export class Connection {
     await connection.setLocalDescription({ type, sdp });
   }
 
-  /** Does something when all before it is done. What can't be done closes the connection. */
+  /** Runs a step when all earlier ones are done. One that fails closes the connection. */
   #next(step) {
     this.#steps = this.#steps.then(() => this.state === 'closed' || step()).catch(() => this.close());
   }
@@ -176,8 +176,8 @@ function isCandidate(line) {
   return typeof line === 'string' && line.length <= LONGEST_CANDIDATE && CANDIDATE.test(line);
 }
 
-/** A description of nothing but data channels, without the candidates in it; or null. */
-function checked(text) {
+/** Returns a description without its candidates, or null if it is of anything but data channels. */
+function checkedSdp(text) {
   if (typeof text !== 'string' || text.length > LONGEST_SDP) return null;
   const lines = text.split(/[\r\n]+/).filter(line => line && !/^a=candidate/i.test(line));
   const media = lines.filter(line => line.startsWith('m='));

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-// Recognises a peer that has come back to the room, and proves to it who we are. An id holds for one connection
-// to the relay, and anybody can take a name. So, when two pages meet, each sends the other
+// Recognises a peer that has come back to the room, to give it its score again. An id holds for one connection to the
+// relay, and anybody can take a name. So, when two pages meet, each sends the other
 //
 //     key [1,challenge,key]      a key that only the two know, and a random number
 //
-// When they meet again, with new ids, each answers the other's challenge with a proof for each key that it was
-// given before; one of them is the other's:
+// A page that comes back does not know who of those it meets has given it which key. So it answers each challenge with
+// a proof for each key that it has; one of them is right:
 //
 //     proofs [1,[proof,...]]     hashes of the key, the challenge and our id
 //
-// It is of no use to pass a proof on: it holds for the id of its sender only, and for this challenge. The hash is
-// HalfSipHash-2-4 (https://github.com/veorq/SipHash), which is made for this; crypto.subtle, which has others, is not
-// there for a page that came over plain http.
+// A proof is of no use to anybody else: it holds for its sender's id and this challenge only. The hash is a keyed one,
+// HalfSipHash-2-4 (https://github.com/veorq/SipHash), since pages that came over plain http have no crypto.subtle.
 
 const MOST_MET = 200;         // peers remembered, including those who are here
 export const MOST_KEYS = 64;  // that we were given; their proofs fit into a message
@@ -21,7 +20,7 @@ export class Identity {
   #met = [];       // { peer, key }: to whom we have given one
   #keys = [];      // that we were given
 
-  /** What is to be sent to a peer when we meet: { challenge, key }. */
+  /** Returns what to send to a peer when we meet: { challenge, key }. */
   introduce(peer) {
     const [high, low, ...key] = crypto.getRandomValues(new Uint32Array(4));
     peer.challenge = (high >>> 11) * 2 ** 32 + low;
@@ -30,7 +29,7 @@ export class Identity {
     return { challenge: peer.challenge, key };
   }
 
-  /** The proofs by which a peer that sent this, once, can recognise us with our id. */
+  /** Returns the proofs for a peer that has introduced itself so; none the second time. */
   proofsFor(peer, { challenge, key }, id) {
     if (peer.hasIntroduced) return [];
     peer.hasIntroduced = true;
@@ -40,7 +39,7 @@ export class Identity {
     return proofs;
   }
 
-  /** Which earlier peer it is that sends these proofs, or null. It is tried once. */
+  /** Returns the earlier peer that a peer with these proofs has been, or null. The second time always null. */
   recognise(peer, proofs) {
     const { challenge, id } = peer;
     peer.challenge = null;

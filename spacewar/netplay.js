@@ -8,19 +8,19 @@
 //
 // What they say is in messages.js.
 //
-// Nobody waits for anybody. A remote ship flies on by the same physics, with turn and engine as last
-// reported, which is exact until its pilot does something else: so reports go out at once when that
-// happens, and else rarely. A report says for which time on its sender's clock it holds; the ship is
-// put there and flown on (or back) to the time at which our world stands. The leap that this may be
-// is not seen: the ship is still drawn where it was, and the difference (dx, dy, dangle) fades.
+// Remote ships are extrapolated (dead reckoning): they fly on by the same physics, with turn and engine as last
+// reported, which is exact until the pilot does something else. So reports go out at once when that happens, and else
+// rarely. A report carries the time on its sender's clock for which it holds; the ship is put there and extrapolated,
+// or taken back, to the time of our world. So that it does not leap, it is still drawn where it was, and the difference
+// (dx, dy, dangle) fades.
 // Reports, pings and pongs may get lost or be overtaken without harm (LOSSY); the other messages must not.
 //
-// Each pilot judges hits on its own ship, as it sees them, so nobody is shot by what is not on the
-// screen. A shot is not sent as a missile: the ship that reports it fires it again here, so it comes
-// from nowhere else. The worst that a hostile peer can do is to lie about its own ship.
+// Each page judges the hits on its own ship, so nobody is shot by what is not on the screen. A shot is not sent as a
+// missile: the ship that reports it fires again here, so that it comes from nowhere else. The worst that a hostile peer
+// can do is to lie about its own ship.
 //
-// A crowd costs no more than crowd.js and MESSAGES_PER_FRAME let it: whoever is not chosen for the sky is counted, and
-// what is too much to be read in this frame is read in a later one, unless it has been superseded by then.
+// What a crowd costs is bounded: only the pilots that crowd.js chooses have ships, and a frame reads at most
+// MESSAGES_PER_FRAME messages; the rest waits for the next, unless newer ones supersede it.
 
 import { choose, SHIPS } from './crowd.js';
 import { Identity } from './identity.js';
@@ -51,7 +51,7 @@ const FIRST_PINGS = 8;        // ... but so many at first ...
 const FIRST_PING_MS = 200;    // ... with so many ms between them
 
 // What is shown of what is told.
-const LATEST_MS = 250;        // that what is late is flown on; of what is later, the state simply holds
+const LATEST_MS = 250;        // of age by which a report is extrapolated at most
 const FADING_MS = 60;         // in which a difference fades to 1/e: gone after 150 or so
 const SILENCE_MS = 5_000;     // without a message, after which a flying ship fades away
 const REVIEW_MS = 1_000;      // between looks at who of a crowd is in the sky
@@ -69,26 +69,28 @@ const ASTRAY_PX = 200;        // by which a missile may be off, here, from where
 export const LOSSY = ['report', 'ping', 'pong'];   // the messages that may get lost; pings tell how many do
 
 export class Netplay {
-  status = 'connecting';   // to the relay; or 'relay' or 'offline'; for reading only, like ...
-  why = '';              // ... the reason to be offline, if there is one to tell
+  // For reading only.
+  status = 'connecting'; // or 'relay' or 'offline'
+  why = '';              // the reason to be offline, if the relay or the browser has told one
+
   #world;
   #me;
   #relay;
   #clock;
   #peers = new Map();    // by id, as the room has it
   #sky = new Set();      // those of them whose ships are in the world
-  #reviewAt = -Infinity; // when to look again who is
+  #reviewAt = -Infinity; // when to choose them again
   #budget = MESSAGES_PER_FRAME;      // messages that may still be read in this frame
   #waiting = new Set();  // peers with messages that wait for the next
-  #ships = 0;            // given ids of our world so far, which no ship loses or inherits
-  #now;                  // the clock for which the world's positions hold, ...
-  #worldTime;            // ... when its own time was this
-  #sentReport = {};      // our ship as last reported, ...
-  #sentAt = -Infinity;   // ... when, by the clock, ...
-  #repeats = 0;          // ... how often that is to be repeated, ...
-  #sentPilot = {};       // ... and the name, look and score last sent to all
+  #ships = 0;            // ids of our world given to ships so far; none is given twice
+  #now;                  // the clock when the world's time was #worldTime, and its positions what they are
+  #worldTime;
+  #sentReport = {};      // our latest report, ...
+  #sentAt = -Infinity;   // ... when it was sent ...
+  #repeats = 0;          // ... and how often it is to be repeated
+  #sentPilot = {};       // name, look and score as last sent to all
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
-  #settleAt = Infinity;  // when to look whether somebody else looks like us
+  #settleAt = Infinity;  // when to compare our look with the others'
   #swap = null;          // the look that we were given for that, { from, to }
   #standings;
   #identity = new Identity();
@@ -138,7 +140,7 @@ export class Netplay {
     return this.#sky.size > 0 && [...this.#sky].every(({ id }) => this.#isDirect(id));
   }
 
-  /** Who has this ship of our world in the room: its id there, or null. */
+  /** Returns the id in the room of whoever has this ship of our world, or null. */
   idOf(shipId) {
     if (shipId === this.#me.id) return this.self;
     for (const { id, ship } of this.#peers.values()) if (ship.id === shipId) return id;
@@ -178,7 +180,7 @@ export class Netplay {
     this.#standings.entered(this.#clock());
   }
 
-  /** Whoever is new to us does not know us either. */
+  /** Tells a newcomer of us. */
   #welcome(id) {
     const clock = this.#clock();
     this.#peers.set(id, new Peer(id, ++this.#ships, clock));
@@ -200,7 +202,7 @@ export class Netplay {
 
   // ---- Who is in the sky ----
 
-  /** Lets the ships that are chosen of a crowd take the places of those that are not; no news for the feed. */
+  /** Swaps the ships in the sky for those that are chosen of a crowd, without news for the feed. */
   #review(clock) {
     if (clock < this.#reviewAt) return;
     this.#reviewAt = clock + REVIEW_MS;
@@ -220,7 +222,7 @@ export class Netplay {
     return [...this.#peers.values()].filter(({ isPilot }) => isPilot);
   }
 
-  /** Puts a ship into the sky, flown on from where it was last said to be; there it may act after a moment. */
+  /** Adds a ship to the world, extrapolated from its latest report. */
   #show(peer, clock, { quietly }) {
     const { ship, setAt } = peer;
     if (ship.state === 'flying') advance(ship, Math.min(this.#now - setAt, SILENCE_MS), fly);
@@ -244,7 +246,7 @@ export class Netplay {
     this.#review(clock);
     const news = this.#standings.update(clock, [...this.#sky], this.self);
     if (this.self === null) return news;
-    this.#settle(clock);
+    this.#yieldColour(clock);
     if (this.#isPilotNew()) this.#sendPilot();
     if (this.#isReportDue(clock)) this.#sendReport(clock);
     this.#sendRound(clock);
@@ -339,8 +341,8 @@ export class Netplay {
     this.#relay.send(write('ping', { time }), peer.id);
   }
 
-  /** Once after joining: who came later, by the ids, takes the next free colour if somebody looks the same. */
-  #settle(clock) {
+  /** Once after joining: takes the next free colour if somebody with a lesser id, who came before, looks the same. */
+  #yieldColour(clock) {
     if (clock < this.#settleAt) return;
     this.#settleAt = Infinity;
     const others = [...this.#peers.values()];
@@ -375,13 +377,13 @@ export class Netplay {
     this.#handlers[msgtype](peer, message, clock);
   }
 
-  /** Keeps a message for a later frame, in the place of an older one of its kind. */
+  /** Keeps a message for a later frame, instead of an older one of its type. */
   #postpone(peer, msgtype, data) {
     peer.waiting[msgtype] = data;
     this.#waiting.add(peer);
   }
 
-  /** A new frame: reads what waits since the last one as far as the budget goes, of ships in the sky first. */
+  /** Reads the messages that wait since the last frame, of ships in the sky first, as far as the budget goes. */
   #readWaiting(clock) {
     this.#budget = MESSAGES_PER_FRAME;
     if (!this.#waiting.size) return;
@@ -411,18 +413,18 @@ export class Netplay {
 
     round: (peer, message, clock) => this.#standings.heard(peer, message, clock),
 
-    report: (peer, message, clock) => this.#set(peer, message, clock),
+    report: (peer, message, clock) => this.#apply(peer, message, clock),
 
     fire: (peer, message, clock) => {
       const { ship, shots, diedAt } = peer;
       if (!this.#sky.has(peer) || message.state !== 'flying') return;
       if (message.number <= shots || clock - diedAt < DEAD_MS) return;
-      if (!this.#mayAct(peer, message, clock)) return this.#set(peer, message, clock);  // a report at least
+      if (!this.#mayAct(peer, message, clock)) return this.#apply(peer, message, clock);  // a report at least
       if (!peer.mayFire(clock)) return;
       peer.shots = message.number;
       ship.shieldUntil = 0;
-      this.#makeRoom(ship);
-      this.#relive(peer, message, clock, late => this.#world.shoot(ship, message.number, late));
+      this.#removeOldestMissile(ship);
+      this.#replay(peer, message, clock, age => this.#world.shoot(ship, message.number, age));
     },
 
     death: (peer, message, clock) => {
@@ -435,10 +437,10 @@ export class Netplay {
       const seen = this.#mayAct(peer, message, clock);  // if not, it is gone, but that changes nothing else
       const by = cause === 'missile' || cause === 'debris' ? this.#shipOf(message.owner) : null;
       const owner = seen ? by : null;
-      this.#relive(peer, end, clock, late => {
+      this.#replay(peer, end, clock, age => {
         // A missile elsewhere is not taken away: nobody can make away with what is about to hit others.
-        const number = !seen || this.#isAstray({ ...message, owner }, late) ? 0 : message.number;
-        this.#world.explode(ship, seed, { cause, owner, number, seen }, Math.max(0, late));
+        const number = !seen || this.#isAstray({ ...message, owner }, age) ? 0 : message.number;
+        this.#world.explode(ship, seed, { cause, owner, number, seen }, Math.max(0, age));
       });
       if (owner === this.#me.id) this.#world.claim(this.#me, ship, message);
       if (isSuicide({ cause, owner: by }, ship)) this.#standings.count(peer, -1);
@@ -472,80 +474,80 @@ export class Netplay {
     },
   };
 
-  /** How long ago, for our world, it was a time on a peer's clock; negative if it is still to come. */
-  #late(peer, time) {
+  /** Returns how many ms ago, for our world, a time on a peer's clock was; negative if it is still to come. */
+  #ageOf(peer, time) {
     const { skew } = peer.clock;
-    if (skew === null) return 0;             // nothing is known of its clock: a state simply holds
-    const late = this.#now - (time - skew);  // up to a frame less than 0, which our next frame makes good
-    return late < -LATEST_MS ? 0 : Math.min(late, LATEST_MS);
+    if (skew === null) return 0;            // its clock is not known yet: a report is taken as new
+    const age = this.#now - (time - skew);   // may be negative by a frame, which our next frame makes good
+    return age < -LATEST_MS ? 0 : Math.min(age, LATEST_MS);
   }
 
   /** Whether a ship was seen near the place of a message, when that was: it may fire and burst there. */
   #mayAct(peer, message, clock) {
     const { ship } = peer;
     const there = { ...message, turn: 0, burning: false };
-    if (ship.state === 'flying') advance(there, this.#late(peer, message.time), fly);
+    if (ship.state === 'flying') advance(there, this.#ageOf(peer, message.time), fly);
     return peer.mayAct(there, clock);
   }
 
-  /** Sets a ship to what its pilot said, unless that is older than what is known. */
-  #set(peer, message, clock) {
+  /** Puts a ship where its pilot's message says, unless a newer one has come before. */
+  #apply(peer, message, clock) {
     if (message.time < peer.saidAt) return;
     const { ship } = peer;
     const { x, y, angle } = { x: ship.x + ship.dx, y: ship.y + ship.dy, angle: ship.angle + ship.dangle };
     const wasFlying = ship.state === 'flying';
     const wasAway = ship.state === 'exploded' || ship.state === 'hyperspace';
-    const late = this.#late(peer, message.time);
+    const age = this.#ageOf(peer, message.time);
     peer.saidAt = message.time;
     peer.setAt = this.#now;
     const { state, turn, burning } = message;
     Object.assign(ship, motionOf(message), { state, turn, burning, dx: 0, dy: 0, dangle: 0 });
     if (state === 'observing') peer.alive = false;
     if (state === 'flying' || state === 'hyperspace') peer.alive = true;
-    if (state === 'flying') advance(ship, late, fly);
+    if (state === 'flying') advance(ship, age, fly);
     if (state === 'flying') ship.cause = '';
-    if (state === 'flying' && wasAway) ship.shieldUntil = this.#world.time + SHIELD - late;
+    if (state === 'flying' && wasAway) ship.shieldUntil = this.#world.time + SHIELD - age;
     const [dx, dy] = [x - ship.x, y - ship.y];
     const leapt = peer.moved(dx, dy, clock);
     if (leapt || !wasFlying || state !== 'flying') return;  // a leap that faded would look stranger than a leap
     Object.assign(ship, { dx, dy, dangle: turned(angle - ship.angle) });
   }
 
-  /** Does something with a ship as it was then, even if newer reports have come in the meantime. */
-  #relive(peer, message, clock, act) {
+  /** Does something with a ship as it was at the time of a message, even if newer reports have come since. */
+  #replay(peer, message, clock, act) {
     const { ship } = peer;
     const { state, burning } = ship;
     const present = { ...motionOf(ship), state, burning };
     Object.assign(ship, motionOf(message));
-    act(this.#late(peer, message.time));
+    act(this.#ageOf(peer, message.time));
     Object.assign(ship, present);
-    this.#set(peer, message, clock);
+    this.#apply(peer, message, clock);
   }
 
-  /** A ship with as many missiles as may fly: the oldest must be gone, where they are a bit ahead. */
-  #makeRoom(ship) {
+  /** Of a ship with as many missiles as may fly, removes the oldest: its pilot's page has done so already. */
+  #removeOldestMissile(ship) {
     const { missiles, rules } = this.#world;
     if (this.#world.inFlight(ship) < rules.inFlight) return;
     missiles.splice(missiles.findIndex(({ owner }) => owner === ship.id), 1);
   }
 
-  /** A death, of ours or a peer's: the point is the peer's who did it, if any. */
+  /** Counts the point for a death, of ours or a peer's, if it is a peer's. */
   #count({ cause, owner, number }) {
     for (const peer of this.#peers.values()) {
       if (peer.ship.id === owner && peer.mayScore({ cause, number })) this.#standings.count(peer, 1);
     }
   }
 
-  /** The id, in our world, of whoever has this one in the room. */
+  /** Returns the id in our world of a client's ship, or null. */
   #shipOf(id) {
     return id === this.self ? this.#me.id : this.#peers.get(id)?.ship.id ?? null;
   }
 
-  /** Whether a missile was nowhere near when it is said to have hit. */
-  #isAstray({ owner, number, x, y }, late) {
+  /** Whether a missile was far from where it is said to have hit. */
+  #isAstray({ owner, number, x, y }, age) {
     const missile = this.#world.missiles.find(missile => missile.owner === owner && missile.number === number);
     if (!missile) return false;
-    const then = { x: missile.x - missile.vx * late, y: missile.y - missile.vy * late };
+    const then = { x: missile.x - missile.vx * age, y: missile.y - missile.vy * age };
     return Math.hypot(then.x - x, then.y - y) > ASTRAY_PX;
   }
 

@@ -6,7 +6,7 @@
 //
 //   - numbers the messages for the channel. The numbers need not be sent: a channel loses nothing while it lives.
 //   - uses the channel only when all that it sent through the relay has arrived. Until then, messages wait.
-//   - keeps each message until the peer acknowledges its number. When the channel is given up, it retransmits the
+//   - keeps each message until the peer acknowledges its number. When it gives the channel up, it retransmits the
 //     rest through the relay, and the receiver skips what the channel has brought.
 //
 //        path        sender                                      receiver
@@ -27,8 +27,9 @@ const OVERHEAD_BYTES = 64;    // bytes that a message counts beside its characte
 const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
 
 export class MessageStream {
-  path = 'relay';       // or 'switching', or 'webrtc': of what is sent; for reading only, like isAccepting
-  isAccepting = false;  // whether what the channel brings counts
+  // For reading only.
+  path = 'relay';       // of what is sent: 'relay', 'switching' or 'webrtc'
+  isAccepting = false;  // whether messages from the channel count
 
   #relay;
   #channel;
@@ -38,7 +39,7 @@ export class MessageStream {
   #kept = [];           // messages for the channel that are not acknowledged; the last has the number #last
   #keptSize = 0;        // bytes
   #received = 0;        // number of the last message from the channel
-  #granted = null;      // number of the last `path webrtc` that came, unless a `path relay` came since
+  #granted = null;      // number of the peer's `path webrtc`, or null after its `path relay`
   #unreported = 0;      // bytes received since the last acknowledgement
   #skip = 0;            // how many of the next messages from the relay the channel has brought
 
@@ -71,14 +72,14 @@ export class MessageStream {
     return true;
   }
 
-  /** The channel is open: it is to be used. */
+  /** Switches to the channel, which is open. */
   useChannel() {
     if (this.path !== 'relay') return;
     this.path = 'switching';
     this.#relay(`path webrtc ${++this.#last}`);
   }
 
-  /** It is not: what it may have lost is sent again. */
+  /** Switches to the relay, and retransmits what the channel may have lost. */
   useRelay() {
     const was = this.path;
     if (was === 'relay') return;
@@ -91,7 +92,7 @@ export class MessageStream {
     if (was === 'webrtc') this.#onpath('relay');
   }
 
-  /** The peer has all up to a number, if one of that number was sent. */
+  /** Takes the number of an ` ack` from the channel: the peer has all up to that, if so many were sent. */
   acknowledged(number) {
     const before = this.#last - this.#kept.length;
     if (this.path === 'switching' && number === before) {
@@ -117,7 +118,7 @@ export class MessageStream {
 
   // ---- From the peer ----
 
-  /** The data of a `path` from the relay: the peer changes its path. */
+  /** Takes the data of a `path` from the relay: the peer changes its path. */
   pathChanged(data) {
     const [, path, digits] = PATH.exec(data) ?? [];
     if (!path) return;
@@ -132,19 +133,19 @@ export class MessageStream {
     }
   }
 
-  /** Whether the next message from the relay, which has come, is to be skipped. */
+  /** Whether the message that has come from the relay was on the channel too. To be called once for each. */
   skipsNext() {
     if (this.#skip === 0) return false;
     this.#skip--;
     return true;
   }
 
-  /** The number of a ` path` from the channel. What comes before it was given up. */
-  begins(number) {
+  /** Takes the number of a ` path` from the channel. What came before it has also been sent through the relay. */
+  channelStarts(number) {
     this.isAccepting = number === this.#granted;
   }
 
-  /** A message from the channel. */
+  /** Takes a message from the channel. */
   receive(message) {
     if (!this.isAccepting) return;
     this.#received++;
@@ -153,7 +154,7 @@ export class MessageStream {
     this.#deliver(message);
   }
 
-  /** What is to be told to the peer over the channel, with each beat. */
+  /** What to send to the peer over the channel with each beat. */
   get acknowledgement() {
     return ` ack ${this.#received}`;
   }

@@ -8,15 +8,15 @@
  *     const relay = new WebRTCRelay(location.href, { lossy: ['report'] });
  *     relay.onpath = (id, path) => {};      // 'relay' or 'webrtc', as path(id): how messages go to it now
  *
- * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages begins over the
- * relay, changes to a WebRTC data channel when one opens, and back when it fails. By that nothing gets lost,
- * doubled or reordered. Only messages of the types in `lossy` may get lost or overtake one another on the direct path,
- * and in return none waits for another. (What a page sends to all before its `onjoin` for a newcomer may reach that
- * one or not.) A connection that fails is replaced by a new one, after 1 s, 2 s, 4 s and so on up to a minute. `ice` is
- * the address of an RTCConfiguration as JSON: which ICE servers to ask. Without WebRTC in the browser it is a
- * WebSocketRelay.
+ * All else is as in ws-relay.js: read there what a relay does and guarantees. Each pair of pages starts over the
+ * relay, changes to a WebRTC data channel when one opens, and back when that fails, without losing, doubling or
+ * reordering messages. Only messages of the types in `lossy` may get lost or overtake one another on the direct path;
+ * in return none of them waits for another. (What a page sends to all before its `onjoin` for a newcomer may or may
+ * not reach that one.) A connection that fails is replaced after 1 s, the next after 2 s, 4 s and so on up to a minute.
+ * `ice` is the address of an RTCConfiguration as JSON, with the ICE servers to ask. In a browser without WebRTC it
+ * works as a WebSocketRelay.
  *
- * `buffered` counts what waits on all paths. Whoever has much to send sends more only while that is little:
+ * `buffered` counts what waits on all paths. To send much, send more only while that is little:
  *
  *     while (relay.buffered < 65_536 && chunks.length) relay.send(chunks.shift());   // and again in some ms
  *
@@ -35,16 +35,16 @@
  *
  * These are the messages of this module to itself on other pages. They can't be sent, and reach no handler:
  *
- *     path                     to all, when it enters: whoever was in the room before may offer a connection
- *     offer 1 SDP              a connection (connection.js) is set up, ...
- *     answer 1 SDP             ... the first one of this pair, ...
- *     candidate 1 CANDIDATE
- *     hangup 1                 ... and closed, or refused
- *     ' id 7'                  first over the channel: the sender's id in the room
+ *     webrtc                   to all, by a newcomer: whoever was in the room before it may offer it a connection
+ *     offer 1 SDP              sets up a connection (connection.js), which the pair has numbered 1
+ *     answer 1 SDP             ... likewise
+ *     candidate 1 CANDIDATE    ... likewise
+ *     hangup 1                 that connection is closed, or refused
+ *     ' id 7'                  the first message over the channel: the sender's id in the room
  *     path webrtc 4, path relay 7, and over the channel ' path 4', ' ack 6': see stream.js
  *
- * The ids are told since a peer could pass on the offers and answers of two others as its own: then these are
- * connected, and each would take the other for that peer.
+ * The ids are compared because a peer could pass on the offers and answers of two others as its own: these two would
+ * then be connected, and each would take the other for that peer.
  */
 
 import { BEAT_MS, Connection, configurationFrom } from './connection.js';
@@ -52,12 +52,12 @@ import { MessageStream, fitsChannel } from './stream.js';
 import { WebSocketRelay, call, cut, dispatch } from './ws-relay.js';
 
 const MOST_CONNECTIONS = 32;    // at once; browsers manage a few hundred
-const NEW_PER_BEAT = 0.5;       // connections that may be begun, after so many at once: each visitor costs one
+const NEW_PER_BEAT = 0.5;       // connections that may be started beyond those: each visitor of a crowd costs one
 const LONGEST_PAUSE = 120;      // beats between two attempts to connect with a peer
-const STEADY_BEATS = 20;        // for which a connection must be open for the next pause to be short again
+const STEADY_BEATS = 20;        // that a connection must be open for the next pause to be short again
 
 const SIGNALS = new Set(['offer', 'answer', 'candidate', 'hangup']);
-const RESERVED = new Set([...SIGNALS, 'path', 'self', 'join', 'quit']);
+const RESERVED = new Set([...SIGNALS, 'webrtc', 'path', 'self', 'join', 'quit']);
 const SIGNAL = /^([1-9]\d{0,8})(?: ([^]*))?$/;
 const CHANNEL_WORD = /^ (id|path|ack) (\d{1,15})$/;
 
@@ -69,7 +69,7 @@ export class WebRTCRelay {
   #routes = new Map();      // by the peer's id
   #id = null;               // our last own
   #connections = 0;
-  #allowance = MOST_CONNECTIONS;   // connections that may be begun now
+  #allowance = MOST_CONNECTIONS;   // connections that may be started now
   #listening = new AbortController();
   #beating;
 
@@ -82,7 +82,7 @@ export class WebRTCRelay {
     relay.onself = id => this.#enter(id);
     relay.onjoin = id => this.#join(id);
     relay.onquit = id => this.#quit(id);
-    relay.onrecv = (id, msgtype, data) => this.#receive(id, msgtype, data);
+    relay.onrecv = (id, msgtype, data) => this.#receiveRelayed(id, msgtype, data);
     globalThis.addEventListener?.('pagehide', () => this.#disconnect(), { signal: this.#listening.signal });
     this.#beating = setInterval(() => this.#beat(), BEAT_MS);
   }
@@ -123,7 +123,7 @@ export class WebRTCRelay {
       const route = this.#routes.get(Number(target));
       return route ? this.#send(route, message, msgtype) : this.#relay.send(message, target);
     }
-    if (!this.#some(({ stream }) => stream.path !== 'relay')) return this.#relay.send(message);
+    if (!this.#some(({ stream }) => stream.path !== 'relay')) return this.#relay.send(message);   // once, for all
     let sent = this.#relay.id !== null;
     for (const route of this.#routes.values()) sent = this.#send(route, message, msgtype) || sent;
     return sent;
@@ -156,7 +156,7 @@ export class WebRTCRelay {
     this.#id = id;
     if (globalThis.RTCPeerConnection) {
       this.#configuration = configurationFrom(this.#ice);
-      this.#relay.send('path');
+      this.#relay.send('webrtc');
     }
     call(this, 'onself', id);
   }
@@ -198,23 +198,23 @@ export class WebRTCRelay {
 
   // ---- What comes ----
 
-  /** A message through the relay. */
-  #receive(id, msgtype, data) {
+  /** Takes a message that came through the relay. */
+  #receiveRelayed(id, msgtype, data) {
     if (id === this.#relay.id) return this.#dispatch(id, msgtype, data);
     const route = this.#routes.get(id);
     if (!route) return;
     if (SIGNALS.has(msgtype)) this.#takeSignal(route, msgtype, data);
-    else if (msgtype === 'path' && data.length === 0) this.#announced(route);
+    else if (msgtype === 'webrtc') this.#startOffering(route);
     else if (msgtype === 'path') route.stream.pathChanged(data);
     else if (!route.stream.skipsNext()) this.#dispatch(id, msgtype, data);
   }
 
-  /** A message over a channel. What begins with a space is of this module. */
-  #hear({ id, stream, connection }, message, isLossy) {
+  /** Takes a message that came over a channel. One that begins with a space is this module's own. */
+  #receiveDirect({ id, stream, connection }, message, isLossy) {
     const [, word, number] = typeof message === 'string' && CHANNEL_WORD.exec(message) || [];
     const [msgtype, data] = cut(message);
     if (word === 'id' && Number(number) !== id) connection.close();
-    else if (word === 'path') stream.begins(Number(number));
+    else if (word === 'path') stream.channelStarts(Number(number));
     else if (word === 'ack') stream.acknowledged(Number(number));
     else if (msgtype === '') return;
     else if (!isLossy) stream.receive(message);
@@ -227,18 +227,18 @@ export class WebRTCRelay {
 
   // ---- Connections ----
 
-  /** A peer says that it can connect. Whoever was in the room before, with the lesser id, offers. */
-  #announced(route) {
+  /** A newcomer speaks WebRTC. Of each pair the one with the lesser id, who was in the room before, offers. */
+  #startOffering(route) {
     route.offers = route.id > this.#relay.id;
     this.#offer(route);
   }
 
-  /** Begins a connection, if it is time and one is free. */
+  /** Starts a connection if this page offers them to the peer, the pause is over and the limits allow. */
   #offer(route) {
     if (route.offers && !route.connection && route.pause <= 0) this.#connect(route, route.number + 1);
   }
 
-  /** Begins the connection with a number, or returns false. */
+  /** Starts the connection with a number; returns false if the limits do not allow it. */
   #connect(route, number) {
     if (!this.#configuration || this.#connections === MOST_CONNECTIONS || this.#allowance < 1) return false;
     this.#connections++;
@@ -249,8 +249,8 @@ export class WebRTCRelay {
       offers: route.offers,
       configuration: this.#configuration,
       signal: (msgtype, data) => this.#signal(route, msgtype, `${number} ${data}`),
-      onstate: state => this.#changed(route, state),
-      onmessage: (message, isLossy) => this.#hear(route, message, isLossy),
+      onstate: state => this.#stateChanged(route, state),
+      onmessage: (message, isLossy) => this.#receiveDirect(route, message, isLossy),
     });
     return true;
   }
@@ -259,7 +259,7 @@ export class WebRTCRelay {
     if (isInRoom) this.#relay.send(`${msgtype} ${data}`, id);
   }
 
-  /** An offer with a greater number replaces the connection that there may be. */
+  /** Takes a peer's signal. An offer with a greater number replaces the connection that there may be. */
   #takeSignal(route, msgtype, text) {
     const [, digits, data] = typeof text === 'string' && SIGNAL.exec(text) || [];
     const number = Number(digits);
@@ -272,15 +272,15 @@ export class WebRTCRelay {
     else route.connection.receive(msgtype, data);
   }
 
-  /** The connection is open, degraded or closed. */
-  #changed(route, state) {
+  /** The connection has become open, degraded or closed. */
+  #stateChanged(route, state) {
     const { connection, stream } = route;
     if (state === 'closed') this.#closed(route);
     if (!this.#isHere(route)) return;
     if (state === 'open') {
       stream.useChannel();
       connection.send(` id ${this.#id}`);
-      connection.send(stream.acknowledgement);   // the peer's may have been open before
+      connection.send(stream.acknowledgement);   // what was acknowledged before both sides were open is lost
     } else if (route.isInRoom) {
       stream.useRelay();
     } else {
@@ -305,16 +305,16 @@ export class WebRTCRelay {
       connection?.beat(stream.acknowledgement);
       if (stream.isFull) connection?.close();
     }
-    // Whoever has failed least goes first.
+    // The peers whose connections have failed least go first.
     for (const route of [...this.#routes.values()].sort((a, b) => a.failures - b.failures)) this.#offer(route);
   }
 }
 
-/** What leads to a peer. */
+/** How a peer is reached. */
 class Route {
   stream = null;       // see stream.js
   connection = null;   // see connection.js
-  isInRoom = true;     // as far as the relay has said
+  isInRoom = true;     // until the relay is lost or says that the peer has quit
   offers = false;      // whether we offer connections
   number = 0;          // of the latest connection
   openBeats = 0;       // for which that has been open

@@ -32,7 +32,8 @@
  * own (what one sends to oneself comes back). Nothing else about a message can be trusted:
  * any msgtype and any data can come from any peer, at any rate. Messages `status` and `recv`
  * go to `onrecv`; `self`, `join` and `quit` are taken from the relay only. What a handler
- * throws is reported like any uncaught error and ends there.
+ * throws is reported like any uncaught error and ends there. (By that error Node, Deno, Bun and their
+ * workers end, unless they listen for it.)
  */
 
 const FIRST_RETRY_MS = 250;     // ms before the first retry; doubles with each one that fails
@@ -135,7 +136,7 @@ export class WebSocketRelay {
       socket.binaryType = 'arraybuffer';
       // A socket given up may still speak: only the current one is listened to.
       socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
-      socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+      socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code || 1006, reason);  // 0 in Deno
       // Outside of browsers it has a message, and in Node 20 no `onclose` after it.
       socket.onerror = ({ message = '' }) => socket === this.#socket && this.id === null && this.#lost(1006, message);
       this.#socket = socket;

@@ -313,7 +313,7 @@ class SpacewarTest {
                     var player = new Player("http://localhost:" + relay.port()
                             + "/spacewar?fbclid=b&rules=classic&game=a#e",
                             page -> page.first("localStorage.spacewar = '{\"name\":\"Ann\",\"look\":5}'"))) {
-                peer.expect("2 join").expect("2 path").expect("2 pilot [1,\"Ann\",5,0]");
+                peer.expect("2 join").expect("2 webrtc").expect("2 pilot [1,\"Ann\",5,0]");
                 assertEquals("/spacewar/?fbclid=b&rules=classic&game=a#e",
                         player.ask("location.href.slice(location.origin.length)"));
                 assertEquals("/spacewar?game=a&rules=classic", player.ask("game.inspect().room"));
@@ -749,14 +749,14 @@ class SpacewarTest {
             changesNothing((relay, ann) -> {
                 for (String data : signals()) {
                     try (var eve = Stranger.join(relay)) {
-                        for (String word : List.of("path", "answer ", "path webrtc 1", "offer ", "answer 1 ",
+                        for (String word : List.of("webrtc", "answer ", "path webrtc 1", "offer ", "answer 1 ",
                                 "offer 1 ", "candidate 1 ", "hangup 1", "offer 2 ", "answer 2 "))
                             eve.raw.send(RelayTest.text("1 " + word + (word.endsWith(" ") ? data : "")));
                     }
                     expectFew(ann, 3);   // of two that come and go so fast the page may know both
                 }
                 try (var eve = Stranger.join(relay)) {
-                    eve.raw.send(RelayTest.text("1 path"));
+                    eve.raw.send(RelayTest.text("1 webrtc"));
                     for (int i = 0; i < 5_000; i++) eve.raw.send(RelayTest.text("1 candidate 1 candidate:" + i
                             + " 1 udp 1 10.0.0.1 9 typ host"));
                 }
@@ -816,7 +816,7 @@ class SpacewarTest {
                     ann.until("game.inspect().peers.length === 301").until("open() === 0");   // they speak no WebRTC
                     assertEquals(2.0, ann.ask("game.inspect().ships.length"));
                     for (int i = 0; i < 300; i++) {
-                        crowd.get(i).send(RelayTest.text("1 path"));
+                        crowd.get(i).send(RelayTest.text("1 webrtc"));
                         crowd.get(i).send(RelayTest.text("1 pilot [1,\"Eve\",%d,0]".formatted(i % 64)));
                         crowd.get(i).send(RelayTest.text(
                                 "1 report [1,0,0,%d,%d,0,0,0,0,0]".formatted(400 + i % 90, 400 + i % 70)));
@@ -1431,8 +1431,8 @@ class SpacewarTest {
                     " 99999999999999999999 x", " webrtc 1", " relay 1");
             var words = Stream.of("report", "fire", "death", "pilot", "round", "greet", "ping", "pong",
                     "score", "self", "join", "quit",
-                    "status", "recv", "path", "key", "proofs", "offer", "answer", "candidate", "hangup", "constructor",
-                    "__proto__", "", " ", " id", " ack", " path")
+                    "status", "recv", "webrtc", "path", "key", "proofs", "offer", "answer", "candidate", "hangup",
+                    "constructor", "__proto__", "", " ", " id", " ack", " path")
                     .flatMap(word -> data.stream().map(word::concat)).toList();
             try (var ann = player("Ann"); var bob = player("Bob")) {
                 areConnected("webrtc", ann, bob);

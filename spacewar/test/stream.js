@@ -41,7 +41,7 @@ class Pair {
   bringByChannel() {
     const message = this.channel.shift();
     if (message === undefined) return;
-    if (message.startsWith?.(' path ')) this.to.begins(Number(message.slice(6)));
+    if (message.startsWith?.(' path ')) this.to.channelStarts(Number(message.slice(6)));
     else this.to.receive(message);
   }
 
@@ -253,16 +253,16 @@ export default {
   'before any path, or after one that was given up, what a channel brings is dropped': () => {
     const pair = new Pair();
     pair.to.receive('1');
-    pair.to.begins(0);
-    pair.to.begins(1);
+    pair.to.channelStarts(0);
+    pair.to.channelStarts(1);
     pair.to.receive('2');
     pair.to.pathChanged('webrtc 1');
     pair.to.receive('3');
-    pair.to.begins(2);
+    pair.to.channelStarts(2);
     pair.to.receive('4');
-    pair.to.begins(1);
+    pair.to.channelStarts(1);
     pair.to.pathChanged('relay 2');
-    pair.to.begins(1);
+    pair.to.channelStarts(1);
     pair.to.receive('5');
     equal(pair.received, []);
   },

@@ -133,7 +133,7 @@ class Stranger {
     this.beating = setInterval(() => this.connections.forEach(connection => connection.beat(' beat')), BEAT_MS);
     strangers.push(this);
     this.way.enter();
-    this.way.send('path');
+    this.way.send('webrtc');
   }
 
   leave() {
@@ -357,7 +357,7 @@ export default {
   }),
 
   'messages of this module and of the relay can\'t be sent, and not be forged over a channel': async () => {
-    const types = ['self', 'join', 'quit', 'offer', 'answer', 'candidate', 'hangup', 'path'];
+    const types = ['self', 'join', 'quit', 'offer', 'answer', 'candidate', 'hangup', 'webrtc', 'path'];
     const harmless = ['status', 'recv', 'enter', 'constructor'];
     await pages(1, async (a, network) => {
       const stranger = new Stranger(network);
@@ -721,7 +721,7 @@ export default {
       for (let i = 0; i < 300; i++) {
         const silent = new FakeRelay(network);
         silent.enter();
-        silent.send('path');
+        silent.send('webrtc');
       }
       await network.run(300_000);
       ok(network.begun.length > 300, `${network.begun.length} attempts`);
@@ -734,7 +734,7 @@ export default {
     for (let i = 0; i < 1_000; i++) {
       const stranger = new FakeRelay(network);
       stranger.enter();
-      stranger.send('path');
+      stranger.send('webrtc');
       await network.run(10);
       stranger.lose();
       network.clients.pop();
@@ -798,7 +798,7 @@ export default {
     const words = [];
     between.onrecv = (id, msgtype, data) => words.push([4 - id, `${msgtype} ${data}`]);
     between.enter();
-    between.send('path');
+    between.send('webrtc');
     await network.run(SOON);
     const b = new Page(network).enter();
     await network.run(SOON);
@@ -869,8 +869,8 @@ export default {
         stranger.connection.send(new TextEncoder().encode(message), isLossy);
       }
     }
-    for (const message of ['path', 'path x', 'path relay 99', 'path webrtc 1e5', 'answer', 'answer 0', 'answer 1',
-      'answer 1 x', 'candidate', 'candidate x', 'candidate 1 x', 'candidate 1', 'offer', 'offer 9 x', 'hangup',
+    for (const message of ['webrtc x', 'path', 'path x', 'path relay 99', 'path webrtc 1e5', 'answer', 'answer 0',
+      'answer 1', 'answer 1 x', 'candidate', 'candidate x', 'candidate 1 x', 'candidate 1', 'offer', 'offer 9 x', 'hangup',
       'hangup 2', 'hangup x', 'hangup 1x']) stranger.say(message, 1);
     stranger.way.send(new TextEncoder().encode('hangup 1'), 1);
     await network.run(SOON);

@@ -215,6 +215,15 @@ export default {
     equal([page.sockets.length, page.asked.length <= 1, page.relay.status], [1, true, 'closed']);
   }),
 
+  'a connection that breaks without a close code is told as 1006': () => Page.during(async page => {
+    const relay = await page.join();
+    const codes = [];
+    relay.onstatus = (status, { code }) => codes.push(code);
+    page.sockets[0].open();
+    page.sockets[0].onclose({ code: 0, reason: '' });   // as in Deno
+    equal(codes, [undefined, 1006]);
+  }),
+
   'bytes go out after their receiver': () => Page.during(async page => {
     const relay = await page.join();
     page.sockets[0].open();
