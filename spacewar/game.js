@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The game on its page: it makes the parts, runs the one loop that there is, and knows what is to happen when. Others
-// see of it what inspect() tells.
+// The game on its page: makes its parts, which nobody else gets, and runs the one loop that there is. A page needs
+// `new Game().start()`; tests, and the curious at the console, read inspect().
 
 import { inviteTo, roomOf, rulesIn } from './address.js';
 import { Controls, onlyFingers } from './controls.js';
@@ -20,13 +20,13 @@ import { WebRTCRelay } from './webrtc-relay.js';
 import { SHIELD, Ship, World } from './world.js';
 import { WebSocketRelay } from './ws-relay.js';
 
-const CATCH_UP_MS = 250;      // ms that a late frame makes up for; time beyond is lost to our own ship
-const ALONE_FIRST_MS = 4_000; // ms alone before practice ships come: a relay that restarts brings none
-const UNSEEN_MS = 1_000;      // ms between turns of a page without frames; browsers may stretch that to a minute
-const EARSHOT_PX = 800;       // px at which others are at their faintest
-const GREETING_MS = 2_000;    // ms between two of ours
-const LEARNING = 5;           // lives in which one is shown where the ship will fall
-const PANELS_MS = 250;        // ms between updates of what is no canvas
+const CATCH_UP_MS = 250;       // ms that a late frame makes up for; time beyond is lost to our own ship
+const ALONE_FIRST_MS = 4_000;  // ms alone before practice ships come: a relay that restarts brings none
+const UNSEEN_MS = 1_000;       // ms between turns of a page without frames; browsers may stretch that to a minute
+const EARSHOT_PX = 800;        // px at which others are at their faintest
+const OWN_GREETING_MS = 2_000; // ms between two of ours
+const LEARNING = 5;            // lives in which one is shown where the ship will fall
+const PANELS_MS = 250;         // ms between updates of what is no canvas
 
 export class Game {
   #room = roomOf(location);
@@ -45,9 +45,9 @@ export class Game {
   });
 
   #frames = 0;
-  #fps = 60;              // smoothed
-  #began = performance.now();  // when world.time was 0, had no time been lost
-  #drawn = this.#began;        // when the latest frame was
+  #fps = 60;             // smoothed
+  #began = performance.now(); // when world.time was 0, had no time been lost
+  #drawn = this.#began;  // when the latest frame was
   #pilots = [];          // of the practice ships
   #aloneSince = -Infinity;
   #practising = false;
@@ -60,9 +60,9 @@ export class Game {
   #paused = false;
   #watching = false;
   #panelsAt = 0;
-  #connection = '';            // one calm line about the connection
+  #connection = '';      // what the page says of the connection
 
-  /** Lets the ship fly. To be called once. */
+  /** Launches the ship and runs the loop. To be called once. */
   start() {
     this.#controls.onwake = () => this.#sound.wake();
     this.#controls.oncommand = (command, detail) => this.#commands[command]?.(detail);
@@ -77,8 +77,8 @@ export class Game {
   }
 
   /**
-   * What is going on, as plain data, for tests and for the curious at the console. Places are px of the world, as
-   * drawn, which hold at `now` (performance.now()); `at` is css px of the page. Ids are those of the room.
+   * Returns what is going on, as plain data. Places are px of the world, as drawn, which hold at `now`
+   * (performance.now()); `at` is css px of the page. Ids are those of the room.
    */
   inspect() {
     const world = this.#world;
@@ -88,7 +88,7 @@ export class Game {
     return {
       now: this.#now, time: world.time, frames: this.#frames, fps: this.#fps,
       self: netplay.self, room: this.#room, rules: world.rules.name, link: netplay.status, others: netplay.others,
-      me: { ...this.#me },   // our own ship, with all its fields
+      me: structuredClone(this.#me),   // our own ship, with all its fields
       ships: [...world.ships.values()].map(ship => ({
         id: idOf(ship.id), name: ship.name, look: ship.look, bot: ship.bot, state: ship.state, score: ship.score,
         greeting: ship.greeting, x: ship.x + ship.dx, y: ship.y + ship.dy, vx: ship.vx, vy: ship.vy,
@@ -100,7 +100,7 @@ export class Game {
       peers: netplay.peers.map(({ id, path, rtt, skew }) => ({ id, path, rtt, skew })),
       round: netplay.round && { number, begun, start },   // when it begins or began, performance.now()
       words: this.#words, forecast: this.#isLearning, reducedMotion: this.#view.reducedMotion,
-      settings: { ...this.#settings },
+      settings: structuredClone(this.#settings),
     };
   }
 
@@ -377,7 +377,7 @@ export class Game {
   /** Says something to the others, not too often. */
   #greet(greeting) {
     const [world, me] = [this.#world, this.#me];
-    if (world.time - me.greetedAt < GREETING_MS) return;
+    if (world.time - me.greetedAt < OWN_GREETING_MS) return;
     world.greet(me, greeting);
   }
 

@@ -55,7 +55,7 @@ const LATEST_MS = 250;        // of age by which a report is extrapolated at mos
 const FADING_MS = 60;         // in which a difference fades to 1/e: gone after 150 or so
 const SILENCE_MS = 5_000;     // without a message, after which a flying ship fades away
 const REVIEW_MS = 1_000;      // between looks at who of a crowd is in the sky
-const SETTLING_MS = 1_000;    // after joining, until the looks of those who were there are known
+const LOOKS_KNOWN_MS = 1_000;    // after joining, until the looks of those who were there are known
 
 // What is read: 40 ships in a fight say 1,500 messages a second, 25 for each frame at 60 Hz.
 const MESSAGES_PER_FRAME = 200;   // to read one takes some 5 µs
@@ -90,7 +90,7 @@ export class Netplay {
   #repeats = 0;          // ... and how often it is to be repeated
   #sentPilot = {};       // name, look and score as last sent to all
   #welcomeUntil = -Infinity;  // when newcomers know enough of us
-  #settleAt = Infinity;  // when to compare our look with the others'
+  #yieldColourAt = Infinity;  // when to compare our look with those of the others
   #swap = null;          // the look that we were given for that, { from, to }
   #standings;
   #identity = new Identity();
@@ -176,7 +176,7 @@ export class Netplay {
   #enter() {
     this.#sentReport = {};
     this.#sentPilot = {};
-    this.#settleAt = this.#clock() + SETTLING_MS;
+    this.#yieldColourAt = this.#clock() + LOOKS_KNOWN_MS;
     this.#standings.entered(this.#clock());
   }
 
@@ -343,8 +343,8 @@ export class Netplay {
 
   /** Once after joining: takes the next free colour if somebody with a lesser id, who came before, looks the same. */
   #yieldColour(clock) {
-    if (clock < this.#settleAt) return;
-    this.#settleAt = Infinity;
+    if (clock < this.#yieldColourAt) return;
+    this.#yieldColourAt = Infinity;
     const others = [...this.#peers.values()];
     const taken = new Set(others.map(({ ship }) => ship.look));
     const { look } = this.#me;
