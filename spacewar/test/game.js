@@ -530,6 +530,7 @@ export default {
   'who pauses in company observes; who follows another ship is told so and how to come back': players('Ann', 'Bob',
     async (ann, bob) => {
       ann.press('ArrowLeft');
+      await allSee('Bob', ship => ship.state === 'flying', ann);
       click(ann, where(ann, 'Bob'));
       await ann.until(({ sight }) => sight.words.banner?.note === 'following Bob · R to come back', 'whom');
       ann.press('KeyR');
