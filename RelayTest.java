@@ -141,7 +141,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void theSourceFileRunsAsItIs() throws Exception {
-            assertEquals("relay 1.0", Program.run(Program.JAVA, "Relay.java", "--version"));
+            assertEquals("relay 1.0", Program.run(Program.JAVA, Program.QUICK, "Relay.java", "--version"));
             assertEquals(Relay.HELP, Program.run(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--quiet", "--help"));
         }
 
@@ -150,7 +150,7 @@ class RelayTest extends Fixtures {
             var home = oldJdk();
             Assumptions.assumeTrue(home.isPresent(), "needs a JDK older than 21, such as openjdk-17-jdk-headless");
             try (var program = new Program(Program.ROOT, Map.of(),
-                    List.of(home.get() + "/bin/java", "Relay.java", "--version"))) {
+                    List.of(home.get() + "/bin/java", Program.QUICK, "Relay.java", "--version"))) {
                 assertNotEquals(0, program.exitCode());
                 int complaint = 0;
                 while (!program.err.get(complaint).contains(" error: ")) complaint++;
@@ -714,7 +714,7 @@ class RelayTest extends Fixtures {
         /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
         @Test
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
-            try (var relay = Program.local("-XX:TieredStopAtLevel=1"); var one = relay.open(ROOM);
+            try (var relay = Program.local(Program.QUICK); var one = relay.open(ROOM);
                     var two = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
                 try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
                     pump.awaitBlocked();
@@ -2494,7 +2494,7 @@ class RelayTest extends Fixtures {
         }
 
         @Test
-        void isJudgedAtEachByteAsTheJdkDoesForEverySequenceOfFourTellingBytes() throws IOException {
+        void isJudgedAtEachByteAsTheJdkDoesForEverySequenceOfTellingBytesUpToItsEnd() throws IOException {
             judgeWhatBegins(new byte[0]);
         }
 
@@ -2518,7 +2518,7 @@ class RelayTest extends Fixtures {
                 assertEquals(end, Reading.of(frame(true, 8, close), 1000, 1000).end, what);
                 for (int opcode : new int[] {2, 9})
                     assertEquals("end", Reading.of(frame(true, opcode, text), 1000, 1000).end, what);
-                if (goesOn && text.length < 4) judgeWhatBegins(text);
+                if (goesOn && text.length < 4 && (text.length < 2 || !isText(text))) judgeWhatBegins(text);
             }
         }
 
