@@ -503,14 +503,16 @@ class RelayTest extends Fixtures {
     @Waits
     @SuppressWarnings("try")   // the relay is closed within
     class Shutdown {
+        /** After what waits for them, too. */
         @Test
         void allAreToldHoweverFewConnectionsThatAreNotOpenThereMayBe() throws IOException {
             try (var relay = relay(options -> options.maxHttpConnections = 2); var room = new Clients(relay, 8)) {
+                for (int number = 0; number < 20; number++) room.get(1).send(text("* " + FILL));   // 1.3 MB for each
+                room.expectNothingElse(1);
                 var closing = CompletableFuture.runAsync(relay::close);
                 for (int id = 1; id <= 8; id++) {
-                    Received received = room.get(id).receive();
-                    while (received.opcode() != 8) received = room.get(id).receive();   // others may quit before
-                    assertEquals(1001, received.code());
+                    for (int number = id == 1 ? 20 : 0; number < 20; number++) expectLong(room.get(id), "1 " + FILL);
+                    expectShutdown(room.get(id));
                 }
                 for (int id = 1; id <= 8; id++) room.get(id).send(close(1001, ""));
                 room.close();
@@ -563,6 +565,27 @@ class RelayTest extends Fixtures {
                 System.setOut(out);
             }
             eventually(() -> relayThreads() == 0, "no thread left");
+        }
+
+        /** On a terminal that takes its time. */
+        @Test
+        @Measures
+        void theLogIsThereToItsLastLine() throws IOException {
+            PrintStream out = System.out;
+            var lines = new CopyOnWriteArrayList<String>();
+            System.setOut(new PrintStream(out) {
+                @Override
+                public void println(Object line) {
+                    LockSupport.parkNanos(30_000_000);
+                    lines.add(line.toString());
+                }
+            });
+            try (var relay = relay(options -> options.quiet = false)) {
+                for (int i = 0; i < 4; i++) Raw.open(relay, ROOM + i).expect("1 self").close();
+            } finally {
+                System.setOut(out);
+            }
+            assertEquals(4, lines.stream().filter(line -> line.contains(" quit ")).count(), lines::toString);
         }
 
         @Test
