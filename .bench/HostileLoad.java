@@ -400,6 +400,31 @@ class HostileLoad extends Fixtures {
             }
         }
 
+        /** Nor does it find out that it has been closed, here for being too far behind. */
+        @Test
+        void whoIsClosedWhileAnotherTakesNothingOfItMakesRoomForTheNext() throws Exception {
+            try (var relay = relay(options -> {
+                options.maxOutbox = 128 << 10;
+                options.maxClients = 12;
+                options.closeTimeout = 30_000;   // longer than we wait
+            }); var room = new Clients(relay, 12);
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                pump.awaitBlocked();
+                for (int id = 3; id <= 12; id++) room.get(id).send(text("1 " + FILL));
+                Received next = room.get(1).receive();
+                while (next.opcode() == 1) next = room.get(1).receive();
+                assertEquals(1008, next.code());
+                room.get(1).close();
+                eventually(() -> {
+                    try (var newcomer = Raw.open(relay, "/ws-relay")) {
+                        return newcomer.receive().text().equals("1 self");
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }, "there is room again");
+            }
+        }
+
         /** Tens of thousands of small messages wait for each of four; once these have taken them, nothing stays. */
         @Test
         void whoWasFarBehindOnceCostsNoMoreThanOthers() throws Exception {
