@@ -34,7 +34,7 @@ class BrowsersTest {
         }
     }
 
-    /** The tests of the game's modules, as in Chromium. */
+    /** The tests of the game's modules, as in Chromium, but for the pilots, who only compute, and that for long. */
     @Nested
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
@@ -42,7 +42,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.firefox());
+            return SpacewarTest.Modules.in(InBrowsers.firefox(), ",pilots");
         }
     }
 
@@ -54,7 +54,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.webKit());
+            return SpacewarTest.Modules.in(InBrowsers.webKit(), ",pilots");
         }
     }
 

@@ -49,7 +49,7 @@ final class WebKit implements Browser {
             String url = "http://127.0.0.1:" + port;
             RelayTest.eventually(() -> isUp(url), "a WebDriver");
             var options = Map.of("args", List.of("--automation", "--enable-write-console-messages-to-stdout=true",
-                    "--geometry=800x600"));
+                    "--geometry=640x480"));
             var capabilities = Map.of("alwaysMatch", Map.of("webkitgtk:browserOptions", options));
             var answer = (Map<?, ?>) call(url + "/session", Map.of("capabilities", capabilities));
             session = url + "/session/" + answer.get("sessionId");
