@@ -627,7 +627,7 @@ class Benchmark {
                 var players = new ArrayList<Player>();
                 for (String name : List.of("Ann", "Bob", "Cyd", "Dan")) players.add(Player.of(lan.chromium(),
                         "http://10.77.0.1:" + relay.url().getPort() + SpacewarTest.GAME, name, page ->
-                        page.first(script).screen(320, 240, 1, false)));
+                        page.first(Player.EVERY_FRAME + script).screen(320, 240, 1, false)));
                 try {
                     SpacewarTest.Direct.areConnected(path, players.toArray(Player[]::new));
                     lan.run("""

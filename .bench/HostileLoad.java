@@ -329,6 +329,126 @@ class HostileLoad extends Fixtures {
         }
     }
 
+    /** Single attacks that a limit holds off, and clients who have died of what others do. */
+    @Nested
+    @Waits
+    class Floods {
+        /** It takes a millisecond to evict a connection, so the last in a line of 300 has that many to ask. */
+        @Test
+        void whoConnectsHasTimeToAskHoweverManyElseDo() throws Exception {
+            var others = new ConcurrentLinkedDeque<Raw>();
+            var over = new AtomicBoolean();
+            try (var relay = relay(options -> options.maxHttpConnections = 300)) {
+                var flood = Thread.ofPlatform().start(() -> {
+                    while (!over.get())
+                        try {
+                            others.add(new Raw(relay.port()));
+                            if (others.size() > 1_000) others.remove().close();   // long evicted
+                        } catch (IOException noPort) {
+                            LockSupport.parkNanos(10_000_000);
+                        }
+                });
+                eventually(() -> others.size() > 600, "a flood");
+                for (int i = 0; i < 5; i++) {
+                    long came = System.nanoTime();
+                    try (var raw = new Raw(relay.port())) {
+                        Thread.sleep(100);
+                        RelayTest.Limits.health(raw);
+                    } catch (IOException evicted) {
+                        long stayed = (System.nanoTime() - came) / 1_000_000;
+                        assertTrue(stayed >= 290, () -> "evicted after " + stayed + " ms");
+                    }
+                }
+                over.set(true);
+                flood.join();
+            } finally {
+                over.set(true);
+                for (Raw raw : others) raw.close();
+            }
+        }
+
+        /** A hundred however small the heap is. */
+        @Test
+        void aRelayTakesNoMoreClientsThanItsHeapHasRoomFor() throws Exception {
+            var clients = new ArrayList<Raw>();
+            try (var relay = Program.local(Program.QUICK + " -Xmx32m")) {
+                for (int i = 0; i < 100; i++) clients.add(relay.open("/ws-relay/" + i));
+                try (var raw = new Raw(relay.url().getPort()).open("/ws-relay")) {
+                    assertTrue(raw.expectClose(1013).contains("(limit: 100"));
+                }
+            } finally {
+                for (Raw client : clients) client.close();
+            }
+        }
+
+        /** Who waits until another takes a message does not read, and so does not find out that it is dead itself. */
+        @Test
+        void aDeadClientLeavesItsRoomAlthoughAnotherTakesNothingOfIt() throws Exception {
+            try (var relay = relay(); var room = new Clients(relay, 3);
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                pump.awaitBlocked();
+                room.get(1).socket.setSoLinger(true, 0);
+                room.get(1).close();
+                eventually(() -> {
+                    try {
+                        room.get(3).send(text("1 m")).send(text("3 m"));
+                        return room.get(3).receive().text().equals("1 quit");
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }, "it is gone");
+            }
+        }
+
+        /** Nor does it find out that it has been closed, here for being too far behind. */
+        @Test
+        void whoIsClosedWhileAnotherTakesNothingOfItMakesRoomForTheNext() throws Exception {
+            try (var relay = relay(options -> {
+                options.maxOutbox = 128 << 10;
+                options.maxClients = 12;
+                options.closeTimeout = 30_000;   // longer than we wait
+            }); var room = new Clients(relay, 12);
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                pump.awaitBlocked();
+                for (int id = 3; id <= 12; id++) room.get(id).send(text("1 " + FILL));
+                Received next = room.get(1).receive();
+                while (next.opcode() == 1) next = room.get(1).receive();
+                assertEquals(1008, next.code());
+                room.get(1).close();
+                eventually(() -> {
+                    try (var newcomer = Raw.open(relay, "/ws-relay")) {
+                        return newcomer.receive().text().equals("1 self");
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }, "there is room again");
+            }
+        }
+
+        /** Tens of thousands of small messages wait for each of four; once these have taken them, nothing stays. */
+        @Test
+        void whoWasFarBehindOnceCostsNoMoreThanOthers() throws Exception {
+            byte[] messages = times(1_000, text("* m"));
+            try (var relay = Program.local(Program.QUICK + " -XX:+UseSerialGC -Xmx64m"); var one = relay.open(ROOM)) {
+                var others = new ArrayList<Raw>();
+                for (int id = 2; id <= 5; id++) {
+                    others.add(lazy(new Raw(relay.url().getPort())).open(ROOM).expect(id + " self"));
+                    one.expect(id + " join");
+                }
+                long before = 0, after = 0;
+                for (int times : new int[] {1, 100}) {
+                    for (int i = 0; i < times; i++) one.send(messages);
+                    one.send(text("* over"));
+                    for (Raw other : others) while (!other.receive().text().equals("1 over")) { }
+                    before = after;
+                    after = Holding.afterCollection(relay).heap();
+                }
+                assertTrue(after - before < 4 * 100, before + " kB became " + after);
+                for (Raw other : others) other.close();
+            }
+        }
+    }
+
     /** Many strangers at once, each at its worst: what they do to the relay that they share with others, nothing. */
     @Nested
     @Measures

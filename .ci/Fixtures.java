@@ -394,6 +394,9 @@ abstract class Fixtures {
         static final String CLASSES = System.getenv().getOrDefault("CLASSES",
                 Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation() + "")).toString());
 
+        /** Compiles once and simply: most processes end before more of it would pay. */
+        static final String QUICK = "-XX:TieredStopAtLevel=1";
+
         final Process process;
         final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();
         private final List<Thread> readers;
@@ -429,7 +432,7 @@ abstract class Fixtures {
 
         /** @param before words of a command that runs another */
         static Program relay(List<String> before, Path folder, String... args) throws IOException {
-            return relay(before, folder, Map.of(), "-XX:TieredStopAtLevel=1", args);
+            return relay(before, folder, Map.of(), QUICK, args);
         }
 
         /** On a free port of 127.0.0.1. @param flags for Java, with a space between them */

@@ -58,7 +58,7 @@ class ProjectTest extends Fixtures {
 
         @Test
         void itRunsFromAnywhereAlsoWithoutAHomeAndTheJarNeedsJavaAlone() throws Exception {
-            var jdk = Map.of("JAVA_HOME", System.getProperty("java.home"));
+            var jdk = Map.of("JAVA_HOME", System.getProperty("java.home"), "JDK_JAVA_OPTIONS", Program.QUICK);
             try (var run = build(jdk, "run", "--version"); var jar = build(jdk, "jar")) {
                 assertEquals(List.of("relay 1.0"), run.expectExit(0).out);
                 jar.expectExit(0);

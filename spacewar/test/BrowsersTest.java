@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-@Order(1)   // takes the longest
+@Order(1)   // takes the longest of all
 class BrowsersTest {
     enum Kind {
         CHROMIUM, FIREFOX, WEBKIT;
@@ -34,27 +34,29 @@ class BrowsersTest {
         }
     }
 
-    /** The tests of the game's modules, as in Chromium. */
+    /** The tests of the game's modules, as in Chromium, but for the pilots, who only compute, and that for long. */
     @Nested
+    @Order(3)
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class ModulesInFirefox {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.firefox());
+            return SpacewarTest.Modules.in(InBrowsers.firefox(), ",pilots");
         }
     }
 
     /** The same in WebKit. */
     @Nested
+    @Order(2)   // takes the longest
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class ModulesInWebKit {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.webKit());
+            return SpacewarTest.Modules.in(InBrowsers.webKit(), ",pilots");
         }
     }
 
@@ -161,6 +163,7 @@ class BrowsersTest {
 
     /** The relay goes away and comes back. */
     @Nested
+    @Order(1)   // waits the longest
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     @SuppressWarnings("try")   // the relay is closed within

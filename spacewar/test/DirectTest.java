@@ -12,12 +12,25 @@ import java.util.*;
 import java.util.stream.*;
 import org.junit.jupiter.api.*;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(120)
 class DirectTest {
-    /** Two pages in a network of their own, which send each other numbers and note what is wrong with what comes. */
-    private static final class Pair implements AutoCloseable {
+    /** A network with a relay, for pairs of pages. */
+    private record Lan(Network network, RelayTest.Program relay) implements AutoCloseable {
+        static Lan begin() throws IOException {
+            var network = Network.lan();
+            return new Lan(network, network.relay("0"));
+        }
+
+        @Override
+        public void close() throws IOException {
+            try (network; relay) { }
+        }
+    }
+
+    /** Two pages, which send each other numbers and note what is wrong with what comes. Their room is their own. */
+    private static final class Pair {
         private static final String PAGE = """
             (async () => {
               const { WebRTCRelay } = await import('/spacewar/webrtc-relay.js');
@@ -28,7 +41,7 @@ class DirectTest {
                   return super.createDataChannel(...args);
                 }
               };
-              globalThis.relay = new WebRTCRelay('/pair');
+              globalThis.relay = new WebRTCRelay('/%s');
               globalThis.sent = 0;
               globalThis.came = 0;
               globalThis.wrong = [];
@@ -40,16 +53,16 @@ class DirectTest {
               globalThis.path = () => [...relay.peers].map(id => relay.path(id)).join();
             })()""";
 
-        final Network lan = Network.lan();
-        final RelayTest.Program relay = lan.relay("0");
         final List<Browser.Page> pages = new ArrayList<>();
+        private final String room = UUID.randomUUID().toString();
 
-        Pair(String... browsers) throws IOException {
+        Pair(Lan lan, String... browsers) throws IOException {
             for (String browser : browsers) {
-                var page = (browser.equals("Firefox") ? lan.firefox() : lan.chromium())
-                        .open("http://10.77.0.1:" + relay.url().getPort() + "/health");
+                var page = (browser.equals("Firefox") ? lan.network.firefox() : lan.network.chromium())
+                        .open("http://10.77.0.1:" + lan.relay.url().getPort() + "/health");
                 pages.add(page);
-                page.until("document.readyState === 'complete' && location.pathname === '/health'").evaluate(PAGE);
+                page.until("document.readyState === 'complete' && location.pathname === '/health'")
+                        .evaluate(PAGE.formatted(room));
                 page.until("relay.id !== null");
             }
             expect("path() === 'webrtc'", Duration.ofSeconds(10));
@@ -59,20 +72,13 @@ class DirectTest {
             for (var page : pages) page.until(condition, atMost);
         }
 
-        /** Whether all that one has sent has come to the other, once and in order. */
+        /** All that one has sent has come to the other, once and in order, and the consoles are silent. */
         void expectAll() {
             for (int i = 0; i < 2; i++) {
                 pages.get(i).until("came === " + pages.get(1 - i).evaluate("sent"), Duration.ofSeconds(60));
                 assertEquals(List.of(), pages.get(i).evaluate("wrong"));
-            }
-        }
-
-        @Override
-        public void close() throws IOException {
-            try (lan; relay) {
-                var complaints = pages.stream().flatMap(page -> page.complaints.stream())
-                        .filter(complaint -> !complaint.contains("/favicon.ico")).toList();
-                assertEquals(List.of(), complaints);
+                assertEquals(List.of(), pages.get(i).complaints.stream()
+                        .filter(complaint -> !complaint.contains("/favicon.ico")).toList());
             }
         }
     }
@@ -80,27 +86,41 @@ class DirectTest {
     @Nested
     @RelayTest.Waits
     class DirectAfterAnOutage {
+        @ParameterizedTest
+        @ValueSource(ints = {8, 18, 32})
+        void ofUdpForSoManySecondsTheyAreDirectAgainAndNothingIsLostOrDoubled(int seconds) throws Exception {
+            tryPairs(seconds, "Chromium and Chromium");
+        }
+
+        @Test
+        void theyAreSoInOrWithFirefox() throws Exception {
+            Firefox.require();
+            tryPairs(14, "Chromium and Firefox", "Firefox and Chromium", "Firefox and Firefox");
+        }
+
         /** The WebSocket is there all the while. */
-        @ParameterizedTest(name = "{1} and {2}, {0} s")
-        @CsvSource({ "8, Chromium, Chromium", "18, Chromium, Chromium", "32, Chromium, Chromium",
-            "14, Chromium, Firefox", "14, Firefox, Chromium", "14, Firefox, Firefox" })
-        void ofUdpForSoManySecondsTheyAreDirectAgainAndNothingIsLostOrDoubled(int seconds, String one, String other)
-                throws Exception {
-            if (one.equals("Firefox") || other.equals("Firefox")) Firefox.require();
-            try (var pair = new Pair(one, other)) {
-                for (var page : pair.pages)
-                    page.evaluate("globalThis.sending = setInterval(() => relay.send(`number ${++sent}`), 50); null");
-                pair.lan.cutUdp();
+        private static void tryPairs(int seconds, String... browsers) throws Exception {
+            try (var lan = Lan.begin()) {
+                var pairs = new ArrayList<Pair>();
+                for (String pair : browsers) pairs.add(new Pair(lan, pair.split(" and ")));
+                for (var pair : pairs)
+                    for (var page : pair.pages) page.evaluate(
+                            "globalThis.sending = setInterval(() => relay.send(`number ${++sent}`), 50); null");
+                lan.network.cutUdp();
                 long mendAt = System.nanoTime() + seconds * 1_000_000_000L;
-                pair.expect("path() === 'relay'", Duration.ofSeconds(5));
+                for (var pair : pairs) pair.expect("path() === 'relay'", Duration.ofSeconds(5));
                 Thread.sleep(Math.max(0, (mendAt - System.nanoTime()) / 1_000_000));
-                pair.lan.mendUdp();
+                lan.network.mendUdp();
                 long mended = System.nanoTime();
-                pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
-                System.out.printf("  %s and %s, no UDP for %d s: direct again after %d ms%n", one, other, seconds,
-                        (System.nanoTime() - mended) / 1_000_000);
-                for (var page : pair.pages) page.evaluate("clearInterval(sending)");
-                pair.expectAll();
+                for (var pair : pairs) {
+                    pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
+                    System.out.printf("  %s, no UDP for %d s: direct again after %d ms%n",
+                            browsers[pairs.indexOf(pair)], seconds, (System.nanoTime() - mended) / 1_000_000);
+                }
+                for (var pair : pairs) {
+                    for (var page : pair.pages) page.evaluate("clearInterval(sending)");
+                    pair.expectAll();
+                }
             }
         }
     }
@@ -118,23 +138,33 @@ class DirectTest {
               }
             })()""";
 
+        private static Lan lan;
+
+        @BeforeAll
+        static void begin() throws IOException {
+            lan = Lan.begin();
+        }
+
+        @AfterAll
+        static void end() throws IOException {
+            if (lan != null) lan.close();
+        }
+
         @Test
         void eightMegabytesPacedByWhatIsBufferedComeWholeOverOneConnection() throws IOException {
-            try (var pair = new Pair("Chromium", "Chromium")) {
-                pair.pages.getFirst().evaluate(PACED);
-                pair.expectAll();
-                for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
-            }
+            var pair = new Pair(lan, "Chromium", "Chromium");
+            pair.pages.getFirst().evaluate(PACED);
+            pair.expectAll();
+            for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
         }
 
         @Test
         void unpacedTheyComeWholeAsWell() throws IOException {
-            try (var pair = new Pair("Chromium", "Chromium")) {
-                for (var page : pair.pages) page.evaluate(
-                        "while (sent < 500) relay.send(`number ${++sent} ${'x'.repeat(16_000)}`); null");
-                pair.expectAll();
-                pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
-            }
+            var pair = new Pair(lan, "Chromium", "Chromium");
+            for (var page : pair.pages) page.evaluate(
+                    "while (sent < 500) relay.send(`number ${++sent} ${'x'.repeat(16_000)}`); null");
+            pair.expectAll();
+            pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
         }
     }
 }

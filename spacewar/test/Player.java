@@ -12,7 +12,15 @@ import java.util.stream.*;
  * game.inspect() tells of it.
  */
 final class Player implements AutoCloseable {
+    /** Lets a page draw each frame. Otherwise it draws ten a second, unless they are recorded: they cost the most. */
+    static final String EVERY_FRAME = "globalThis.everyFrame = true;";
+
     private static final String SCRIPT = """
+        {
+          const { requestAnimationFrame } = globalThis;
+          globalThis.requestAnimationFrame = callback => globalThis.everyFrame ? requestAnimationFrame(callback)
+            : setTimeout(() => requestAnimationFrame(callback), 80);
+        }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
           const { orbit } = await import('/spacewar/physics.js');
@@ -23,21 +31,24 @@ final class Player implements AutoCloseable {
           const record = ms => new Promise(done => {
             const sights = {};
             const end = performance.now() + ms;
+            globalThis.everyFrame = true;
             requestAnimationFrame(function note() {
               const { now, ships } = game.inspect();
               for (const { name, state, x, y, vx, vy } of ships) {
                 if (state === 'flying') (sights[name] ??= []).push([performance.timeOrigin + now, x, y, vx, vy]);
               }
               if (performance.now() < end && !record.over) requestAnimationFrame(note);
-              else done(sights);
+              else done(sights, globalThis.everyFrame = false);
             });
           });
 
           /** Frames that are drawn in a second. */
           const frameRate = async () => {
+            globalThis.everyFrame = true;
             const before = game.inspect().frames;
             const began = performance.now();
             await new Promise(done => setTimeout(done, 1_000));
+            globalThis.everyFrame = false;
             return (game.inspect().frames - before) / (performance.now() - began) * 1_000;
           };
 
@@ -173,7 +184,7 @@ final class Player implements AutoCloseable {
 
     /** It draws, and its ship moves. */
     Player fliesOn() {
-        return until("game.inspect().frames > %s + 10 && me().x !== %s".formatted(ask("game.inspect().frames"),
+        return until("game.inspect().frames > %s + 5 && me().x !== %s".formatted(ask("game.inspect().frames"),
                 ask("me().x")));
     }
 
@@ -181,7 +192,7 @@ final class Player implements AutoCloseable {
     Player standsStill() {
         return until(
                 "new Promise(done => { const { time, frames } = game.inspect(); const check = () => "
-                + "game.inspect().frames < frames + 10"
+                + "game.inspect().frames < frames + 5"
                 + " ? requestAnimationFrame(check) : done(time === game.inspect().time); check(); })");
     }
 

@@ -5,10 +5,12 @@ import java.net.http.*;
 import java.nio.file.*;
 import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
  * WebKitGTK in its MiniBrowser, driven over WebDriver, which is JSON over HTTP. It needs a display, and gets one of its
- * own that nobody sees. Each page is a process of its own, since a driver has one session.
+ * own that nobody sees. Pages that are there at once are in windows of their own, each with a driver, which has but
+ * one session; a page that is closed leaves its window to the next.
  */
 final class WebKit implements Browser {
     private static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -17,36 +19,41 @@ final class WebKit implements Browser {
     private final RelayTest.Program display = Browser.start(List.of(), folder, Map.of(), line -> {}, "Xvfb",
             "-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp");
     private final String displayName = ":" + Browser.line(display, "(\\d+)");
+    private final Queue<Window> windows = new ConcurrentLinkedQueue<>(), free = new ConcurrentLinkedQueue<>();
 
     WebKit() throws IOException {}
 
     @Override
     public Page blank() throws IOException {
-        return new Page();
+        Window window = free.poll();
+        return new Page(window == null ? new Window() : window);
     }
 
     @Override
     public void close() throws IOException {
+        for (Window window : windows) Browser.end(window.driver, window.folder);
         Browser.end(display, folder);
     }
 
-    /** Its console is part of what the driver prints. */
-    final class Page extends Browser.WebDriverPage {
-        private final Path folder = Files.createTempDirectory("relay-webkit");
-        private final List<String> scripts = new ArrayList<>();   // to be run first
-        private final RelayTest.Program driver;
-        private final String session;                             // its URL
+    /** A driver and the browser that it has started. The console of its page is part of what the driver prints. */
+    private final class Window {
+        final Path folder = Files.createTempDirectory("relay-webkit");
+        final RelayTest.Program driver;
+        final String session;      // its URL
+        volatile Page page;        // null: none has been opened
 
-        private Page() throws IOException {
+        Window() throws IOException {
             int port = RelayTest.freePort();
             driver = Browser.start(List.of(), folder, Map.of("DISPLAY", displayName), this::hear, "WebKitWebDriver",
                     "-p", port + "");
             String url = "http://127.0.0.1:" + port;
             RelayTest.eventually(() -> isUp(url), "a WebDriver");
-            var options = Map.of("args", List.of("--automation", "--enable-write-console-messages-to-stdout=true"));
+            var options = Map.of("args", List.of("--automation", "--enable-write-console-messages-to-stdout=true",
+                    "--geometry=640x480"));
             var capabilities = Map.of("alwaysMatch", Map.of("webkitgtk:browserOptions", options));
             var answer = (Map<?, ?>) call(url + "/session", Map.of("capabilities", capabilities));
             session = url + "/session/" + answer.get("sessionId");
+            windows.add(this);
         }
 
         private static boolean isUp(String url) {
@@ -61,7 +68,12 @@ final class WebKit implements Browser {
         }
 
         private void hear(String line) {
-            if (line.matches("CONSOLE .*\\b(ERROR|WARN)\\b.*")) complaints.add(line);
+            if (line.matches("CONSOLE .*\\b(ERROR|WARN)\\b.*") && page != null) page.complaints.add(line);
+        }
+
+        /** Calls a command of the session, as call does. */
+        Object command(String name, Map<String, ?> parameters) {
+            return call(session + name, parameters);
         }
 
         /** Calls a command of the protocol, without parameters if they are null, and waits for its result. */
@@ -76,6 +88,16 @@ final class WebKit implements Browser {
                 throw new IllegalStateException(hasEnded);
             }
         }
+    }
+
+    final class Page extends Browser.WebDriverPage {
+        private final List<String> scripts = new ArrayList<>();   // to be run first
+        private final Window window;
+
+        private Page(Window window) {
+            this.window = window;
+            window.page = this;
+        }
 
         /** Goes there by way of another document of the same origin, where first scripts can fill the storage. */
         @Override
@@ -85,8 +107,8 @@ final class WebKit implements Browser {
         }
 
         private Page load(String address) {
-            call(session + "/url", Map.of("url", address));
-            for (String script : scripts) call(session + "/execute/sync", Map.of("script", script, "args", List.of()));
+            window.command("/url", Map.of("url", address));
+            for (String script : scripts) window.command("/execute/sync", Map.of("script", script, "args", List.of()));
             if (!scripts.isEmpty()) evaluate("dispatchEvent(new Event('load'))");
             return this;
         }
@@ -100,7 +122,7 @@ final class WebKit implements Browser {
 
         @Override
         Object evaluate(String expression) {
-            var outcome = (Map<?, ?>) call(session + "/execute/async", Map.of("args", List.of(), "script", """
+            var outcome = (Map<?, ?>) window.command("/execute/async", Map.of("args", List.of(), "script", """
                     const done = arguments[0];
                     (async () => (%s))().then(value => done({ value }), error => done({ error: String(error) }));
                     """.formatted(expression)));
@@ -110,21 +132,18 @@ final class WebKit implements Browser {
 
         @Override
         void perform(Object actions) {
-            call(session + "/actions", Map.of("actions", actions));
+            window.command("/actions", Map.of("actions", actions));
         }
 
         @Override
         byte[] screenshot() {
-            return Base64.getDecoder().decode((String) call(session + "/screenshot", null));
+            return Base64.getDecoder().decode((String) window.command("/screenshot", null));
         }
 
         @Override
         public void close() {
-            try {
-                Browser.end(driver, folder);
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+            window.command("/url", Map.of("url", "about:blank"));   // so that its document ends
+            free.add(window);
         }
     }
 }

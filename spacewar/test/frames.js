@@ -9,6 +9,7 @@ import { Settings } from '../settings.js';
 
 const PATIENCE = 15_000;  // ms for what a test waits for
 const LOOK = 15;          // ms between looks
+const FRAME = 80;         // ms between frames at least: nobody looks at them, and drawing costs the most
 const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));
@@ -75,6 +76,8 @@ export class Player {
       window.addEventListener(type, ({ message, reason }) => this.complaints.push(message ?? String(reason)));
     }
     for (const level of ['error', 'warn']) window.console[level] = (...what) => this.complaints.push(what.join(' '));
+    const { requestAnimationFrame } = window;
+    window.requestAnimationFrame = callback => window.setTimeout(() => requestAnimationFrame(callback), FRAME);
     before(window);
     await until(() => document.head, 'a page');
     const script = document.createElement('script');
@@ -126,13 +129,13 @@ export class Player {
   /** It draws, and its ship moves. */
   async fliesOn() {
     const { frames: before, me: { x } } = this.sight;
-    await this.until(({ sight: { frames, me } }) => frames > before + 10 && me.x !== x, 'it flies on');
+    await this.until(({ sight: { frames, me } }) => frames > before + 5 && me.x !== x, 'it flies on');
   }
 
   /** It draws, and nothing moves. */
   async standsStill() {
     const { frames: before, time } = this.sight;
-    await this.until(({ sight }) => sight.frames > before + 10, 'ten frames');
+    await this.until(({ sight }) => sight.frames > before + 5, 'five frames');
     if (this.sight.time !== time) throw new Error('the world moves');
   }
 

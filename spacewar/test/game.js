@@ -303,7 +303,7 @@ export default {
     for (let i = 0; i < 10; i++) ann.press('KeyP');
     const before = ann.sight.frames;
     for (let i = 0; i < 30; i++) await new Promise(done => ann.window.requestAnimationFrame(done));
-    near(ann.sight.frames - before, 30, 1, 'frames');
+    near(ann.sight.frames - before, 30, 5, 'frames');
     await ann.until(({ me }) => me.state === 'flying', 'she is back');
   }),
 
@@ -543,10 +543,10 @@ export default {
     }),
 
   'the view zooms by key and wheel and is reset, and a click follows a ship': players('Ann', async ann => {
-    const { frames } = ann.sight;
+    const began = performance.now();
     await ann.until(() => {
       ann.place(150, -120);
-      return ann.sight.frames > frames + 60;
+      return performance.now() > began + 1_000;
     }, 'the view is at rest');
     const usual = scale(ann);
     const grows = (least, most) => ann.until(() => {
