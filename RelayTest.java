@@ -2177,6 +2177,8 @@ class RelayTest extends Fixtures {
             try (var relay = relay()) {
                 new Row(method + " /ws-relay/a¶Origin: http://b.example¶Content-Length: 0",
                         "403 ¶ Access-Control-Allow-Origin: \\* ¶ \"--origin http://b.example\"").check(relay.port());
+                new Row("HEAD /ws-relay/a¶Origin: http://localhost",
+                        "426 ¶ Access-Control-Allow-Origin: \\*").check(relay.port());
                 new Row("/health¶Origin: http://b.example", "200").check(relay.port());
             }
         }

@@ -22,8 +22,9 @@
  * relay is tried again until it answers, and `onself` tells the new id.
  *
  * Browsers delay a WebSocket after others have failed, Firefox by up to a minute. So all but a page's
- * first one wait until a `fetch` of the room's address is answered. A page's Content-Security-Policy
- * should allow both in its `connect-src`, with http: beside ws:, or https: beside wss:.
+ * first one wait until a `fetch` of the room's address is answered, by the relay and not by a proxy that does
+ * not reach it. (From another origin the two differ in that the relay's answer may be read.) A page's
+ * Content-Security-Policy should allow both in its `connect-src`: http: beside ws:, https: beside wss:.
  *
  * It works wherever there is a WebSocket: in pages and workers, in Deno, Bun, and Node from 22 on.
  * Where there is no page, or it has no http: address, the room's address is given in full.
@@ -145,10 +146,10 @@ export class WebSocketRelay {
     }
   }
 
-  /** Whether the relay is there. From other origins a page is told only that somebody has answered, as status 0. */
+  /** Whether the relay is there. A page of another origin can read its answer, and not that of a proxy in between. */
   async #isAnswered(signal) {
     try {
-      const { status } = await fetch(this.#httpUrl, { method: 'HEAD', mode: 'no-cors', cache: 'no-store', signal });
+      const { status } = await fetch(this.#httpUrl, { method: 'HEAD', cache: 'no-store', signal });
       return !PROXY_ONLY.includes(status);
     } catch {
       return false;

@@ -6,8 +6,10 @@
 
 import static org.junit.jupiter.api.Assertions.*;
 
+import com.sun.net.httpserver.HttpServer;
 import java.awt.image.BufferedImage;
 import java.io.*;
+import java.net.InetSocketAddress;
 import java.nio.file.*;
 import java.time.Duration;
 import java.util.*;
@@ -185,6 +187,17 @@ class BrowsersTest {
             });
         }
 
+        /** Starts what answers like a proxy that does not reach the relay. */
+        private static HttpServer unreaching(int port) throws IOException {
+            var proxy = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+            proxy.createContext("/", exchange -> {
+                exchange.sendResponseHeaders(502, -1);
+                exchange.close();
+            });
+            proxy.start();
+            return proxy;
+        }
+
         /** Lets a page note when an expression becomes true, by its own clock, however late its driver is. */
         private static void note(Browser.Page page, String expression) {
             page.evaluate("""
@@ -223,7 +236,10 @@ class BrowsersTest {
                     note(pages.there.page, "game.inspect().link === 'relay'");
                     note(pages.late, "relay.status === 'open'");
                 }
+                TimeUnit.SECONDS.sleep(SECONDS / 2);
+                var proxy = unreaching(port);
                 TimeUnit.NANOSECONDS.sleep(end - System.nanoTime());
+                proxy.stop(0);
                 long began = System.currentTimeMillis();
                 try (var next = relay(port, game)) {
                     for (Pages pages : opened) {

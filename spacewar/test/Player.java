@@ -209,7 +209,7 @@ final class Player implements AutoCloseable {
     public void close() {
         page.complaints.removeIf(complaint -> complaint.matches(
                 "\\[Failed to load resource: net::ERR_CONNECTION_\\w+, [^,]*/(ice.json|ws-relay/spacewar.*)]"
-                + "|\\[Failed to load resource: the server responded with a status of (404|426) .*, "
+                + "|\\[Failed to load resource: the server responded with a status of (404|426|502) .*, "
                 + "[^,]*/ws-relay/spacewar.*]"
                 + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
                 + "(Error in connection establishment: net::ERR_\\w+|"
