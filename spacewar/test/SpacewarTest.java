@@ -254,7 +254,10 @@ class SpacewarTest {
         /** From the address typed to a ship that moves and turns. */
         private static Player fliesAtOnce(int port) {
             var began = new AtomicLong();
-            var player = new Player(Player.address(port), page -> began.set(System.nanoTime()));
+            var player = new Player(Player.address(port), page -> {
+                page.first(Player.EVERY_FRAME);
+                began.set(System.nanoTime());
+            });
             double x = player.number("seen('').x"), angle = player.number("seen('').angle");
             player.page.hold("ArrowLeft");
             player.until("seen('').x !== %s && seen('').angle < %s".formatted(x, angle));
