@@ -64,7 +64,8 @@ export class Player {
   static async named(name, room, { settings, ...options } = {}) {
     const player = await Player.open(room,
       { ...options, settings: { name, look: name.length, practice: 0, ...settings } });
-    await player.until(({ sight: { me, link } }) => me.state === 'flying' && link === 'relay', `${name} flies`);
+    const flies = ({ me, link, frames }) => me.state === 'flying' && link === 'relay' && frames > 0;
+    await player.until(({ sight }) => flies(sight), `${name} flies`);
     return player;
   }
 
