@@ -244,7 +244,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // those that close() waits for; empty until started
+    private final List<Thread> threads = new ArrayList<>();   // with ports: close() waits for them; empty until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -261,7 +261,7 @@ public class Relay implements AutoCloseable {
     Relay start() throws IOException {
         listen();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
-        threads.add(Thread.ofPlatform().name("relay-sweeper").start(this::sweep));
+        Thread.ofPlatform().name("relay-sweeper").daemon().start(this::sweep);
         if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
         return this;
     }

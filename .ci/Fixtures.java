@@ -46,7 +46,7 @@ abstract class Fixtures {
         options.quiet = true;
         settings.accept(options);
         var times = List.of(options.headTimeout, options.pingInterval, options.stallTimeout, options.closeTimeout);
-        options.lookInterval = Math.clamp(Collections.min(times) / 3, 10, 1_000);
+        options.lookInterval = Math.clamp(Collections.min(times) / 3, 10, 250);
         return options;
     }
 
