@@ -542,7 +542,8 @@ public class Relay implements AutoCloseable {
         private long readThen, writtenThen;       // bytes
         private boolean wasWriting;               // a write was under way
         private long lastProgress = clock;        // when no write was blocked
-        private long lastAlive = clock;           // when the peer sent a byte, or took one that had had to wait
+        private long lastHeard = clock;           // when the peer sent a byte, or would have if we had read
+        private long lastTaken = clock;           // when the peer took a byte that had had to wait
         private int stuckBytes;                   // held for a peer that does not read, or pauses within a long message
 
         Connection(Socket socket) throws IOException {
@@ -658,20 +659,19 @@ public class Relay implements AutoCloseable {
             long now = clock, read = input.bytesRead, written = bytesWritten;
             boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
             boolean isBlocked = wasWriting && writesNow && !hasWritten;
-            boolean isHeard = hasRead || input.isPaused;      // or would be, if we read
-            boolean isTaking = wasWriting && hasWritten;      // bytes that had had to wait
             if (!isBlocked) lastProgress = now;
-            if (isHeard || isTaking) lastAlive = now;
+            if (hasRead || input.isPaused) lastHeard = now;
+            if (wasWriting && hasWritten) lastTaken = now;
             readThen = read;
             writtenThen = written;
             wasWriting = writesNow;
 
             WebSocket client = webSocket;
-            boolean isStuck = client != null && client.isStuck(now - lastAlive, now - lastProgress);
+            boolean isStuck = client != null && client.isStuck(now - lastHeard, now - lastProgress);
             stuckBytes = isStuck ? client.heldBytes() : 0;
             if (now >= endDue) abort(CONNECTION_LOST);
             else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (client != null) client.checkSilence(now - lastAlive);
+            else if (client != null) client.checkSilence(now - lastHeard, now - lastTaken);
         }
 
         /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
@@ -1648,16 +1648,18 @@ public class Relay implements AutoCloseable {
         }
 
         /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
-        boolean isStuck(long silence, long sinceProgress) {
-            return sinceProgress >= WRITE_GAP || (silence >= MESSAGE_GAP && reader.isWithinLongMessage());
+        boolean isStuck(long sinceHeard, long sinceProgress) {
+            return sinceProgress >= WRITE_GAP || (sinceHeard >= MESSAGE_GAP && reader.isWithinLongMessage());
         }
 
-        /** Pings a client that is silent, and gives it up if it stays so. Called by the sweeper, after so many ms. */
-        void checkSilence(long silence) {
+        /** Pings a client that is silent, and gives it up if it takes nothing either. By the sweeper; times in ms. */
+        void checkSilence(long sinceHeard, long sinceTaken) {
             // This is so at one look in each silence, since the clock advances by lookInterval.
-            boolean isDue = silence >= options.pingInterval && silence < options.pingInterval + options.lookInterval;
+            boolean isDue = sinceHeard >= options.pingInterval
+                    && sinceHeard < options.pingInterval + options.lookInterval;
+            boolean isGone = Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval;
             if (isDue && isOpen()) send(Outgoing.PING_FRAME);
-            if (silence >= 2 * options.pingInterval && isOpen()) connection.abort(SILENT);
+            if (isGone && isOpen()) connection.abort(SILENT);
         }
     }
 

@@ -1163,7 +1163,8 @@ class ProjectTest extends Fixtures {
          */
         private Program members(int rooms, int each) throws IOException {
             requireWebsockets();
-            var constants = Pattern.compile("^const (QUICK|SLOWEST|STEADY) = ([0-9_]+);", Pattern.MULTILINE)
+            var constants = Pattern.compile(
+                    "^const (FIRST_RETRY_MS|LONGEST_RETRY_MS|STEADY_MS) = ([0-9_]+);", Pattern.MULTILINE)
                     .matcher(Files.readString(Path.of("spacewar/ws-relay.js"))).results()
                     .map(constant -> constant.group(2)).toList();
             assertEquals(3, constants.size());

@@ -12,14 +12,14 @@ import java.util.stream.*;
  * game.inspect() tells of it.
  */
 final class Player implements AutoCloseable {
-    /** Lets a page draw each frame. Otherwise it draws ten a second, unless they are recorded: they cost the most. */
+    /** Lets a page draw each frame. Otherwise it draws some twenty a second, unless they are recorded: they cost the most. */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
         {
           const { requestAnimationFrame } = globalThis;
           globalThis.requestAnimationFrame = callback => globalThis.everyFrame ? requestAnimationFrame(callback)
-            : setTimeout(() => requestAnimationFrame(callback), 80);
+            : setTimeout(() => requestAnimationFrame(callback), 25);
         }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
