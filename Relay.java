@@ -27,7 +27,7 @@
  *   window        bounds the bytes that one sender may have waiting in outboxes, so that only itself is slowed down
  *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
- *   clock         the time that the sweeper has slept, in ms, so that it stands still while the process is suspended
+ *   clock         the time that the sweeper has slept, in ms; it all but stands still while the process is suspended
  *   memory        counts the bytes that clients make the relay hold, a frame in ten outboxes ten times; it has a limit
  */
 
@@ -429,8 +429,8 @@ public class Relay implements AutoCloseable {
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
     // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
     // so finds out who is silent and who is stuck; a timer for each read or write would cost more. The clock advances
-    // by what the sweeper has slept: while the process is suspended, it stands still, so that nobody is cut off when a
-    // closed laptop wakes up.
+    // by what the sweeper has slept, but by no more than twice what it meant to. So it all but stands still while the
+    // process is suspended, and nobody is cut off when a closed laptop wakes up.
 
     private static final long WRITE_GAP = 250;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
@@ -439,8 +439,10 @@ public class Relay implements AutoCloseable {
     private void sweep() {
         long nextLog = 60_000;
         while (!closing || !connections.isEmpty()) {
+            long start = System.nanoTime();
             pause(options.lookInterval);
-            clock += options.lookInterval;
+            long slept = (System.nanoTime() - start) / 1_000_000;
+            clock += Math.min(slept, 2 * options.lookInterval);   // it is more after the process was suspended
             try {
                 connections.forEach(Connection::look);
                 if (memory.isShort()) relieveMemory();
@@ -1533,6 +1535,7 @@ public class Relay implements AutoCloseable {
         private final FrameReader reader;
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
         private final Semaphore window = new Semaphore(windowSize);
+        private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         /** @param response to the handshake */
         WebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1654,11 +1657,10 @@ public class Relay implements AutoCloseable {
 
         /** Pings a client that is silent, and gives it up if it takes nothing either. By the sweeper; times in ms. */
         void checkSilence(long sinceHeard, long sinceTaken) {
-            // This is so at one look in each silence, since the clock advances by lookInterval.
-            boolean isDue = sinceHeard >= options.pingInterval
-                    && sinceHeard < options.pingInterval + options.lookInterval;
+            boolean isSilent = sinceHeard >= options.pingInterval;
             boolean isGone = Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval;
-            if (isDue && isOpen()) send(Outgoing.PING_FRAME);
+            if (isSilent && !isPinged && isOpen()) send(Outgoing.PING_FRAME);
+            isPinged = isSilent;
             if (isGone && isOpen()) connection.abort(SILENT);
         }
     }
