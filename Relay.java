@@ -195,7 +195,8 @@ public class Relay implements AutoCloseable {
     private static final int IDLE_BUFFER = 512;           // the size of that until more comes at once
     private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; if more, slow clients look stuck
     private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux goes on once a third of it is free
-    private static final int PIECE = 8 << 10;             // of a file that is being sent; the first of a long message
+    private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
+    private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
@@ -947,7 +948,7 @@ public class Relay implements AutoCloseable {
             long left = withBody ? bytes.length + length : bytes.length;
             try (var all = new SequenceInputStream(new ByteArrayInputStream(bytes), body)) {
                 while (left > 0) {
-                    byte[] piece = all.readNBytes((int) Math.min(left, PIECE));
+                    byte[] piece = all.readNBytes((int) Math.min(left, FILE_PIECE));
                     if (piece.length == 0) throw new EOFException("the file has become shorter");
                     connection.write(piece, piece.length);
                     left -= piece.length;
@@ -1281,9 +1282,9 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first PIECE bytes, then twice what has come; no more than needed. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come; no more than needed. */
         private void grow() {
-            int twice = (int) Math.min(Math.max(PIECE, 2L * length), maxMessage);
+            int twice = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
             int capacity = fin ? Math.min(length + remaining, twice) : twice;
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
