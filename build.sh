@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 help() {
     cat <<'TEXT'
 ./build.sh run [ARGS]   start the relay, as `java Relay.java ARGS` does, with whatever JDK 21+ there is
-./build.sh test [NAME]  run the tests, or the group NAME, or the test NAME.METHOD (needs Maven, which fetches JUnit once)
+./build.sh test [NAME]  run the tests, or the group NAME, or the test NAME.METHOD (Maven fetches JUnit once)
 ./build.sh bench        measure what the relay delivers on this machine and what that costs, in a minute
 ./build.sh bench NAME   FrameCost: what a frame of the game costs; BytesInAFight: what four players send and get;
                         Attacks: what one hostile computer does to others and to the relay, in full size, 15 minutes
@@ -76,8 +76,10 @@ fetch_junit() {
   <modelVersion>4.0.0</modelVersion>
   <groupId>relay</groupId><artifactId>tests</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
-    <dependency><groupId>org.junit.jupiter</groupId><artifactId>junit-jupiter</artifactId><version>5.14.1</version></dependency>
-    <dependency><groupId>org.junit.platform</groupId><artifactId>junit-platform-launcher</artifactId><version>1.14.1</version></dependency>
+    <dependency><groupId>org.junit.jupiter</groupId><artifactId>junit-jupiter</artifactId>
+      <version>5.14.1</version></dependency>
+    <dependency><groupId>org.junit.platform</groupId><artifactId>junit-platform-launcher</artifactId>
+      <version>1.14.1</version></dependency>
   </dependencies>
 </project>
 XML

@@ -12,7 +12,7 @@ import java.util.stream.*;
  * game.inspect() tells of it.
  */
 final class Player implements AutoCloseable {
-    /** Lets a page draw each frame. Otherwise it draws some twenty a second, unless they are recorded: they cost the most. */
+    /** Lets a page draw each frame. Otherwise it draws some twenty a second, unless they are recorded: they cost most. */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """

@@ -493,7 +493,8 @@ export default {
     ann.press('KeyN');
     ok(!ann.sight.settings.names, 'no names');
     ann.press('KeyM');
-    await ann.until(() => ann.sight.settings.muted && ann.$('[data-command=sound]').ariaPressed === 'false', 'no sound');
+    await ann.until(() => ann.sight.settings.muted && ann.$('[data-command=sound]').ariaPressed === 'false',
+      'no sound');
     ann.press('KeyN', 'KeyM');
     ok(ann.sight.settings.names && !ann.sight.settings.muted, 'both again');
     ann.press('KeyT');

@@ -49,8 +49,8 @@ function drawn({ width, height, obstacles = [], insets = {}, ships = [], names =
   Object.assign(hud.insets, insets);
   hud.obstacles = obstacles;
   const context = paper();
-  hud.draw(context, camera, { world, me, lead: 0, time: 0, names, others: 0, connection: '', lines, goal, banner, fate },
-    1);
+  hud.draw(context, camera, { world, me, lead: 0, time: 0, names, others: 0, connection: '', lines, goal, banner,
+    fate }, 1);
   return { boxes: [...new Set(context.boxes)], camera };
 }
 

@@ -20,8 +20,8 @@ function withView(me, { forecast = false, reducedMotion = false, others = [], st
     const ship = Object.assign(world.add(new Ship(0, 'Me', 0)), { state: 'flying', shieldUntil: 0 }, me);
     others.forEach((other, i) => Object.assign(world.add(new Ship(i + 1, '', other.look, { remote: true })),
       { state: 'flying' }, other));
-    const scene = { world, me: ship, lead: 0, others: 0, names: false, connection: '', lines: [], banner: null, goal: '',
-      fate: '', forecast };
+    const scene = { world, me: ship, lead: 0, others: 0, names: false, connection: '', lines: [], banner: null,
+      goal: '', fate: '', forecast };
     view.draw({ ...scene, time: 10_000 });
     for (let step = 1; step <= steps; step++) {
       world.step();

@@ -870,8 +870,8 @@ export default {
       }
     }
     for (const message of ['webrtc x', 'path', 'path x', 'path relay 99', 'path webrtc 1e5', 'answer', 'answer 0',
-      'answer 1', 'answer 1 x', 'candidate', 'candidate x', 'candidate 1 x', 'candidate 1', 'offer', 'offer 9 x', 'hangup',
-      'hangup 2', 'hangup x', 'hangup 1x']) stranger.say(message, 1);
+      'answer 1', 'answer 1 x', 'candidate', 'candidate x', 'candidate 1 x', 'candidate 1', 'offer', 'offer 9 x',
+      'hangup', 'hangup 2', 'hangup x', 'hangup 1x']) stranger.say(message, 1);
     stranger.way.send(new TextEncoder().encode('hangup 1'), 1);
     await network.run(SOON);
     equal(since(a, 0), ['self 1', 'join 2']);
