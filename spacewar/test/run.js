@@ -10,7 +10,7 @@ const MODULES = ['physics', 'world', 'pilots', 'netplay', 'identity', 'round', '
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
   'camera', 'view', 'keys', 'controls', 'sound', 'stream', 'connection', 'webrtc-relay', 'threaded-socket',
   'ws-relay', 'game'];
-const PATIENCE = 30_000;   // ms for one test: what takes longer will never end
+const PATIENCE = 90_000;   // ms for one test, which may open ten games on a busy machine: what takes longer never ends
 const PAUSE = 50;          // ms of tests after which the page may draw
 
 const status = document.querySelector('[role=status]');
