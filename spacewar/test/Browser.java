@@ -70,7 +70,7 @@ interface Browser extends AutoCloseable {
 
         /** Waits until an expression is true, perhaps of a document still to be loaded. */
         Page until(String expression) {
-            return until(expression, Duration.ofSeconds(10));
+            return until(expression, Duration.ofSeconds(30));
         }
 
         Page until(String expression, Duration atMost) {
