@@ -24,11 +24,11 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        bounds the bytes that one sender may have waiting in outboxes, so that only itself is slowed down
+ *   window        what one sender may have waiting for single receivers, in bytes; when it is full, that sender waits
  *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
- *   clock         the time that the sweeper has slept, in ms; it all but stands still while the process is suspended
- *   memory        counts the bytes that clients make the relay hold, a frame in ten outboxes ten times; it has a limit
+ *   clock         ms that the relay has run; it stops while the process is suspended, so no deadline passes meanwhile
+ *   Memory        counts the bytes that clients make the relay hold, and says who has to wait when they are too many
  */
 
 import java.io.*;
@@ -62,7 +62,7 @@ public class Relay implements AutoCloseable {
             else run(Options.parse(words.iterator()));
         } catch (IllegalArgumentException | IOException failure) {
             System.err.println("relay: " + printable(failure.getMessage()));
-            // The pattern in this switch is where an older javac stops, and it prints the line.
+            // An older javac does not know the pattern below, and prints this line with its comment.
             System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
         }
     }
@@ -109,7 +109,7 @@ public class Relay implements AutoCloseable {
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
         int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                   // with more than that, the next one is too much
+        int maxOutbox = 4 << 20;                                   // a client for which more waits is closed
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
         long headTimeout = 10_000;                                 // for a request head
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
@@ -122,7 +122,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int largest = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // message: an eighth of the heap
+            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -134,7 +134,7 @@ public class Relay implements AutoCloseable {
                     case "--dir" -> folders.add(folder(value(word, words), folders));
                     case "--origin" -> options.origins.add(origin(value(word, words)));
                     case "--max-clients" -> options.maxClients = number(word, value(word, words), 1, 1_000_000);
-                    case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, largest);
+                    case "--max-message" -> options.maxMessage = number(word, value(word, words), 1, largestMessage);
                     case "--stun" -> options.stunPort = number(word, value(word, words), 1, 65535);
                     default -> {
                         require(!word.startsWith("-"), "there is no option " + word);
@@ -191,10 +191,10 @@ public class Relay implements AutoCloseable {
     }
 
     // Bytes of each connection, besides maxMessage and maxOutbox above.
-    private static final int INPUT_BUFFER = 2 << 10;      // received and not read yet; larger reads do without it
-    private static final int IDLE_BUFFER = 512;           // the size of that until more comes at once
-    private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; if more, slow clients look stuck
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux goes on once a third of it is free
+    private static final int IDLE_BUFFER = 512;           // for input, until more than that comes at once
+    private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
+    private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; more would hide a slow one's progress
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux takes more once a third of it is free
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
@@ -205,7 +205,7 @@ public class Relay implements AutoCloseable {
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
 
     // For the whole relay.
-    private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap without clients; the rest limits maxClients
+    private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap that are not for idle clients
     private static final int WRITE_BUFFERS = 16;          // of MAX_TRANSFER; if all are in use, a drain makes its own
     private static final int LOG_LINES = 10_000;          // that wait to be printed; more are lost
     private static final int REFUSED_ORIGINS = 100;       // remembered for a minute, with up to 200 characters each
@@ -216,7 +216,7 @@ public class Relay implements AutoCloseable {
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
-    //   leave        virtual, for a moment     takes a client out of its room once it has a close reason
+    //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         virtual                   answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
@@ -224,7 +224,7 @@ public class Relay implements AutoCloseable {
     //
     // There are three locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
-    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; taken while holding the first one
+    //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
@@ -278,8 +278,8 @@ public class Relay implements AutoCloseable {
             if (stunPort >= 0) stun = new DatagramSocket(stunPort, isProxied ? null : options.host);
         } catch (IOException e) {
             if (listener != null) listener.close();
-            boolean isForeign = options.host != null && !e.toString().contains("in use");
-            String place = isForeign ? format(options.host) + " (is it of this machine, and IPv6 on?)" : what;
+            boolean isAddressAtFault = options.host != null && !e.toString().contains("in use");
+            String place = isAddressAtFault ? format(options.host) + " (is it of this machine, and IPv6 on?)" : what;
             throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
         }
     }
@@ -320,11 +320,11 @@ public class Relay implements AutoCloseable {
         return port() == 80 ? plain : plain + ":" + port();
     }
 
-    /** Returns an address as text; of IPv6 addresses the short form, RFC 5952 §4. */
+    /** Returns an address as text; of IPv6 addresses the short form, RFC 5952 §4: 2001:db8::1. */
     static String format(InetAddress address) {
         if (address instanceof Inet4Address) return address.getHostAddress();
         String text = address.getHostAddress().replaceFirst("%.*", "");
-        for (int zeros = 8; zeros >= 2; zeros--) {   // the longest run of zeros, the first of these, becomes "::"
+        for (int zeros = 8; zeros >= 2; zeros--) {   // the first of the longest runs of zeros becomes "::"
             Matcher run = Pattern.compile("(^|:)0(:0){" + (zeros - 1) + "}(:|$)").matcher(text);
             if (run.find()) return run.replaceFirst("::");
         }
@@ -337,7 +337,7 @@ public class Relay implements AutoCloseable {
                 var connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
                 Thread.startVirtualThread(connection);
-                if (hasEvicted) pause(1);   // give newcomers time to ask
+                if (hasEvicted) pause(1);   // or newcomers are evicted in their turn before they can ask
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
@@ -346,7 +346,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Puts a connection last among those that are not of clients. If these are too many, evicts the first: true. */
+    /** Puts a connection last among those that are not of clients. If they are too many, evicts the first one. */
     private boolean makeEvictable(Connection connection) {
         Connection first = null;
         synchronized (evictable) {
@@ -429,9 +429,13 @@ public class Relay implements AutoCloseable {
 
     // --- 3. The sweeper ----------------------------------------------------------------------------------------------
     // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
-    // so finds out who is silent and who is stuck; a timer for each read or write would cost more. The clock advances
-    // by what the sweeper has slept, but by no more than twice what it meant to. So it all but stands still while the
-    // process is suspended, and nobody is cut off when a closed laptop wakes up.
+    // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
+    //
+    // A client is stuck if it does not read what we write, or pauses within a long message. As long as there is memory,
+    // that has no consequence until its deadline. When memory is short, stuck clients are the first to go.
+    //
+    // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
+    // cut off when a closed laptop wakes up.
 
     private static final long WRITE_GAP = 250;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
@@ -460,13 +464,13 @@ public class Relay implements AutoCloseable {
      */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
-        long excess = memory.inUse() - memory.limit / 2;   // counted down here, as threads give back a moment later
+        long excess = memory.inUse() - memory.limit / 2;
         List<Connection> stuck = connections.stream().filter(one -> one.stuckBytes > share)
                 .sorted(Comparator.comparing(one -> -one.stuckBytes)).toList();
         for (Connection largest : stuck) {
             if (excess <= 0) return;
             largest.abort(MEMORY_FULL);
-            excess -= largest.stuckBytes;
+            excess -= largest.stuckBytes;   // its thread gives some of them back only later
         }
     }
 
@@ -485,17 +489,13 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Counts the bytes that clients make the relay hold: in outboxes, and in long messages that are still arriving.
-     * From any thread.
+     * Counts the bytes that clients make the relay hold: in outboxes, where a frame counts once for each of them, and
+     * in long messages that are still arriving. From any thread.
      *
-     *   in use            a long message may grow                     a message may be put into outboxes
-     *   up to 3/4         always                                      always
-     *   3/4 to limit      if it is large: to half of maxMessage up    always
-     *                     to 7/8 in use, to all of it up to the limit
-     *   limit to 5/4      never                                       if it needs little there, as in games
-     *
-     * Large messages go first, so that some are finished and free their memory. From 3/4 on, the sweeper cuts off
-     * clients that are stuck.
+     * Up to 3/4 of the limit nobody waits. Above that, a long message waits until it may grow: to half of maxMessage
+     * while less than 7/8 are in use, to all of it up to the limit, and so on in between. So large messages are
+     * finished first, and free their memory. Above the limit, a message waits before it is put into outboxes; one that
+     * needs little there, as in games, goes on up to 5/4. From 3/4 on, the sweeper cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -507,7 +507,7 @@ public class Relay implements AutoCloseable {
         void add(long bytes) { inUse.add(bytes); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether an arriving message may grow to so many bytes: one of maxMessage up to the limit. */
+        /** Returns whether an arriving message may grow to so many bytes. */
         boolean allowsArriving(int capacity, int maxMessage) {
             long quarter = limit / 4;
             return inUse() < 3 * quarter + quarter * capacity / maxMessage;
@@ -541,13 +541,13 @@ public class Relay implements AutoCloseable {
         private volatile boolean isWriting;       // a call of the system may wait for the peer
         private volatile long bytesWritten;       // by the thread that responds, then by drains
 
-        // What the sweeper saw when it last looked. Confined to the sweeper; times are on the relay's clock.
-        private long readThen, writtenThen;       // bytes
-        private boolean wasWriting;               // a write was under way
-        private long lastProgress = clock;        // when no write was blocked
-        private long lastHeard = clock;           // when the peer sent a byte, or would have if we had read
-        private long lastTaken = clock;           // when the peer took a byte that had had to wait
-        private int stuckBytes;                   // held for a peer that does not read, or pauses within a long message
+        // What the sweeper has seen. Confined to the sweeper; times are on the relay's clock.
+        private long readBefore, writtenBefore;   // bytes, at its last look
+        private boolean wasWriting;               // at its last look: a write was under way
+        private long lastUnblocked = clock;       // when no write was blocked
+        private long lastHeard = clock;           // when the peer had sent a byte, or could not since we did not read
+        private long lastTaken = clock;           // when a write went on that had been under way at the look before
+        private int stuckBytes;                   // held for a peer that is stuck; 0 if it is not
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -561,7 +561,7 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(SEND_BUFFER);
                 if (!closing) webSocket = serveHttp();
-                if (closing) closeOrAbort();   // close() may have looked before there was a WebSocket
+                if (closing) closeOrAbort();   // if close() was here before there was a WebSocket, it is told now
                 if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -593,7 +593,7 @@ public class Relay implements AutoCloseable {
                 more = request.keepsAlive() && !closing;
                 boolean withBody = !request.method.equals("HEAD");
                 response.send(this, more, withBody);
-                makeEvictable(this);
+                makeEvictable(this);   // last again
                 input.turn.letOthersRun();
             }
             shutDownOutput();
@@ -605,7 +605,7 @@ public class Relay implements AutoCloseable {
         private void logRefusal(Request request, HttpException refusal) {
             int status = refusal.response.status;
             boolean isMissingFile = status == 404 && !request.wantsWebSocket();
-            boolean isQuestion = status == 426 && request.method.equals("HEAD");   // of spacewar/ws-relay.js
+            boolean isQuestion = status == 426 && request.method.equals("HEAD");   // of a page: are you there again?
             boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
             if (isMissingFile || isQuestion || isRepeated) return;
             log("refuse", request.target, "-", address(request), status, refusal.getMessage());
@@ -655,29 +655,35 @@ public class Relay implements AutoCloseable {
             else webSocket.close(SHUTTING_DOWN);
         }
 
-        /** Checks all deadlines, and whether the peer is stuck. Called by the sweeper. */
+        /** Compares with the last look, and closes the socket if the connection is overdue. Called by the sweeper. */
         void look() {
-            // Only writes that are under way at a look count. A write is blocked if one was under way at the last look,
-            // too, and not a byte has gone since.
-            long now = clock, read = input.bytesRead, written = bytesWritten;
-            boolean hasRead = read != readThen, hasWritten = written != writtenThen, writesNow = isWriting;
-            boolean isBlocked = wasWriting && writesNow && !hasWritten;
-            if (!isBlocked) lastProgress = now;
-            if (hasRead || input.isPaused) lastHeard = now;
-            if (wasWriting && hasWritten) lastTaken = now;
-            readThen = read;
-            writtenThen = written;
-            wasWriting = writesNow;
-
-            WebSocket client = webSocket;
-            boolean isStuck = client != null && client.isStuck(now - lastHeard, now - lastProgress);
-            stuckBytes = isStuck ? client.heldBytes() : 0;
+            noteProgress();
+            long now = clock, sinceHeard = now - lastHeard, sinceUnblocked = now - lastUnblocked;
+            WebSocket current = webSocket;
+            boolean isStuck = current != null && current.isStuck(sinceHeard, sinceUnblocked);
+            stuckBytes = isStuck ? current.heldBytes() : 0;
             if (now >= endDue) abort(CONNECTION_LOST);
-            else if (now - lastProgress >= options.stallTimeout) abort(STALLED);
-            else if (client != null) client.checkSilence(now - lastHeard, now - lastTaken);
+            else if (sinceUnblocked >= options.stallTimeout) abort(STALLED);
+            else if (current != null) current.checkSilence(sinceHeard, now - lastTaken);
         }
 
-        /** Returns a header of a proxy on this machine, the only one that we believe; otherwise `other`. */
+        /**
+         * Notes what the peer has done since the last look. If a write was under way then, one is under way now, and no
+         * byte has gone in between, it is the same one: it is blocked.
+         */
+        private void noteProgress() {
+            long read = input.bytesRead, written = bytesWritten;
+            boolean isWritingNow = isWriting, hasWritten = written != writtenBefore;
+            boolean isBlocked = wasWriting && isWritingNow && !hasWritten;
+            if (!isBlocked) lastUnblocked = clock;
+            if (read != readBefore || input.isPaused) lastHeard = clock;
+            if (wasWriting && hasWritten) lastTaken = clock;
+            readBefore = read;
+            writtenBefore = written;
+            wasWriting = isWritingNow;
+        }
+
+        /** Returns a header that a proxy on this machine has set, the only one that we believe; without it, `other`. */
         private String fromProxy(Request request, String header, String other) {
             String all = request.header(header);
             String told = all.substring(all.lastIndexOf(',') + 1).strip();   // by the nearest one
@@ -695,16 +701,17 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets other threads run, as virtual threads are not preempted. To yield is cheap, but a thread that yields may go
-     * on before one that the network has just woken. So one whose last wait is more than MAX_TURN ago parks for a
-     * moment instead, which puts it behind all that are ready. Confined to one thread.
+     * Lets other threads run. Virtual threads are not preempted: one that always finds something to read or to write
+     * would keep its processor. To yield is cheap, but those that the network has just woken may still come later than
+     * this one. So a thread that has not waited for MAX_TURN parks for a moment instead, which puts it behind all that
+     * are ready. Confined to one thread.
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
         private static final int MAX_DELIVERIES = 500;
-        private long lastWait = System.nanoTime();          // the end of it
-        private int deliveries;                             // since others could run
+        private long lastWait = System.nanoTime();          // when it ended
+        private int deliveries;                             // to outboxes, since others could run
 
         void letOthersRun() {
             deliveries = 0;
@@ -721,7 +728,7 @@ public class Relay implements AutoCloseable {
             if (deliveries >= MAX_DELIVERIES) letOthersRun();
         }
 
-        /** To be called after a read that began at `start`: it may have waited. */
+        /** Notes a read that began at `start`. It has waited for the peer if it took long. */
         void noteRead(long start) {
             long now = System.nanoTime();
             if (now - start > SHORTEST_WAIT) lastWait = now;
@@ -765,7 +772,7 @@ public class Relay implements AutoCloseable {
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
-            turn.letOthersRun();   // meanwhile more bytes come, and one read gets them all
+            turn.letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
             long start = System.nanoTime();
             int count = in.read(bytes, offset, length);
             turn.noteRead(start);
@@ -1027,16 +1034,17 @@ public class Relay implements AutoCloseable {
 
     /** The bytes of a file that are asked for, and the status of a response with them. */
     private record Range(int status, long first, long last) {
-        static final Pattern FORM = Pattern.compile("(?i)bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))");
+        static final Pattern FORM =
+                Pattern.compile("(?i)bytes=(?:(?<first>[0-9]{1,18})-(?<last>[0-9]{1,18})?|-(?<count>[0-9]{1,18}))");
 
         /** Parses "first-last", "first-" or "-count", RFC 9110 §14.1.2; anything else means all bytes. */
         static Range parse(String header, long size) throws HttpException {
             Range all = new Range(200, 0, size - 1);
             Matcher form = FORM.matcher(header);
             if (!form.matches()) return all;
-            boolean isFromEnd = form.group(3) != null, hasLast = form.group(2) != null;
-            long first = isFromEnd ? Math.max(0, size - Long.parseLong(form.group(3))) : Long.parseLong(form.group(1));
-            long last = hasLast ? Long.parseLong(form.group(2)) : Long.MAX_VALUE;
+            String start = form.group("first"), end = form.group("last"), count = form.group("count");
+            long first = start != null ? Long.parseLong(start) : Math.max(0, size - Long.parseLong(count));
+            long last = end != null ? Long.parseLong(end) : Long.MAX_VALUE;
             if (last < first) return all;
             if (first >= size)
                 throw new HttpException(416, "there are only " + size + " bytes", "Content-Range", "bytes */" + size);
@@ -1138,11 +1146,13 @@ public class Relay implements AutoCloseable {
     private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1: those that the relay sends, and those that only stand in its log, for an error or
-    // want of memory, for a client's close frame without a code, and for a connection that ended without one.
+    // Close codes, RFC 6455 §7.4.1. The relay sends these:
     private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
             TOO_BIG = 1009, TRY_AGAIN_LATER = 1013;
-    private static final int INTERNAL_ERROR = 1011, NO_STATUS = 1005, ABNORMAL = 1006;
+    // ... and only logs these:
+    private static final int NO_STATUS = 1005,   // a client's close frame had no code
+            ABNORMAL = 1006,                     // the connection ended without a close frame
+            INTERNAL_ERROR = 1011;               // there was an error, or no memory
 
     private static final CloseException   // made in advance, since there may be no memory left when one is needed
             SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
@@ -1186,10 +1196,10 @@ public class Relay implements AutoCloseable {
         private int remaining;              // bytes of its payload that have not come yet
         private final byte[] maskingKey = new byte[4];
         private int messageOpcode;          // of the message that is arriving; CONTINUATION if there is none
-        private byte[] message = NOTHING;   // what has come of it
-        private int length;                 // bytes of that
-        private int checked;                // bytes of that which are whole characters, if it is a text
-        private volatile int counted;       // bytes of `message` that `memory` counts; also read by the sweeper
+        private byte[] message = NOTHING;   // begins with what has come of it
+        private int length;                 // bytes that have come of it
+        private int checked;                // bytes of these that are whole characters, if it is a text
+        private volatile int counted;       // capacity of `message` if `memory` counts it; also read by the sweeper
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1297,7 +1307,7 @@ public class Relay implements AutoCloseable {
         int heldBytes() { return counted; }
         boolean isWithinLongMessage() { return counted > 0; }
 
-        /** Forgets the message that is arriving. Once next() has returned it, it is not counted any more. */
+        /** Forgets the message, as it has been returned or will never be whole. It is not counted any more. */
         void release() {
             memory.add(-counted);
             counted = 0;
@@ -1311,14 +1321,17 @@ public class Relay implements AutoCloseable {
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             int first = skipAscii(bytes, start, end);
             if (first == end) return end;
-            // The decoder stops at the first byte that is wrong or begins an incomplete character. We want this place.
+            // We only want the place where a decoder stops, at a wrong byte or an incomplete character. So it writes
+            // the characters into a small buffer, again and again.
             var part = ByteBuffer.wrap(bytes, first, end - first);
             var characters = CharBuffer.allocate(Math.min(end - first, 1024));
             var decoder = StandardCharsets.UTF_8.newDecoder();
-            CoderResult result = CoderResult.OVERFLOW;
-            while (result.isOverflow()) result = decoder.decode(part, characters.clear(), isEnd);
+            CoderResult result;
+            do {
+                result = decoder.decode(part, characters.clear(), isEnd);
+            } while (result.isOverflow());
             int at = part.position();
-            // A surrogate is wrong from its second byte on, but Java says so only at the third.
+            // Of a surrogate, which is wrong, Java waits for the third byte. The second one is enough to know it.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1345,10 +1358,12 @@ public class Relay implements AutoCloseable {
     // --- 8. Frames out -----------------------------------------------------------------------------------------------
     // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
     //
-    // A message to all waits for nobody: a receiver that falls behind by maxOutbox is closed. A message to one id waits
-    // until it fits into its sender's window: the bytes of such messages, and of pongs for the sender, that wait in any
-    // outbox. The frame leaves the window when a drain takes it out to write it, or when it is dropped. So a sender is
-    // slowed down by its own bytes, and not by those of others.
+    // A message to all waits for nobody: a receiver for which more than maxOutbox waits is closed.
+    //
+    // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window. Its
+    // messages to single clients take up a part of it until a drain takes them or they are dropped, and so do the pongs
+    // for itself. If the window is full, the sender's thread waits, and nothing more is read from it. Others do not
+    // notice.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1371,7 +1386,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It has taken `permits` bytes of its sender's `window`, if not null. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`, unless that is null. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1380,14 +1395,17 @@ public class Relay implements AutoCloseable {
         void returnPermits() { if (window != null) window.release(permits); }
     }
 
-    /** What waits to be written to one client. Guarded by its monitor. All that it holds is counted by `memory`. */
+    /**
+     * What waits to be written to one client. Guarded by its monitor. `memory` counts a frame from when it is added
+     * until the drain has written it, or it is dropped. It leaves its sender's window as soon as the drain takes it.
+     */
     final class Outbox implements Runnable {
         private final Connection connection;
         private final Queue<Outgoing> urgent = new LinkedList<>();     // go first: the response, then pings and pongs
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
-        private int writingBytes;                 // of those that a drain has taken out of them and is writing now
-        private boolean isIdle;                   // begin() has been called, and no drain runs
+        private int writingBytes;                 // of those that the drain has taken and is writing now
+        private boolean isIdle;                   // no drain runs, and one may start
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
@@ -1397,20 +1415,20 @@ public class Relay implements AutoCloseable {
             add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start: the response must not tell a client that it is in its room before it is. */
+        /** Lets the first drain start. Until then, a client must not learn from the response that it is in its room. */
         synchronized void begin() {
             isIdle = true;
             startDrain();
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or the client is too far behind. Pings
-         * and pongs are added even if it is: there is one ping at most, and no more pongs than fit into the window.
+         * Adds a frame. Never waits. Returns false if there is a close reason, or too much waits already. For pings and
+         * pongs it is never too much: one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
-            boolean isBehind = waitingBytes > options.maxOutbox && !frame.isControl();
-            if (closeReason != null || isBehind) return false;
-            startDrain();   // first, so that nothing is added if there is no memory for a thread
+            boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
+            if (closeReason != null || isTooMuch) return false;
+            startDrain();   // it waits for this monitor; if there is no memory for its thread, nothing is added
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1421,7 +1439,7 @@ public class Relay implements AutoCloseable {
             if (dropsFrames) drop();
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.endWithin(options.stallTimeout);   // which is replaced once all is written
+            connection.endWithin(options.stallTimeout);   // once all is written, closeTimeout replaces this
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
@@ -1430,7 +1448,7 @@ public class Relay implements AutoCloseable {
         synchronized void discard(CloseException reason) {
             if (closeReason == null) closeReason = reason;
             drop();
-            countWritten();   // what the drain is writing now: it will fail, as the socket is closed next
+            countWritten();   // what the drain is writing now, too: that will fail
             finished.countDown();
         }
 
@@ -1447,7 +1465,7 @@ public class Relay implements AutoCloseable {
             memory.add(frame.cost());
         }
 
-        /** Removes the next frame. The caller tells `memory`: at once if it drops it, else once it is written. */
+        /** Removes the next frame. The caller tells `memory`, now or later. */
         private Outgoing remove() {
             Outgoing frame = first().remove();
             waitingBytes -= frame.cost();
@@ -1458,7 +1476,7 @@ public class Relay implements AutoCloseable {
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
         private void drop() { while (waitingBytes > 0) memory.add(-remove().cost()); }
 
-        /** Gives back what the drain has taken out and written. */
+        /** Tells `memory` that the drain has written what it has taken; a second call changes nothing. */
         private void countWritten() {
             memory.add(-writingBytes);
             writingBytes = 0;
@@ -1548,7 +1566,7 @@ public class Relay implements AutoCloseable {
         }
 
         void join() {}    // the WebSocket is open
-        void leave() {}   // it has a close reason; on any thread, perhaps twice
+        void leave() {}   // it has a close reason; on any thread; the second call, if there is one, changes nothing
         abstract void receive(Incoming message) throws CloseException;
 
         /** Serves the client until it has ended and everything is written to it. Until then it counts as a client. */
@@ -1585,7 +1603,7 @@ public class Relay implements AutoCloseable {
         }
 
         private void refuse() {
-            makeEvictable(connection);   // since it is in no room, and we want no more than so many of these
+            makeEvictable(connection);   // it counts as one that is not of a client, of which there is a limit
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }
@@ -1638,8 +1656,8 @@ public class Relay implements AutoCloseable {
         private void close(CloseException reason, boolean dropsFrames) {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
-                window.release(windowSize);   // in case its thread waits; more permits than bytes do no harm now
-                Thread.startVirtualThread(this::leave);   // not here: perhaps Room.tellOthers() has called this
+                wakeSender();
+                Thread.startVirtualThread(this::leave);   // not here: Room.tellOthers(), which may call this, iterates
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
@@ -1648,20 +1666,23 @@ public class Relay implements AutoCloseable {
         /** Ends it without a close frame. Needs no memory. From any thread. */
         void abort(CloseException reason) {
             outbox.discard(reason);
-            window.release(windowSize);
+            wakeSender();
         }
+
+        /** Wakes the thread that waits in withinWindow(), if it does. From now on the window bounds nothing. */
+        private void wakeSender() { window.release(windowSize); }
 
         /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
-        boolean isStuck(long sinceHeard, long sinceProgress) {
-            return sinceProgress >= WRITE_GAP || (sinceHeard >= MESSAGE_GAP && reader.isWithinLongMessage());
+        boolean isStuck(long sinceHeard, long sinceUnblocked) {
+            return sinceUnblocked >= WRITE_GAP || (sinceHeard >= MESSAGE_GAP && reader.isWithinLongMessage());
         }
 
-        /** Pings a client that is silent, and gives it up if it takes nothing either. By the sweeper; times in ms. */
+        /** Pings a client that is silent. Ends it if it stays so, and takes nothing. By the sweeper; times in ms. */
         void checkSilence(long sinceHeard, long sinceTaken) {
             boolean isSilent = sinceHeard >= options.pingInterval;
-            boolean isGone = Math.min(sinceHeard, sinceTaken) >= 2 * options.pingInterval;
+            boolean isGone = sinceHeard >= 2 * options.pingInterval && sinceTaken >= 2 * options.pingInterval;
             if (isSilent && !isPinged && isOpen()) send(Outgoing.PING_FRAME);
-            isPinged = isSilent;
+            isPinged = isSilent;   // once for each silence
             if (isGone && isOpen()) connection.abort(SILENT);
         }
     }
@@ -1676,7 +1697,7 @@ public class Relay implements AutoCloseable {
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final int JOIN_COST = 64;   // bytes for each client present: its join and the newcomer's
+    private static final int JOIN_COST = 64;   // bytes in outboxes for each client present: its join, the newcomer's
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
     WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1703,7 +1724,7 @@ public class Relay implements AutoCloseable {
                 var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
-                newcomer.enter(this, id);   // first, so that it leaves again even if memory runs out in tellOthers()
+                newcomer.enter(this, id);   // first: if memory runs out below, it still leaves again
                 newcomer.send(new Outgoing(present.toByteArray()));
                 clients.put(id, newcomer);
                 tellOthers(newcomer, join);
@@ -1746,8 +1767,8 @@ public class Relay implements AutoCloseable {
             lock.lock();
             try {
                 boolean isIn = sender.isOpen() && clients.containsKey(sender.id);
-                if (isIn && !memory.allowsRelaying(bytes)) return false;
                 if (!isIn) message.returnPermits();   // another thread has closed the sender: nobody hears more of it
+                else if (!memory.allowsRelaying(bytes)) return false;
                 else if (target.equals("*")) tellOthers(sender, message);
                 else tell(clients.get(target), message);
                 return true;
