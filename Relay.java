@@ -194,7 +194,7 @@ public class Relay implements AutoCloseable {
     private static final int IDLE_BUFFER = 512;           // for input, until more than that comes at once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
     private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; more would hide a slow one's progress
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; Linux takes more once a third of it is free
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; a larger one is longer full without progress
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
@@ -337,7 +337,7 @@ public class Relay implements AutoCloseable {
                 var connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
                 Thread.startVirtualThread(connection);
-                if (hasEvicted) pause(1);   // or newcomers are evicted in their turn before they can ask
+                if (hasEvicted) pause(1);   // or newcomers would be evicted by the next ones, before they can ask
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
@@ -492,10 +492,11 @@ public class Relay implements AutoCloseable {
      * Counts the bytes that clients make the relay hold: in outboxes, where a frame counts once for each of them, and
      * in long messages that are still arriving. From any thread.
      *
-     * Up to 3/4 of the limit nobody waits. Above that, a long message waits until it may grow: to half of maxMessage
-     * while less than 7/8 are in use, to all of it up to the limit, and so on in between. So large messages are
-     * finished first, and free their memory. Above the limit, a message waits before it is put into outboxes; one that
-     * needs little there, as in games, goes on up to 5/4. From 3/4 on, the sweeper cuts off clients that are stuck.
+     *   a long message may grow to n bytes    while in use < limit * (3/4 + 1/4 * n / maxMessage)
+     *   a message may be put into outboxes    while in use <= limit, or limit * 5/4 if it needs little there
+     *
+     * So of the long messages, the largest can always go on; once it has been relayed, its memory is free for others.
+     * Small messages, as games send them, seldom wait. From 3/4 on, the sweeper cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -545,8 +546,8 @@ public class Relay implements AutoCloseable {
         private long readBefore, writtenBefore;   // bytes, at its last look
         private boolean wasWriting;               // at its last look: a write was under way
         private long lastUnblocked = clock;       // when no write was blocked
-        private long lastHeard = clock;           // when the peer had sent a byte, or could not since we did not read
-        private long lastTaken = clock;           // when a write went on that had been under way at the look before
+        private long lastHeard = clock;           // when the peer sent a byte, or we did not read
+        private long lastTaken = clock;           // when a write moved on that had lasted from one look to another
         private int stuckBytes;                   // held for a peer that is stuck; 0 if it is not
 
         Connection(Socket socket) throws IOException {
@@ -561,7 +562,7 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(SEND_BUFFER);
                 if (!closing) webSocket = serveHttp();
-                if (closing) closeOrAbort();   // if close() was here before there was a WebSocket, it is told now
+                if (closing) closeOrAbort();   // close() may have missed a WebSocket that came too late for it
                 if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -701,10 +702,9 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets other threads run. Virtual threads are not preempted: one that always finds something to read or to write
-     * would keep its processor. To yield is cheap, but those that the network has just woken may still come later than
-     * this one. So a thread that has not waited for MAX_TURN parks for a moment instead, which puts it behind all that
-     * are ready. Confined to one thread.
+     * Lets other threads run: a virtual thread that always finds something to read or write would keep its processor.
+     * It yields; but one that has not waited for MAX_TURN parks for a moment. That costs more, and puts it behind all
+     * others, while one that yields may go on before those that the network has just woken. Confined to one thread.
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
@@ -1263,12 +1263,12 @@ public class Relay implements AutoCloseable {
             var payload = new byte[remaining];
             input.readNBytes(payload, 0, remaining);
             unmask(payload, 0, remaining, 0);
-            if (opcode == CLOSE) throw closeReason(payload);
+            if (opcode == CLOSE) throw parseClose(payload);
             return new Incoming(opcode, payload, remaining);
         }
 
-        /** Returns what a close frame says, RFC 6455 §5.5.1, §7.4. @throws CloseException 1002, 1007 */
-        private static CloseException closeReason(byte[] payload) throws CloseException {
+        /** Parses a close frame, RFC 6455 §5.5.1, §7.4. @throws CloseException 1002, 1007, if it is wrong */
+        private static CloseException parseClose(byte[] payload) throws CloseException {
             if (payload.length == 0) return new CloseException(NO_STATUS, "");
             if (payload.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
             int code = ByteBuffer.wrap(payload).getChar();   // unsigned
@@ -1331,7 +1331,7 @@ public class Relay implements AutoCloseable {
                 result = decoder.decode(part, characters.clear(), isEnd);
             } while (result.isOverflow());
             int at = part.position();
-            // Of a surrogate, which is wrong, Java waits for the third byte. The second one is enough to know it.
+            // There are no surrogates (ED A0 to ED BF) in UTF-8. Java reports one only with its third byte.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1415,7 +1415,7 @@ public class Relay implements AutoCloseable {
             add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start. Until then, a client must not learn from the response that it is in its room. */
+        /** Lets the first drain start. Called after join(), so that a client that has the response is in its room. */
         synchronized void begin() {
             isIdle = true;
             startDrain();
@@ -1428,7 +1428,7 @@ public class Relay implements AutoCloseable {
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isTooMuch) return false;
-            startDrain();   // it waits for this monitor; if there is no memory for its thread, nothing is added
+            startDrain();   // before the frame is added: if there is no memory for a thread, it is not
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1657,7 +1657,7 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                Thread.startVirtualThread(this::leave);   // not here: Room.tellOthers(), which may call this, iterates
+                Thread.startVirtualThread(this::leave);   // not here: tellOthers() may be iterating over the clients
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
@@ -1725,8 +1725,8 @@ public class Relay implements AutoCloseable {
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
                 newcomer.enter(this, id);   // first: if memory runs out below, it still leaves again
-                newcomer.send(new Outgoing(present.toByteArray()));
                 clients.put(id, newcomer);
+                newcomer.send(new Outgoing(present.toByteArray()));
                 tellOthers(newcomer, join);
                 log("join", name, id, newcomer.address);
                 return true;
@@ -1792,7 +1792,7 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as much as the largest room needs
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as if the room were the largest one
             }
         }
 
