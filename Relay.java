@@ -490,22 +490,23 @@ public class Relay implements AutoCloseable {
 
     /**
      * Counts the bytes that clients make the relay hold: in outboxes, where a frame counts once for each of them, and
-     * in long messages that are still arriving. From any thread.
+     * in long messages, until they are in outboxes. From any thread.
      *
      *   a long message may grow to n bytes    while in use < limit * (3/4 + 1/4 * n / maxMessage)
-     *   a message may be put into outboxes    while in use <= limit, or limit * 5/4 if it needs little there
+     *   a message may be put into outboxes    while in outboxes <= limit, or limit * 5/4 if it needs little there
      *
      * So of the long messages, the largest can always go on; once it has been relayed, its memory is free for others.
      * Small messages, as games send them, seldom wait. From 3/4 on, the sweeper cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
-        private final LongAdder inUse = new LongAdder();
+        private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
         final long limit;
 
         Memory(long limit) { this.limit = limit; }
-        long inUse() { return inUse.sum(); }
-        void add(long bytes) { inUse.add(bytes); }
+        void addToOutboxes(long bytes) { inOutboxes.add(bytes); }
+        void addToMessages(long bytes) { inMessages.add(bytes); }
+        long inUse() { return inOutboxes.sum() + inMessages.sum(); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
         /** Returns whether an arriving message may grow to so many bytes. */
@@ -517,7 +518,7 @@ public class Relay implements AutoCloseable {
         /** Returns whether a message may be put into outboxes, where it needs so many bytes in all. */
         boolean allowsRelaying(long bytes) {
             long most = bytes <= LITTLE ? limit / 4 * 5 : limit;
-            return inUse() <= most;
+            return inOutboxes.sum() <= most;
         }
     }
 
@@ -1209,6 +1210,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
+            if (messageOpcode == CONTINUATION) release();   // the last message, which has been relayed by now
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1216,7 +1218,7 @@ public class Relay implements AutoCloseable {
             } while (!fin);
             if (messageOpcode == TEXT) checkUtf8(message, checked, length, true);
             var whole = new Incoming(messageOpcode, message, length);
-            release();
+            messageOpcode = CONTINUATION;
             return whole;
         }
 
@@ -1298,7 +1300,7 @@ public class Relay implements AutoCloseable {
             int capacity = fin ? Math.min(length + remaining, twice) : twice;
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
-                memory.add(capacity - counted);
+                memory.addToMessages(capacity - counted);
                 counted = capacity;
             }
             message = Arrays.copyOf(message, capacity);
@@ -1307,9 +1309,9 @@ public class Relay implements AutoCloseable {
         int heldBytes() { return counted; }
         boolean isWithinLongMessage() { return counted > 0; }
 
-        /** Forgets the message, as it has been returned or will never be whole. It is not counted any more. */
+        /** Forgets the message, as it has been relayed or will never be whole. It is not counted any more. */
         void release() {
-            memory.add(-counted);
+            memory.addToMessages(-counted);
             counted = 0;
             messageOpcode = CONTINUATION;
             message = NOTHING;
@@ -1386,13 +1388,13 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`, unless that is null. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`, perhaps none. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
         boolean isControl() { return (bytes[0] & 0x0f) >= CLOSE; }
         int cost() { return bytes.length + FRAME_OVERHEAD; }
-        void returnPermits() { if (window != null) window.release(permits); }
+        void returnPermits() { if (permits > 0) window.release(permits); }
     }
 
     /**
@@ -1462,7 +1464,7 @@ public class Relay implements AutoCloseable {
         private void add(Outgoing frame, Queue<Outgoing> queue) {
             queue.add(frame);
             waitingBytes += frame.cost();
-            memory.add(frame.cost());
+            memory.addToOutboxes(frame.cost());
         }
 
         /** Removes the next frame. The caller tells `memory`, now or later. */
@@ -1474,11 +1476,11 @@ public class Relay implements AutoCloseable {
         }
 
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
-        private void drop() { while (waitingBytes > 0) memory.add(-remove().cost()); }
+        private void drop() { while (waitingBytes > 0) memory.addToOutboxes(-remove().cost()); }
 
         /** Tells `memory` that the drain has written what it has taken; a second call changes nothing. */
         private void countWritten() {
-            memory.add(-writingBytes);
+            memory.addToOutboxes(-writingBytes);
             writingBytes = 0;
         }
 
@@ -1553,7 +1555,7 @@ public class Relay implements AutoCloseable {
         final Outbox outbox;
         private final FrameReader reader;
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
-        private final Semaphore window = new Semaphore(windowSize);
+        final Semaphore window = new Semaphore(windowSize);
         private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         /** @param response to the handshake */
@@ -1611,7 +1613,8 @@ public class Relay implements AutoCloseable {
         private void respond(Incoming frame) throws CloseException {
             if (frame.opcode == PONG) return;   // that it has come is all it is for
             if (frame.opcode == PING) {
-                send(withinWindow(encode(PONG, NOTHING, frame.bytes, 0, frame.length)));
+                int permits = awaitWindow(frame.length);
+                send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
                 return;
             }
             metrics.messages.increment();
@@ -1634,15 +1637,15 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Waits until a frame fits into this client's window, and takes up as much of it. */
-        Outgoing withinWindow(byte[] frame) {
-            int permits = Math.min(frame.length + FRAME_OVERHEAD, windowSize);
+        /** Waits until so many bytes fit into this client's window. Returns how much of it they take up. */
+        int awaitWindow(int bytes) {
+            int permits = Math.min(bytes + FRAME_OVERHEAD, windowSize);
             if (!window.tryAcquire(permits)) {
                 connection.input.isPaused = true;
                 window.acquireUninterruptibly(permits);
                 connection.input.isPaused = false;
             }
-            return new Outgoing(frame, window, permits);
+            return permits;
         }
 
         /** Waits until there is memory to put so many bytes into outboxes, or until another thread has closed this. */
@@ -1669,7 +1672,7 @@ public class Relay implements AutoCloseable {
             wakeSender();
         }
 
-        /** Wakes the thread that waits in withinWindow(), if it does. From now on the window bounds nothing. */
+        /** Wakes the thread that waits in awaitWindow(), if it does. From now on the window bounds nothing. */
         private void wakeSender() { window.release(windowSize); }
 
         /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
@@ -1815,8 +1818,9 @@ public class Relay implements AutoCloseable {
             if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
+            int permits = isToAll ? 0 : awaitWindow(message.length);
             byte[] frame = encode(message.opcode, ascii(id), message.bytes, targetEnd, message.length);
-            var outgoing = isToAll ? new Outgoing(frame) : withinWindow(frame);
+            var outgoing = new Outgoing(frame, window, permits);
             int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
             long bytes = (long) outgoing.cost() * receivers;
             while (!room.deliver(this, target, outgoing, bytes)) awaitMemory(bytes);

@@ -679,6 +679,18 @@ class HostileLoad extends Fixtures {
                         openThenAct(count, number -> "message" + number, one -> one.send(message));
                         while (System.nanoTime() - lastProgress < 1_000 * MS) turn();
                     }
+                    case "waiting" -> {      // to the first one of their room of `more`, who does not read
+                        byte[] fill = text("1 m " + "x".repeat(65_000)), next = text("1 m " + "x".repeat(1_000_000));
+                        openThenAct(count, number -> "waiting" + number / more, one -> {
+                            one.reads = false;
+                            one.send(fill);
+                        });
+                        awaitRest();
+                        for (Attacker one : List.copyOf(all)) {   // one by one, so that few are arriving at a time
+                            one.send(next);
+                            awaitRest();
+                        }
+                    }
                     case "trickle" -> {      // a byte of a request now and then
                         persistent = true;
                         visit(count, one -> {});
@@ -928,6 +940,10 @@ class HostileLoad extends Fixtures {
                 before = Holding.afterCollection(relay);
             }
 
+            private String log() throws IOException {
+                return Files.readString(log, StandardCharsets.ISO_8859_1);
+            }
+
             private List<String> lines() {
                 try (var lines = Files.lines(log, StandardCharsets.ISO_8859_1)) {
                     return lines.limit(1).toList();
@@ -1042,6 +1058,7 @@ class HostileLoad extends Fixtures {
                 check(health.longest <= 2_000 + 4 * ownDelay, "/health took %d ms", health.longest);
                 check(after.heap() <= before.heap() + GROWTH && after.heap() > 0, "heap %d kB", after.heap());
                 check(relay.err.isEmpty(), "%s", relay.err);
+                check(!target.log().contains("OutOfMemoryError"), "memory ran out");
                 assertEquals(List.of(), faults);
                 passed = true;
             }
@@ -1410,6 +1427,12 @@ class HostileLoad extends Fixtures {
         @FullSizeTest
         void aMessageFromEachOfThousands() throws Exception {
             messages(3_300);
+        }
+
+        /** What they have sent waits for a receiver that does not read: all of it is held, and so has to be counted. */
+        @Test
+        void messagesThatWaitForOneWhoDoesNotRead() throws Exception {
+            trial("- 60 wait with 1 MB for one of twenty", 60, 2, "waiting", "60", "20");
         }
 
         /** Ten newcomers a second, who take 150 ms to ask, while visitors send a byte of a request now and then. */
