@@ -437,7 +437,7 @@ public class Relay implements AutoCloseable {
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long WRITE_GAP = 250;       // ms that a write may make no progress when memory is short
+    private static final long WRITE_GAP = 500;       // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
     private volatile long clock;                     // ms; written by the sweeper
 
