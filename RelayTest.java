@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What Relay.java promises, as tests, in the order of its parts. Peers are real ones: raw sockets with bytes in hex,
- * WebSocket clients of the JDK, Python, node and Chromium. `./build.sh test` runs all of them, with those of what
- * surrounds the relay (.ci/), of hostile and of slow clients (.bench/) and of the game (spacewar/test/); `./build.sh
- * test Rooms` runs one group, `./build.sh test Rooms.NAME` one test. `./build.sh echo PORT` starts the endpoint below.
+ * What Relay.java promises, as tests, in the order of its parts, and then what surrounds it: other clients, build.sh,
+ * the README, a service, proxies. Peers are real ones: raw sockets with bytes in hex, WebSocket clients of the JDK,
+ * Python, node and Chromium. `./build.sh test` runs all tests, with those of hostile and of slow clients (.bench/), of
+ * what runs the tests (.ci/) and of the game (spacewar/test/); `./build.sh test Rooms` runs one group, `./build.sh test
+ * Rooms.NAME` one test. `./build.sh echo PORT` starts the endpoint below.
  */
 
 import static org.junit.jupiter.api.Assertions.*;
@@ -32,7 +33,7 @@ import org.junit.jupiter.params.provider.*;
 import org.opentest4j.TestAbortedException;
 
 @Timeout(60)
-class RelayTest extends Fixtures {
+class RelayTest extends Streams {
     /** The bare echo endpoint: Relay's handshake and framing without its rooms. */
     static final class Echo extends Relay {
         Echo(Relay.Options options) {
@@ -143,9 +144,9 @@ class RelayTest extends Fixtures {
                 assertTrue(help.matches(".*" + part + ".*"), part);
         }
 
+        /** Its source file as it is runs in BuildScript. */
         @Test
-        void theSourceFileRunsAsItIs() throws Exception {
-            assertEquals("relay 1.0", Program.run(Program.JAVA, Program.QUICK, "Relay.java", "--version"));
+        void helpIsPrintedWhateverElseIsAsked() throws Exception {
             assertEquals(Relay.HELP, Program.run(Program.JAVA, "-cp", Program.CLASSES, "Relay", "--quiet", "--help"));
         }
 
@@ -162,37 +163,38 @@ class RelayTest extends Fixtures {
             }
         }
 
-        private static void expectComplaint(int exitCode, String regex, Program program) throws Exception {
-            try (program) {
-                String complaint = program.expectExit(exitCode).complaint();
-                assertTrue(complaint.matches(".*" + regex + ".*"), complaint);
-            }
-        }
-
         private static Program start(String... args) throws IOException {
             return Program.relay(folder, args);
         }
 
         @Test
-        void wrongArgumentsEndTheProcessWithCodeTwo() throws Exception {
-            expectComplaint(2, "relay: .*--bad\\?option", start("--bad\noption"));
+        void anErrorEndsTheProcessWithOneLineAndCodeTwoForArgumentsOrOneForWhatIsTaken() throws Exception {
+            Program.expectComplaint(2, "relay: .*--bad\\?option", start("--bad\noption"));
+            try (var relay = relay()) {
+                String port = relay.port() + "";
+                Program.expectComplaint(1, "port " + port + ".* in use", start("--host", "127.0.0.1", port));
+            }
+            String flag = "-Djava.net.preferIPv4Stack=true";
+            Program.expectComplaint(1, "IPv6", Program.relay(List.of(), folder, Map.of(), flag, "--host", "::1", "0"));
         }
 
         @Test
-        void aPortInUseAndAnAddressThatIsNotOursAreToldInOneLineEach() throws Exception {
-            int port, free = freePort();
-            try (var relay = relay(); var udp = new DatagramSocket(new InetSocketAddress("127.0.0.1", free))) {
-                port = relay.port();
-                String advice = "(?=.* in use)(?=.*--stun).*--no-stun";
-                expectComplaint(1, "port " + port + ".* in use", start("--host", "127.0.0.1", port + ""));
-                expectComplaint(1, "UDP port " + free + advice, start("--host", "127.0.0.1", "--stun", free + "", "0"));
-                expectComplaint(1, "UDP port " + free + advice, start("--host", "127.0.0.1", free + ""));
+        void aUdpPortInUseAndAnAddressThatIsNotOursAreTold() throws Exception {
+            int taken = freePort();
+            try (var udp = new DatagramSocket(new InetSocketAddress("127.0.0.1", taken))) {
                 assertTrue(udp.isBound());
+                String advice = "UDP port " + taken + "(?=.* in use)(?=.*--stun).*--no-stun.*";
+                expectRefusal(advice, options -> options.stunPort = taken);
+                expectRefusal(advice, options -> options.port = taken);
             }
             // of RFC 5737, nobody's; a port would be of no help
-            expectComplaint(1, "203\\.0\\.113\\.1((?!port).)*", start("--host", "203.0.113.1", "0"));
-            expectComplaint(1, "IPv6", Program.relay(List.of(), folder, Map.of(), "-Djava.net.preferIPv4Stack=true",
-                    "--host", "::1", "0"));
+            InetAddress nobodys = InetAddress.getByName("203.0.113.1");
+            expectRefusal(".*203\\.0\\.113\\.1((?!port).)*", options -> options.host = nobodys);
+        }
+
+        private static void expectRefusal(String regex, Consumer<Relay.Options> settings) {
+            String said = assertThrows(IOException.class, () -> relay(settings).close()).getMessage();
+            assertTrue(said.matches(regex), said);
         }
 
         /** As root without the rights of root, who may read everything. */
@@ -204,7 +206,7 @@ class RelayTest extends Fixtures {
             var before = List.of("setpriv", "--bounding-set=-dac_override,-dac_read_search",
                     "--inh-caps=-dac_override,-dac_read_search");
             boolean root = System.getProperty("user.name").equals("root");
-            expectComplaint(2, closed + ".*read",
+            Program.expectComplaint(2, closed + ".*read",
                     Program.relay(root ? before : List.of(), folder, "--dir", closed.toString(), "0"));
             closed.toFile().setExecutable(true);
             closed.toFile().setReadable(true);
@@ -231,7 +233,7 @@ class RelayTest extends Fixtures {
         void theFirstLineIsAnAddressThatOpensTheGame() throws Exception {
             Path game = Files.createDirectories(folder.resolve("my game"));
             Files.writeString(game.resolve("index.html"), "<title>mine</title>");
-            try (var program = start("--host", "127.0.0.1", "--dir", game.toString(), "0")) {
+            try (var program = Program.local(folder, "--dir", game.toString())) {
                 assertEquals("<title>mine</title>", Program.page(program.url()));
                 assertEquals(1, program.out.size(), program.out::toString);   // --host: that address and no other
             }
@@ -302,7 +304,7 @@ class RelayTest extends Fixtures {
         @ParameterizedTest
         @ValueSource(strings = {"TERM", "INT"})
         void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
-            try (var program = start("--host", "127.0.0.1", "0"); var calm = program.open("/ws-relay/calm");
+            try (var program = Program.local(folder); var calm = program.open("/ws-relay/calm");
                     var stuck = program.open("/ws-relay/stuck");
                     var flood = new Raw(program.url().getPort()).open("/ws-relay/stuck")) {
                 Assumptions.assumeFalse(signal.equals("INT") && ignoresInterrupts(program.process.pid()),
@@ -323,182 +325,6 @@ class RelayTest extends Fixtures {
             Path status = Path.of("/proc/" + pid + "/status");
             String ignored = "(?s).*SigIgn:\\s*[0-9a-f]*[2367abef]\\n.*";
             return Files.exists(status) && Files.readString(status).matches(ignored);
-        }
-    }
-
-    /** What the relay says about its clients: one line each, which no client can forge. */
-    @Nested
-    @Waits
-    @SuppressWarnings("try")   // a connection is closed within
-    class Log {
-        @TempDir
-        static Path folder;
-        private static final String TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ ";
-        private Program program;
-
-        @BeforeEach
-        void start() throws IOException {
-            program = Program.relay(folder, "--host", "127.0.0.1", "--max-clients", "2", "0");
-        }
-
-        @AfterEach
-        void stop() {
-            program.close();
-        }
-
-        /** An upgrade is refused with this status and a line that says so. @param line after `refuse` and before it */
-        private void refused(Raw raw, int status, String line, String upgrade) throws IOException {
-            Answer.read(raw.send(upgrade), "GET").expect(status);
-            program.expectLine(TIME + "refuse " + line.replace(" 127", " - 127").replace("#", status + ""));
-        }
-
-        @Test
-        void joinsQuitsAndRefusalsHaveALineEach() throws IOException {
-            try (var first = program.open("/ws-relay/a?game=1");
-                    var second = new Raw(program.url().getPort()).open("/ws-relay/a?game=1")) {
-                program.expectLine(TIME + "join /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1");
-                program.expectLine(TIME + "join /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1");
-                try (var third = new Raw(program.url().getPort()).open("/ws-relay/b")) {
-                    program.expectLine(TIME + "refuse /ws-relay/b - 127\\.0\\.0\\.1 1013 .*full.*");
-                    third.expectClose(1013);
-                }
-                first.send(close(4000, "had enough"));
-                program.expectLine(TIME + "quit /ws-relay/a\\?game=1 1 127\\.0\\.0\\.1 4000 had enough");
-                second.send(text("hello"));
-                program.expectLine(TIME + "quit /ws-relay/a\\?game=1 2 127\\.0\\.0\\.1 1008 .*'hello'.*");
-            }
-            try (var raw = new Raw(program.url().getPort())) {
-                refused(raw, 426, "/ws-relay/c 127\\.0\\.0\\.1 # .*", Answer.request("GET", "/ws-relay/c"));
-                refused(raw, 403, "/ws-relay/c 127\\.0\\.0\\.1 # .*http://evil\\.example.*",
-                        Raw.upgrade("/ws-relay/c", "Origin: http://evil.example\r\n"));
-                refused(raw, 400, "- 127\\.0\\.0\\.1 # .*", "\33[2J\r\n");
-            }
-            assertEquals(8, program.out.stream().filter(line -> line.matches(TIME + ".*")).count(),
-                    program.out::toString);
-        }
-
-        /** Whoever reads the log knows at each line who is where, also when a room has emptied and ids begin anew. */
-        @Test
-        void whoHasLeftIsSaidToHaveBeforeAnotherOfTheSameIdIsSaidToHaveJoined() throws Exception {
-            try (var relay = Program.relay(folder, "--host", "127.0.0.1", "--no-stun", "0");
-                    var threads = Executors.newCachedThreadPool()) {
-                for (var life : threads.invokeAll(Collections.nCopies(2, () -> {
-                    for (int i = 0; i < 2_000; i++)
-                        try (var raw = new Raw(relay.url().getPort()).open("/ws-relay/a")) {
-                            raw.receive();
-                        }
-                    return null;
-                }))) life.get();
-                eventually(() -> relay.out.stream().filter(line -> line.contains(" quit ")).count() == 4_000,
-                        "all have left");
-                var present = new HashSet<String>();
-                for (String line : relay.out.subList(2, relay.out.size())) {
-                    String[] words = line.split(" ");
-                    assertTrue(words[1].equals("join") ? present.add(words[3]) : present.remove(words[3]), line);
-                }
-                assertEquals(Set.of(), present);
-            }
-        }
-
-        @Test
-        void nobodyCanForgeALineOrReachTheTerminal() throws IOException {
-            String forgery = "\r\n2030-01-01T00:00:00Z join /ws-relay/forged 1 1.2.3.4\n\33[31m\u0085\u2028\u202e\7";
-            try (var one = program.open("/ws-relay/a"); var two = program.open("/ws-relay/b")) {
-                one.send(close(4000, forgery));
-                program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 4000 .*forged.*");
-                two.send(text(forgery));
-                program.expectLine(TIME + "quit /ws-relay/b 1 127\\.0\\.0\\.1 1008 .*");
-            }
-            for (String upgrade : List.of(Raw.upgrade("/ws-relay/\u0085"),
-                    Raw.upgrade("/ws-relay/c", "Origin: \u009b31m" + "b".repeat(2000) + "\r\n"),
-                    Raw.upgrade("/ws-relay/" + "a".repeat(4000), "Origin: null\r\n")))
-                try (var raw = new Raw(program.url().getPort())) {
-                    assertTrue(Answer.read(raw.send(upgrade), "GET").status() > 399);
-                }
-            for (String refused : List.of(".* 400", "/ws-relay/c .* 403", "/ws-relay/aaa.* 414"))
-                program.expectLine(TIME + "refuse " + refused + " .*");
-            for (String line : program.out.subList(2, program.out.size()))
-                assertTrue(line.matches(TIME + "[ -~]{0,600}") && !line.startsWith("2030"), line);
-        }
-
-        @Test
-        void aWebSocketAtTheWrongAddressAndTlsAreCalledThatAndAFileThatIsNotThereIsNoRefusal() throws IOException {
-            for (byte version : new byte[] {1, 3})
-                try (var raw = new Raw(program.url().getPort())) {
-                    raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
-                    assertEquals(400, Answer.read(raw, "GET").status());
-                }
-            eventually(() -> program.out.stream().filter(line -> line.matches(TIME
-                    + "refuse - - 127\\.0\\.0\\.1 400 .*http.*ws.*TLS.*")).count() == 2, "TLS is called that");
-            try (var raw = new Raw(program.url().getPort())) {
-                Answer.get(raw, "/nothing").expect(404);
-                for (String path : List.of("/", "/ws", "/spacewar/?a=b"))
-                    refused(raw, 404, Pattern.quote(path) + " 127\\.0\\.0\\.1 # .*/ws-relay/.*", Raw.upgrade(path));
-                assertFalse(program.out.toString().contains("/nothing"), program.out::toString);
-            }
-        }
-
-        /** A page that may not connect tries for as long as it is open. */
-        @Test
-        void pagesOfARefusedOriginThatTryAgainAreToldOfOnceAMinute() throws IOException {
-            try (var raw = new Raw(program.url().getPort())) {
-                for (int i = 0; i < 30; i++)
-                    for (String origin : List.of("http://b.example", "http://c.example", "null"))
-                        Answer.read(raw.send(Raw.upgrade("/ws-relay/a", "Origin: " + origin + "\r\n")), "GET")
-                                .expect(403);
-                refused(raw, 403, "/ws-relay/last 127\\.0\\.0\\.1 # .*http://d\\.example.*",
-                        Raw.upgrade("/ws-relay/last", "Origin: http://d.example\r\n"));
-                for (String origin : List.of("http://b.example", "http://c.example", "origin null")) {
-                    var lines = program.out.stream().filter(line -> line.contains(origin)).toList();
-                    assertTrue(lines.size() == 1 || lines.size() == 2 && lines.get(1)
-                            .matches(".*\\b[1-9][0-9]?\\b.*"), lines::toString);
-                    assertTrue(lines.getFirst().matches(TIME + "refuse /ws-relay/a - 127\\.0\\.0\\.1 403 .*"),
-                            lines::toString);
-                }
-            }
-        }
-
-        @Table("""
-            2001:DB8:0:0:0:0:0:7 => 2001:db8::7 | 0:0:0:0:0:0:0:0 => :: | 0:0:0:0:0:0:0:1 => ::1
-            2001:db8:0:1:1:1:1:1 => 2001:db8:0:1:1:1:1:1 | 2001:db8:0:0:1:0:0:1 => 2001:db8::1:0:0:1
-            2001:0:0:1:0:0:0:1 => 2001:0:0:1::1 | fe80:0:0:0:0:0:0:0 => fe80:: | 203.0.113.7 => 203.0.113.7""")
-        void addressesHaveTheShortFormOfRfc5952(String address, String expected) throws IOException {
-            assertEquals(expected, Relay.format(InetAddress.getByName(address)));
-        }
-
-        /** What cannot be an address is not believed. */
-        @Test
-        void behindAProxyOnThisMachineTheAddressIsTheLastThatItAdded() throws IOException {
-            var table = Map.of("203.0.113.7", "203.0.113.7", "198.51.100.1, 203.0.113.7", "203.0.113.7",
-                    "junk, 2001:db8::7", "2001:db8::7", "198.51.100.1¶X-Forwarded-For: 203.0.113.7", "203.0.113.7",
-                    "", "127.0.0.1", "evil.example", "127.0.0.1", "fade.cafe", "127.0.0.1", "203.0.113.7,", "127.0.0.1",
-                    "203.0.113.7, \u009b31m", "127.0.0.1", "203.0.113.7 4000 forged", "127.0.0.1");
-            int room = 0;
-            for (var row : table.entrySet()) {
-                String forwarded = "X-Forwarded-For: " + Row.text(row.getKey()) + "\r\n";
-                String client = " /ws-relay/" + ++room + " 1 " + Pattern.quote(row.getValue());
-                try (var raw = program.open("/ws-relay/" + room, forwarded)) {
-                    program.expectLine(TIME + "join" + client);
-                    raw.send(close(1000, ""));
-                    program.expectLine(TIME + "quit" + client + " 1000 ?");
-                }
-            }
-        }
-
-        @Test
-        void theLastLinesBeforeTheEndAreNotLostAndQuietIsQuiet() throws Exception {
-            try (var quiet = Program.relay(folder, "--host", "127.0.0.1", "--quiet", "0")) {
-                for (var each : List.of(program, quiet))
-                    try (var raw = each.open("/ws-relay/a")) {
-                        each.signal("TERM");
-                        assertEquals(1001, raw.receive().code());
-                        raw.send(close(1001, "")).expectEnd();
-                        raw.close();
-                        each.exitCode();
-                    }
-                program.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
-                assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
-            }
         }
     }
 
@@ -616,6 +442,188 @@ class RelayTest extends Fixtures {
                 assertThrows(IOException.class, second::start);
                 relay.close();
                 relay.close();
+            }
+        }
+    }
+
+    /** What the relay says about its clients: one line each, which no client can forge. */
+    @Nested
+    @Waits
+    @SuppressWarnings("try")   // a connection is closed within
+    class Log {
+        @TempDir
+        static Path folder;
+        private static final String TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ ";
+        private static Program program;   // of all tests but those that end it or fill it
+
+        @BeforeAll
+        static void start() throws IOException {
+            program = Program.local(folder);
+        }
+
+        @AfterAll
+        static void stop() {
+            program.close();
+        }
+
+        /** Those about rooms whose names begin so. */
+        private static List<String> lines(Program program, String room) {
+            return program.out.stream().filter(line -> line.contains(" /ws-relay/" + room)).toList();
+        }
+
+        /** An upgrade is refused with this status and a line that says so. @param line after `refuse` and before it */
+        private void refused(Raw raw, int status, String line, String upgrade) throws IOException {
+            Answer.read(raw.send(upgrade), "GET").expect(status);
+            program.expectLine(TIME + "refuse " + line.replace(" 127", " - 127").replace("#", status + ""));
+        }
+
+        @Test
+        void joinsAndQuitsHaveALineEachAndSoHasWhoComesWhenTheRelayIsFull() throws IOException {
+            String room = "/ws-relay/a?game=1", of = Pattern.quote(room) + " ";
+            try (var small = Program.local(folder, "--max-clients", "2"); var first = small.open(room);
+                    var second = new Raw(small.url().getPort()).open(room)) {
+                small.expectLine(TIME + "join " + of + "1 127\\.0\\.0\\.1");
+                small.expectLine(TIME + "join " + of + "2 127\\.0\\.0\\.1");
+                try (var third = new Raw(small.url().getPort()).open("/ws-relay/b")) {
+                    small.expectLine(TIME + "refuse /ws-relay/b - 127\\.0\\.0\\.1 1013 .*full.*");
+                    third.expectClose(1013);
+                }
+                first.send(close(4000, "had enough"));
+                small.expectLine(TIME + "quit " + of + "1 127\\.0\\.0\\.1 4000 had enough");
+                second.send(text("hello"));
+                small.expectLine(TIME + "quit " + of + "2 127\\.0\\.0\\.1 1008 .*'hello'.*");
+                assertEquals(5, lines(small, "").size(), small.out::toString);
+            }
+        }
+
+        @Test
+        void refusalsHaveALineEach() throws IOException {
+            try (var raw = new Raw(program.url().getPort())) {
+                refused(raw, 426, "/ws-relay/refused 127\\.0\\.0\\.1 # .*", Answer.request("GET", "/ws-relay/refused"));
+                refused(raw, 403, "/ws-relay/refused 127\\.0\\.0\\.1 # .*http://evil\\.example.*",
+                        Raw.upgrade("/ws-relay/refused", "Origin: http://evil.example\r\n"));
+                refused(raw, 400, "- 127\\.0\\.0\\.1 # .*", "\33[2J\r\n");
+            }
+            assertEquals(2, lines(program, "refused").size(), program.out::toString);
+        }
+
+        /** Whoever reads the log knows at each line who is where, also when a room has emptied and ids begin anew. */
+        @Test
+        void whoHasLeftIsSaidToHaveBeforeAnotherOfTheSameIdIsSaidToHaveJoined() throws Exception {
+            try (var relay = Program.local(folder, "--no-stun"); var threads = Executors.newCachedThreadPool()) {
+                for (var life : threads.invokeAll(Collections.nCopies(2, () -> {
+                    for (int i = 0; i < 2_000; i++)
+                        try (var raw = new Raw(relay.url().getPort()).open("/ws-relay/a")) {
+                            raw.receive();
+                        }
+                    return null;
+                }))) life.get();
+                eventually(() -> relay.out.stream().filter(line -> line.contains(" quit ")).count() == 4_000,
+                        "all have left");
+                var present = new HashSet<String>();
+                for (String line : relay.out.subList(2, relay.out.size())) {
+                    String[] words = line.split(" ");
+                    assertTrue(words[1].equals("join") ? present.add(words[3]) : present.remove(words[3]), line);
+                }
+                assertEquals(Set.of(), present);
+            }
+        }
+
+        @Test
+        void nobodyCanForgeALineOrReachTheTerminal() throws IOException {
+            String forgery = "\r\n2030-01-01T00:00:00Z join /ws-relay/forged 1 1.2.3.4\n\33[31m\u0085\u2028\u202e\7";
+            try (var one = program.open("/ws-relay/forger1"); var two = program.open("/ws-relay/forger2")) {
+                one.send(close(4000, forgery));
+                program.expectLine(TIME + "quit /ws-relay/forger1 1 127\\.0\\.0\\.1 4000 .*forged.*");
+                two.send(text(forgery));
+                program.expectLine(TIME + "quit /ws-relay/forger2 1 127\\.0\\.0\\.1 1008 .*");
+            }
+            for (String upgrade : List.of(Raw.upgrade("/ws-relay/\u0085"),
+                    Raw.upgrade("/ws-relay/forger3", "Origin: \u009b31m" + "b".repeat(2000) + "\r\n"),
+                    Raw.upgrade("/ws-relay/forger4" + "a".repeat(4000), "Origin: null\r\n")))
+                try (var raw = new Raw(program.url().getPort())) {
+                    assertTrue(Answer.read(raw.send(upgrade), "GET").status() > 399);
+                }
+            for (String refused : List.of(".* 400", "/ws-relay/forger3 .* 403", "/ws-relay/forger4.* 414"))
+                program.expectLine(TIME + "refuse " + refused + " .*");
+            for (String line : program.out.subList(2, program.out.size()))
+                assertTrue(line.matches(TIME + "[ -~]{0,600}") && !line.startsWith("2030"), line);
+        }
+
+        @Test
+        void aWebSocketAtTheWrongAddressAndTlsAreCalledThatAndAFileThatIsNotThereIsNoRefusal() throws IOException {
+            for (byte version : new byte[] {1, 3})
+                try (var raw = new Raw(program.url().getPort())) {
+                    raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
+                    assertEquals(400, Answer.read(raw, "GET").status());
+                }
+            eventually(() -> program.out.stream().filter(line -> line.matches(TIME
+                    + "refuse - - 127\\.0\\.0\\.1 400 .*http.*ws.*TLS.*")).count() == 2, "TLS is called that");
+            try (var raw = new Raw(program.url().getPort())) {
+                Answer.get(raw, "/nothing").expect(404);
+                for (String path : List.of("/", "/ws", "/spacewar/?a=b"))
+                    refused(raw, 404, Pattern.quote(path) + " 127\\.0\\.0\\.1 # .*/ws-relay/.*", Raw.upgrade(path));
+                assertFalse(program.out.toString().contains("/nothing"), program.out::toString);
+            }
+        }
+
+        /** A page that may not connect tries for as long as it is open. */
+        @Test
+        void pagesOfARefusedOriginThatTryAgainAreToldOfOnceAMinute() throws IOException {
+            try (var raw = new Raw(program.url().getPort())) {
+                for (int i = 0; i < 30; i++)
+                    for (String origin : List.of("http://b.example", "http://c.example", "null"))
+                        Answer.read(raw.send(Raw.upgrade("/ws-relay/pages", "Origin: " + origin + "\r\n")), "GET")
+                                .expect(403);
+                refused(raw, 403, "/ws-relay/last 127\\.0\\.0\\.1 # .*http://d\\.example.*",
+                        Raw.upgrade("/ws-relay/last", "Origin: http://d.example\r\n"));
+                for (String origin : List.of("http://b.example", "http://c.example", "origin null")) {
+                    var lines = lines(program, "pages").stream().filter(line -> line.contains(origin)).toList();
+                    assertTrue(lines.size() == 1 || lines.size() == 2, lines::toString);   // a minute may just be over
+                    assertTrue(lines.getFirst().matches(TIME + "refuse /ws-relay/pages - 127\\.0\\.0\\.1 403 .*"),
+                            lines::toString);
+                }
+            }
+        }
+
+        @Table("""
+            2001:DB8:0:0:0:0:0:7 => 2001:db8::7 | 0:0:0:0:0:0:0:0 => :: | 0:0:0:0:0:0:0:1 => ::1
+            2001:db8:0:1:1:1:1:1 => 2001:db8:0:1:1:1:1:1 | 2001:db8:0:0:1:0:0:1 => 2001:db8::1:0:0:1
+            2001:0:0:1:0:0:0:1 => 2001:0:0:1::1 | fe80:0:0:0:0:0:0:0 => fe80:: | 203.0.113.7 => 203.0.113.7""")
+        void addressesHaveTheShortFormOfRfc5952(String address, String expected) throws IOException {
+            assertEquals(expected, Relay.format(InetAddress.getByName(address)));
+        }
+
+        /** What cannot be an address is not believed. */
+        @Table("""
+            203.0.113.7 => 203.0.113.7 | 198.51.100.1, 203.0.113.7 => 203.0.113.7 | junk, 2001:db8::7 => 2001:db8::7
+            198.51.100.1¶X-Forwarded-For: 203.0.113.7 => 203.0.113.7 | evil.example => 127.0.0.1 | => 127.0.0.1
+            fade.cafe => 127.0.0.1 | 203.0.113.7, => 127.0.0.1 | 203.0.113.7, \u009b31m => 127.0.0.1
+            203.0.113.7 4000 forged => 127.0.0.1""")
+        void behindAProxyOnThisMachineTheAddressIsTheLastThatItAdded(String forwarded, String address)
+                throws IOException {
+            String room = "/ws-relay/forwarded-" + Integer.toHexString(forwarded.hashCode());
+            String client = room + " 1 " + Pattern.quote(address);
+            try (var raw = program.open(room, "X-Forwarded-For: " + Row.text(forwarded) + "\r\n")) {
+                program.expectLine(TIME + "join " + client);
+                raw.send(close(1000, ""));
+                program.expectLine(TIME + "quit " + client + " 1000 ?");
+            }
+        }
+
+        @Test
+        void theLastLinesBeforeTheEndAreNotLostAndQuietIsQuiet() throws Exception {
+            try (var quiet = Program.local(folder, "--quiet"); var talking = Program.local(folder)) {
+                for (var each : List.of(talking, quiet))
+                    try (var raw = each.open("/ws-relay/a")) {
+                        each.signal("TERM");
+                        assertEquals(1001, raw.receive().code());
+                        raw.send(close(1001, "")).expectEnd();
+                        raw.close();
+                        each.exitCode();
+                    }
+                talking.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
+                assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
             }
         }
     }
@@ -2204,188 +2212,44 @@ class RelayTest extends Fixtures {
         }
     }
 
-    // --- streams of frames, written in a line -----------------------------------------------------------------------
-    //
-    // 81:Hello,_world! is a client's frame: first octet in hex, payload as text with _ for a space, as 0x00ff in hex,
-    // or as fe*126, that pattern repeated to so many octets; + joins these. 81/64:2a*100 is a message in fragments of
-    // 64 octets. What has no colon is raw bytes in hex.
-
-    private static Stream<String> words(String line) {
-        return Stream.of(line.strip().split(" +")).filter(word -> !word.isEmpty());
-    }
-
-    private static byte[] payload(String words) {
-        return concat(Stream.of(words.split("\\+")).map(word -> {
-            if (word.startsWith("0x")) return hex(word.substring(2));
-            if (!word.matches("[0-9a-f]+\\*\\d+")) return bytes(word.replace('_', ' '));
-            byte[] pattern = hex(word.substring(0, word.indexOf('*')));
-            var repeated = new byte[Integer.parseInt(word.substring(word.indexOf('*') + 1))];
-            for (int i = 0; i < repeated.length; i++) repeated[i] = pattern[i % pattern.length];
-            return repeated;
-        }).toArray(byte[][]::new));
-    }
-
-    /** The bytes of a word. A message that divides evenly into its fragments ends with an empty one, as in Autobahn. */
-    private static byte[] frames(String word) {
-        int colon = word.indexOf(':');
-        if (colon < 0) return hex(word);
-        int first = Integer.parseInt(word, 0, 2, 16);
-        byte[] payload = payload(word.substring(colon + 1));
-        int size = colon == 2 ? payload.length : Integer.parseInt(word, 3, colon, 10);
-        if (payload.length <= size) return frame(false, first, payload);
-        var all = new ByteArrayOutputStream();
-        for (int at = 0; at <= payload.length; at += size)
-            all.writeBytes(frame(at + size > payload.length, at == 0 ? first & 15 : 0,
-                    Arrays.copyOfRange(payload, at, Math.min(at + size, payload.length))));
-        return all.toByteArray();
-    }
-
-    private static byte[] stream(String line) {
-        return concat(words(line).map(RelayTest::frames).toArray(byte[][]::new));
-    }
-
-    /** A client's frame with this mask. */
-    private static byte[] masked(int first, byte[] payload, int mask) {
-        byte[] frame = frame(false, first, payload);
-        int start = frame.length - payload.length - 4, change = ByteBuffer.wrap(frame, start, 4).getInt() ^ mask;
-        for (int i = start; i < frame.length; i++) frame[i] ^= (byte) (change >>> 24 - 8 * ((i - start) % 4));
-        return frame;
-    }
-
-    /** A message or control frame that came out of a stream. */
-    record Seen(int opcode, ByteBuffer payload) {
-        Seen(int opcode, byte[] payload) { this(opcode, ByteBuffer.wrap(payload)); }
-
-        static Seen of(Received frame) { return new Seen(frame.opcode(), frame.payload()); }
-
-        static List<Seen> of(String line) {
-            return words(line).map(word -> new Seen(Integer.parseInt(word, 1, 2, 16),
-                    RelayTest.payload(word.substring(word.indexOf(':') + 1)))).toList();
-        }
-
-        @Override
-        public String toString() {
-            String hex = HexFormat.of().formatHex(payload.array());
-            return opcode + ":" + (hex.length() > 100 ? hex.substring(0, 100) + "... " + hex.length() / 2 : hex);
-        }
-    }
-
-    /** A stream of bytes that comes in random pieces of 1 to `most` bytes. */
-    static InputStream pieces(byte[] bytes, int most) {
-        var random = new Random(bytes.length * 31L + most);
-        return new ByteArrayInputStream(bytes) {
-            @Override
-            public int read(byte[] into, int offset, int length) {
-                return super.read(into, offset, Math.min(length, 1 + random.nextInt(most)));
-            }
-        };
-    }
-
-    /** Counts what a reader says it holds. */
-    static final class Held extends Relay.Memory {
-        long peak;
-
-        Held() { super(1L << 40); }
-
-        @Override
-        void add(long bytes) {
-            super.add(bytes);
-            peak = Math.max(peak, inUse());
-            assertTrue(inUse() >= 0, "gave back more than it had");
-        }
-
-        Relay.FrameReader reader(byte[] stream, int maxMessage) {
-            return new Relay.FrameReader(new Relay.Input(pieces(stream, 9999)), maxMessage, this);
-        }
-    }
-
-    /** What a FrameReader makes of a stream: frames, and then a close code, the client's or the relay's, or "end". */
-    record Reading(List<Seen> frames, String end) {
-        static Reading of(byte[] stream, int maxMessage, int most) throws IOException {
-            var memory = new Held();
-            var reader = new Relay.FrameReader(new Relay.Input(pieces(stream, most)), maxMessage, memory);
-            var frames = new ArrayList<Seen>();
-            String end;
-            try {
-                while (true) {
-                    var frame = reader.next();
-                    frames.add(new Seen(frame.opcode(), Arrays.copyOf(frame.bytes(), frame.length())));
-                }
-            } catch (Relay.CloseException e) {
-                end = e.code + "";
-            } catch (EOFException e) {
-                end = "end";
-            }
-            reader.release();
-            assertEquals(0, memory.inUse(), "bytes are still counted");
-            return new Reading(frames, end);
-        }
-
-        /** These frames up to the first close frame, with which reading ends. */
-        static Reading expected(List<Seen> frames, String end) {
-            var close = frames.stream().filter(frame -> frame.opcode == 8).findFirst().orElse(null);
-            if (close == null) return new Reading(frames, end);
-            int code = close.payload.limit() == 0 ? 1005 : close.payload.getChar(0);
-            return new Reading(frames.subList(0, frames.indexOf(close)), code + "");
-        }
-
-        /** The same in whatever pieces it comes: whole, byte by byte if it is short, small and large random ones. */
-        static Reading of(byte[] stream, int maxMessage) throws IOException {
-            Reading whole = of(stream, maxMessage, Integer.MAX_VALUE);
-            for (int most : new int[] {stream.length < 1 << 18 ? 1 : 100, 7, 3000})
-                assertEquals(whole, of(stream, maxMessage, most), "in pieces of up to " + most);
-            return whole;
-        }
-    }
-
-    private static void assertReads(byte[] stream, List<Seen> frames, String end) throws IOException {
-        assertEquals(Reading.expected(frames, end), Reading.of(stream, 1 << 20));
-    }
-
     /**
-     * Streams, what is read of each, and how it ends: with "end" or a close code. Those without an arrow come out as
-     * they went in. They are the cases of the Autobahn suite but for its sections 6.5 on, which are Utf8Text's, and 9;
-     * of its sections 3 and 4, the reserved bits and opcodes, the rest is in Frames.
+     * Streams, what is read of each, and how it ends: with "end" or a close code; `same` stands for what went in, and
+     * "end". They are the cases of the Autobahn suite but for its sections 6.5 on, which are Utf8Text's, and 9; of its
+     * sections 3 and 4, the reserved bits and opcodes, and 7, the close codes, the rest is in Frames.
      */
     private static final String STREAMS = """
-        ; 81 => end; 8185 37fa213d 7f9f4d5158 => 81:Hello end; 8185 37fa213d 7f9f4d51 => end
-        8185 00000000 48656c6c6f => 81:Hello end; 8985 37fa213d 7f9f4d5158 => 89:Hello end
-        8980 01020304 8a80 01020304 => 89: 8a: end; 89:fe*125 8a:00*125; 81:a 82:b 89:c 8a:d 81:
-        01:a 80:b => 81:ab end; 02:0xff00 00:0xfe 80:0xfd => 82:0xff00fefd end; 01:a => end
-        01:a 89:p 00:b 8a:q 89: 80:c 81:d => 89:p 8a:q 89: 81:abc 81:d end; 02:a 00:b 89:p => 89:p end
-        01: 00: 80: 81:x => 81: 81:x end; 01: 89:p 00:a 00: 80: 02: 80:b => 89:p 81:a 82:b end
-        81:a c181 => 81:a 1002; 89fe => 1002; 88ff => 1002; 8a7e => 1002; 09 80 => 1002; 08 80 => 1002; 0a 80 => 1002
-        80 80 => 1002; 00 80 => 1002; 01:a 80:b 80 80 => 81:ab 1002; 01:a 81 80 => 1002; 01: 81 80 => 1002
-        02:a 01 80 => 1002; 02:a 89:p 82 80 => 89:p 1002; 8100 => 1002; 8905 => 1002; 827f => 1002
-        81fe 0000 => 1002; 81fe 007d => 1002; 82ff 0000000000000000 => 1002; 82ff 000000000000007d => 1002
-        82ff 000000000000ffff => 1002; 82ff 8000000000000000 => 1002; 82ff ffffffffffffffff => 1002
-        82ff 0000000000100001 => 1009; 82ff 7fffffffffffffff => 1009; 81ff 0000000100000001 => 1009
-        81/1000:2a*65536; 82/1:fe*300; 89: 89:Hello,_world! 89:0x00fffefdfcfb00ff; 89:fe*126 => 1002
-        8a:unsolicited 89:ping; 89:0 89:1 89:2 89:3 89:4 89:5 89:6 89:7 89:8 89:9; 91:Hello => 1002; d2:x => 1002
-        81:Hello a1:Hello 89: => 81:Hello 1002; 81:Hello c1:Hello 89: => 81:Hello 1002; e2:Hello => 1002; f8: => 1002
-        83: => 1002; 84:x => 1002; 81:Hello 87:Hello 89: => 81:Hello 1002; 8b: => 1002; 81:a 8f:b => 81:a 1002
-        09:f1 80:f2 => 1002; 0a:f1 80:f2 => 1002; 80:x 81:Hello => 1002; 00:x 81:Hello => 1002; 01:f1 81:f2 => 1002
-        01:f1 80:f2 00:f3 81:f4 => 81:f1f2 1002; 00:f1 01:f2 80:f3 => 1002; 01:f1 89:ping 80:f2 => 89:ping 81:f1f2 end
-        01:f1 00:f2 89:p1 00:f3 00:f4 89:p2 80:f5 => 89:p1 89:p2 81:f1f2f3f4f5 end; 01: 00:middle 80: => 81:middle end
-        81:Hello-µ@ßöä; 01:Hello-µ@ 80:ßöä => 81:Hello-µ@ßöä end; 81/1:Hello-µ@ßöä; 81/1:0xcebae1bdb9cf83cebcceb5
-        81:0xcebae1bdb9eda0806564 => 1007; 81/1:0xcebae1bdb9eda0806564 => 1007; 01:0xceb5 00:0xf4908080 => 1007
-        0195 00000000 cebae1bdb9cf83cebcceb5f490 => 1007; 01:0xcebae1bdb9cf83cebcceb5f4 00:0x90 => 1007
-        88:; 88:0x03e8; 88:0x0bb8+bye; 88:0x03e8+Hello; 88:0x03e8+2a*123; 88:0x03e8+2a*124 => 1002; 88:a => 1002
-        88:0x03e8c3a9; 88:0x03e8c3 => 1007; 88:0x03e8ceb5eda080656469 => 1007; 81:a 88:0x03e9+bye; 8a: 88:0x03e8
-        01:a 88:0x03e8 => 88:0x03e8 end; 88:0x03e8 88:; 88:0x03e8 89:; 88:0x03e8 81:Hello
-        01:f1 88:0x03e8 80:f2 => 88:0x03e8 81:f1f2 end; 81:42417364*262144 81:Hello 88:0x03e8 89:""";
-
-    private static Stream<Arguments> streams() {
-        int[] right = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999};
-        int[] wrong = {0, 1, 255, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 32768, 65535};
-        var codes = Stream.concat(IntStream.of(right).mapToObj("88:0x%04x+€€"::formatted),
-                IntStream.of(wrong).mapToObj("88:0x%04x => 1002"::formatted));
-        return Stream.concat(Stream.of(STREAMS.split("[;\n]")), codes).map(String::strip).map(line -> {
-            String[] sides = (line.contains("=>") ? line : line + " => " + line + " end").split("=>");
-            int last = sides[1].lastIndexOf(' ');
-            return Arguments.of(sides[0].strip(), sides[1].substring(0, last).strip(), sides[1].substring(last + 1));
-        });
-    }
+        => end | 81 => end | 8185 37fa213d 7f9f4d5158 => 81:Hello end | 8185 37fa213d 7f9f4d51 => end
+        8185 00000000 48656c6c6f => 81:Hello end | 8985 37fa213d 7f9f4d5158 => 89:Hello end
+        8980 01020304 8a80 01020304 => 89: 8a: end | 89:fe*125 8a:00*125 => same
+        81:a 82:b 89:c 8a:d 81: => same | 01:a 80:b => 81:ab end
+        02:0xff00 00:0xfe 80:0xfd => 82:0xff00fefd end | 01:a => end
+        01:a 89:p 00:b 8a:q 89: 80:c 81:d => 89:p 8a:q 89: 81:abc 81:d end | 02:a 00:b 89:p => 89:p end
+        01: 00: 80: 81:x => 81: 81:x end | 01: 89:p 00:a 00: 80: 02: 80:b => 89:p 81:a 82:b end
+        81:a c181 => 81:a 1002 | 89fe => 1002 | 88ff => 1002 | 8a7e => 1002 | 09 80 => 1002 | 08 80 => 1002
+        0a 80 => 1002 | 80 80 => 1002 | 00 80 => 1002 | 01:a 80:b 80 80 => 81:ab 1002 | 01:a 81 80 => 1002
+        01: 81 80 => 1002 | 02:a 01 80 => 1002 | 02:a 89:p 82 80 => 89:p 1002 | 8100 => 1002 | 8905 => 1002
+        827f => 1002 | 81fe 0000 => 1002 | 81fe 007d => 1002 | 82ff 0000000000000000 => 1002
+        82ff 000000000000007d => 1002 | 82ff 000000000000ffff => 1002 | 82ff 8000000000000000 => 1002
+        82ff ffffffffffffffff => 1002 | 82ff 0000000000100001 => 1009 | 82ff 7fffffffffffffff => 1009
+        81ff 0000000100000001 => 1009 | 81/1000:2a*65536 => same | 82/1:fe*300 => same
+        89: 89:Hello,_world! 89:0x00fffefdfcfb00ff => same | 89:fe*126 => 1002 | 8a:unsolicited 89:ping => same
+        89:0 89:1 89:2 89:3 89:4 89:5 89:6 89:7 89:8 89:9 => same | 91:Hello => 1002 | d2:x => 1002
+        81:Hello a1:Hello 89: => 81:Hello 1002 | 81:Hello c1:Hello 89: => 81:Hello 1002 | e2:Hello => 1002
+        f8: => 1002 | 83: => 1002 | 84:x => 1002 | 81:Hello 87:Hello 89: => 81:Hello 1002 | 8b: => 1002
+        81:a 8f:b => 81:a 1002 | 09:f1 80:f2 => 1002 | 0a:f1 80:f2 => 1002 | 80:x 81:Hello => 1002
+        00:x 81:Hello => 1002 | 01:f1 81:f2 => 1002 | 01:f1 80:f2 00:f3 81:f4 => 81:f1f2 1002
+        00:f1 01:f2 80:f3 => 1002 | 01:f1 89:ping 80:f2 => 89:ping 81:f1f2 end
+        01:f1 00:f2 89:p1 00:f3 00:f4 89:p2 80:f5 => 89:p1 89:p2 81:f1f2f3f4f5 end
+        01: 00:middle 80: => 81:middle end | 81:Hello-µ@ßöä => same | 01:Hello-µ@ 80:ßöä => 81:Hello-µ@ßöä end
+        81/1:Hello-µ@ßöä => same | 81/1:0xcebae1bdb9cf83cebcceb5 => same | 81:0xcebae1bdb9eda0806564 => 1007
+        81/1:0xcebae1bdb9eda0806564 => 1007 | 01:0xceb5 00:0xf4908080 => 1007
+        0195 00000000 cebae1bdb9cf83cebcceb5f490 => 1007 | 01:0xcebae1bdb9cf83cebcceb5f4 00:0x90 => 1007
+        88: => same | 88:0x03e8 => same | 88:0x0bb8+bye => same | 88:0x03e8+Hello => same
+        88:0x03e8+2a*123 => same | 88:0x03e8+2a*124 => 1002 | 88:a => 1002 | 88:0x03e8c3a9 => same
+        88:0x03e8c3 => 1007 | 88:0x03e8ceb5eda080656469 => 1007 | 81:a 88:0x03e9+bye => same
+        8a: 88:0x03e8 => same | 01:a 88:0x03e8 => 88:0x03e8 end | 88:0x03e8 88: => same | 88:0x03e8 89: => same
+        88:0x03e8 81:Hello => same | 01:f1 88:0x03e8 80:f2 => 88:0x03e8 81:f1f2 end
+        81:42417364*262144 81:Hello 88:0x03e8 89: => same""";
 
     /**
      * Frames in and out, RFC 6455 §5, without a socket: streams of bytes through a FrameReader, each in pieces of
@@ -2393,13 +2257,10 @@ class RelayTest extends Fixtures {
      */
     @Nested
     class Frames {
-        static Stream<Arguments> streams() { return RelayTest.streams(); }
-
-        @ParameterizedTest(name = "{0} => {1} {2}")
-        @MethodSource("streams")
-        void areReadAsTheyAreWrittenAndRefusedAtTheFirstOffence(String stream, String frames, String end)
-                throws IOException {
-            assertReads(stream(stream), Seen.of(frames), end);
+        @Table(STREAMS)
+        void areReadAsTheyAreWrittenAndRefusedAtTheFirstOffence(String stream, String outcome) throws IOException {
+            var expected = Reading.of(stream, outcome);
+            assertReads(stream(stream), expected.frames(), expected.end());
         }
 
         @Test
@@ -2411,6 +2272,17 @@ class RelayTest extends Fixtures {
                 assertReads(new byte[] {(byte) first}, List.of(), reserved || misplaced ? "1002" : "end");
                 assertReads(new byte[] {(byte) first, 0x05}, List.of(), "1002");   // and always without a mask
             }
+        }
+
+        /** RFC 6455 §7.4, and the codes that IANA has registered since. */
+        @Test
+        void ofACloseHaveACodeThatMayBeSent() throws IOException {
+            for (int code : new int[] {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000,
+                    3999, 4000, 4999})
+                assertReads(close(code, "€€"), List.of(), code + "");
+            for (int code : new int[] {0, 1, 255, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000,
+                    32768, 65535})
+                assertReads(close(code, ""), List.of(), "1002");
         }
 
         @Test
@@ -2452,8 +2324,8 @@ class RelayTest extends Fixtures {
         @Test
         void mayAddUpToExactlyTheLimit() throws IOException {
             for (String line : List.of("82:2a*1000", "02:2a*600 89: 80:2a*400", "01:2a*1000 80:", "82/1:2a*1000")) {
-                assertEquals("end", Reading.of(stream(line), 1000).end);
-                assertEquals("1009", Reading.of(stream(line), 999).end);
+                assertEquals("end", Reading.of(stream(line), 1000).end());
+                assertEquals("1009", Reading.of(stream(line), 999).end());
             }
         }
 
@@ -2540,18 +2412,18 @@ class RelayTest extends Fixtures {
                 String end = isText(text) ? "end" : "1007";
                 byte[] announced = frame(true, 1, concat(bytes("Hello "), text, new byte[300]));
                 assertEquals(goesOn ? "end" : "1007",
-                        Reading.of(Arrays.copyOf(announced, 8 + 6 + text.length), 1000, 1000).end, what);
+                        Reading.of(Arrays.copyOf(announced, 8 + 6 + text.length), 1000, 1000).end(), what);
                 for (int i = 0; i <= text.length; i++)
                     for (int j = i; j <= text.length; j++) {
                         byte[] stream = concat(frame(false, 1, Arrays.copyOf(text, i)),
                                 frame(false, 0, Arrays.copyOfRange(text, i, j)),
                                 frame(true, 0, Arrays.copyOfRange(text, j, text.length)));
-                        assertEquals(end, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000).end, what);
+                        assertEquals(end, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000).end(), what);
                     }
-                assertEquals(end, Reading.of(concat(stream("81:and_then"), frame(true, 1, text)), 1000, 1000).end);
-                assertEquals(isText(text) ? "4000" : end, Reading.of(frame(true, 8, close), 1000, 1000).end, what);
+                assertEquals(end, Reading.of(concat(stream("81:and_then"), frame(true, 1, text)), 1000, 1000).end());
+                assertEquals(isText(text) ? "4000" : end, Reading.of(frame(true, 8, close), 1000, 1000).end(), what);
                 for (int opcode : new int[] {2, 9})
-                    assertEquals("end", Reading.of(frame(true, opcode, text), 1000, 1000).end, what);
+                    assertEquals("end", Reading.of(frame(true, opcode, text), 1000, 1000).end(), what);
                 if (goesOn && text.length < 4 && (text.length < 2 || !isText(text))) judgeWhatBegins(text);
             }
         }
@@ -2582,18 +2454,14 @@ class RelayTest extends Fixtures {
 
         private static Raw open() throws IOException { return Raw.open(echo, ROOM); }
 
-        static Stream<Arguments> streams() { return RelayTest.streams(); }
-
         /** Who closes its half within a message gets no close frame, but all answers. */
-        @ParameterizedTest(name = "{0} => {1} {2}")
-        @MethodSource("streams")
-        void answersMessagesPingsAndClosesAndTellsTheFirstOffence(String stream, String frames, String end)
-                throws IOException {
-            var all = Seen.of(frames);
-            var close = all.stream().filter(each -> each.opcode == 8).findFirst();
-            var expected = all.stream().limit(close.map(all::indexOf).orElse(all.size())).toList();
-            var messages = expected.stream().filter(each -> each.opcode < 8).iterator();
-            var pings = expected.stream().filter(each -> each.opcode == 9).iterator();
+        @Table(STREAMS)
+        void answersMessagesPingsAndClosesAndTellsTheFirstOffence(String stream, String outcome) throws IOException {
+            var reading = Reading.of(stream, outcome);
+            var close = reading.frames().stream().filter(each -> each.opcode() == 8).findFirst();
+            var expected = reading.untilClose().frames();
+            var messages = expected.stream().filter(each -> each.opcode() < 8).iterator();
+            var pings = expected.stream().filter(each -> each.opcode() == 9).iterator();
             try (var raw = open().send(stream(stream))) {
                 while (messages.hasNext() || pings.hasNext()) {
                     Received answer = raw.receive();
@@ -2602,8 +2470,8 @@ class RelayTest extends Fixtures {
                     else assertEquals(pings.next(), new Seen(answer.opcode() - 1, answer.payload()));
                 }
                 if (close.isPresent()) assertEquals(close.get(), Seen.of(raw.receive()));
-                else if (end.equals("end")) raw.socket.shutdownOutput();
-                else assertFalse(raw.expectClose(Integer.parseInt(end)).isEmpty());
+                else if (reading.end().equals("end")) raw.socket.shutdownOutput();
+                else assertFalse(raw.expectClose(Integer.parseInt(reading.end())).isEmpty());
                 raw.expectEnd();
             }
         }
@@ -2707,87 +2575,13 @@ class RelayTest extends Fixtures {
      */
     @Nested
     @Waits
-    class Fuzz {
-        /** Some messages in random fragments with control frames in between, and the frames that must come of them. */
-        record Script(byte[] stream, List<Seen> frames) {
-            static Script random(Random random, String textPrefix) {
-                var stream = new ByteArrayOutputStream();
-                var frames = new ArrayList<Seen>();
-                for (int messages = random.nextInt(5); messages >= 0; messages--) {
-                    int opcode = 1 + random.nextInt(2), length = random.nextInt(40);
-                    if (random.nextInt(60) == 0) length = new int[] {120, 2000, 65530}[random.nextInt(3)]
-                            + random.nextInt(12);
-                    byte[] payload = opcode == 2 ? randomBytes(random, length)
-                            : concat(bytes(textPrefix), randomText(random, length));
-                    for (int fragments = random.nextInt(4), first = opcode, at = 0, end; fragments >= 0;
-                            fragments--, first = 0, at = end) {
-                        end = fragments == 0 ? payload.length : at + random.nextInt(payload.length - at + 1);
-                        byte[] fragment = Arrays.copyOfRange(payload, at, end);
-                        stream.writeBytes(masked(fragments == 0 ? 0x80 | first : first, fragment, random.nextInt()));
-                        if (fragments == 0) frames.add(new Seen(opcode, payload));
-                        if (random.nextInt(4) != 0) continue;
-                        var control = random.nextInt(20) == 0 ? new Seen(8, hex("0bb8627965"))
-                                : new Seen(9 + random.nextInt(2), randomBytes(random, random.nextInt(126)));
-                        stream.writeBytes(masked(0x80 | control.opcode, control.payload.array(), random.nextInt()));
-                        frames.add(control);
-                    }
-                }
-                return new Script(stream.toByteArray(), frames);
-            }
-        }
-
-        static byte[] randomBytes(Random random, int length) {
-            var bytes = new byte[length];
-            random.nextBytes(bytes);
-            return bytes;
-        }
-
-        private static byte[] randomText(Random random, int length) {
-            int[] ends = {0x80, 0x800, 0xd800, 0x110000};   // of characters of one byte, up to two, three, four
-            var text = new StringBuilder();
-            while (text.length() < length) {
-                int c = random.nextInt(ends[random.nextInt(4)]);
-                if (c < 0xd800 || c > 0xdfff) text.appendCodePoint(c);
-            }
-            return bytes(text.toString());
-        }
-
-        /** Flips bits, doubles, removes, inserts and cuts. */
-        static byte[] spoil(byte[] stream, Random random) {
-            byte[] spoilt = stream;
-            for (int times = random.nextInt(3); times >= 0; times--) {
-                int at = random.nextInt(spoilt.length + 1), end = Math.min(spoilt.length, at + 1 + random.nextInt(20));
-                byte[] before = Arrays.copyOf(spoilt, at), slice = Arrays.copyOfRange(spoilt, at, end),
-                        after = Arrays.copyOfRange(spoilt, end, spoilt.length);
-                switch (random.nextInt(10)) {
-                    case 0 -> spoilt = concat(before, slice, slice, after);
-                    case 1 -> spoilt = concat(before, after);
-                    case 2 -> spoilt = concat(before, randomBytes(random, 1 + random.nextInt(10)), slice, after);
-                    case 3 -> spoilt = before;
-                    default -> {
-                        if (slice.length > 0) slice[0] ^= (byte) (1 << random.nextInt(8));
-                        spoilt = concat(before, slice, after);
-                    }
-                }
-            }
-            return spoilt;
-        }
-
-        private static void trySeeds(int from, int to, org.junit.jupiter.api.function.ThrowingConsumer<Random> trial) {
-            for (int seed = from; seed < to; seed++)
-                try {
-                    trial.accept(new Random(seed));
-                } catch (Throwable e) {
-                    throw new AssertionError("seed " + seed + ": " + e, e);
-                }
-        }
-
+    class Fuzz extends RandomFrames {
         @Test
         void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
             trySeeds(0, 10_000, random -> {
                 Script script = Script.random(random, "");
-                assertEquals(Reading.expected(script.frames, "end"),
-                        Reading.of(script.stream, 1 << 20, 1 + random.nextInt(2000)));
+                assertEquals(new Reading(script.frames(), "end").untilClose(),
+                        Reading.of(script.stream(), 1 << 20, 1 + random.nextInt(2000)));
             });
         }
 
@@ -2795,11 +2589,11 @@ class RelayTest extends Fixtures {
         void spoiltStreamsEndAsDocumentedAndAlikeInWhateverPiecesTheyCome() {
             var ends = new TreeSet<String>();
             trySeeds(0, 10_000, random -> {
-                byte[] spoilt = spoil(Script.random(random, "").stream, random);
+                byte[] spoilt = spoil(Script.random(random, "").stream(), random);
                 int limit = random.nextInt(10) == 0 ? 300 : 70_000;
                 Reading reading = Reading.of(spoilt, limit, 1 + random.nextInt(2000));
                 assertEquals(reading, Reading.of(spoilt, limit, 1 + random.nextInt(30)));
-                ends.add(reading.end);
+                ends.add(reading.end());
             });
             var ours = Set.of("end", "1002", "1007", "1009");
             assertTrue(ends.containsAll(ours), "not all of the ways to end: " + ends);
@@ -2845,7 +2639,7 @@ class RelayTest extends Fixtures {
 
         /** Some say nothing that makes sense, some only from a point on; some leave without waiting for an answer. */
         private static void visit(Relay relay, Random random) throws IOException {
-            byte[] frames = Script.random(random, "* m ").stream, head = bytes(Raw.upgrade("/ws-relay/fuzz"));
+            byte[] frames = Script.random(random, "* m ").stream(), head = bytes(Raw.upgrade("/ws-relay/fuzz"));
             byte[] all = switch (random.nextInt(6)) {
                 case 0 -> randomBytes(random, random.nextInt(2000));
                 case 1 -> concat(spoil(head, random), frames);
@@ -3579,282 +3373,6 @@ class RelayTest extends Fixtures {
     @Waits
     @SuppressWarnings("try")   // the relay is closed within
     class Peers {
-        /** One of them, in a room. What it hears is queued: a kind of message and the message, or `close 1001 why`. */
-        abstract static class Guest implements AutoCloseable {
-            private final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
-
-            /** Sends a message of the kind text or binary, whose characters stand for bytes then. */
-            abstract Guest say(String kind, String message) throws IOException;
-
-            abstract Guest leave(int code, String reason) throws IOException;
-
-            @Override
-            public abstract void close();
-
-            /** What comes next must be this, or match it. */
-            Guest expect(String... expected) throws InterruptedException {
-                for (String one : expected) expectAfterAny("(?!)", one);
-                return this;
-            }
-
-            /** The same, after what is of no interest. */
-            void expectAfterAny(String skipped, String expected) throws InterruptedException {
-                String next = next();
-                while (next.matches(skipped)) next = next();
-                if (!next.equals(expected) && !next.matches(expected))
-                    fail("not " + shortly(expected) + " but " + shortly(next) + " of " + about());
-            }
-
-            private String next() throws InterruptedException {
-                return String.valueOf(heard.poll(20, TimeUnit.SECONDS));
-            }
-
-            private static String shortly(String text) {
-                return text.substring(0, Math.min(100, text.length())) + " (" + text.length() + " characters)";
-            }
-
-            /** What else it has to say about itself. */
-            abstract Object about();
-
-            void hear(String what) {
-                heard.add(what);
-            }
-        }
-
-        /** The JDK's own client, java.net.http.WebSocket. */
-        static final class Jdk extends Guest implements WebSocket.Listener {
-            private final HttpClient http = HttpClient.newHttpClient();
-            private final StringBuilder partial = new StringBuilder();
-            final WebSocket socket;
-
-            Jdk(Relay relay) {
-                socket = http.newWebSocketBuilder().buildAsync(URI.create(address(relay)), this).join();
-            }
-
-            @Override
-            Jdk say(String kind, String message) {
-                if (kind.equals("text")) socket.sendText(message, true).join();
-                else socket.sendBinary(ByteBuffer.wrap(message.getBytes(StandardCharsets.ISO_8859_1)), true).join();
-                return this;
-            }
-
-            @Override
-            Jdk leave(int code, String reason) {
-                socket.sendClose(code, reason).join();
-                return this;
-            }
-
-            private CompletionStage<?> hear(String kind, CharSequence data, boolean last) {
-                partial.append(data);
-                if (last) {
-                    hear(kind + partial);
-                    partial.setLength(0);
-                }
-                return null;
-            }
-
-            @Override
-            public void onOpen(WebSocket opened) {
-                opened.request(Long.MAX_VALUE);
-            }
-
-            @Override
-            public CompletionStage<?> onText(WebSocket socket, CharSequence data, boolean last) {
-                return hear("text ", data, last);
-            }
-
-            @Override
-            public CompletionStage<?> onBinary(WebSocket socket, ByteBuffer data, boolean last) {
-                return hear("binary ", StandardCharsets.ISO_8859_1.decode(data), last);
-            }
-
-            @Override
-            public CompletionStage<?> onPong(WebSocket socket, ByteBuffer data) {
-                return hear("pong ", StandardCharsets.ISO_8859_1.decode(data), true);
-            }
-
-            @Override
-            public CompletionStage<?> onClose(WebSocket socket, int code, String reason) {
-                hear(("close " + code + " " + reason).strip());
-                return null;
-            }
-
-            @Override
-            Object about() {
-                return socket;
-            }
-
-            @Override
-            public void close() {
-                socket.abort();
-                http.shutdownNow();
-            }
-        }
-
-        /** One that is told in lines what to do, and tells in lines what it hears; messages are in hex there. */
-        abstract static class Scripted extends Guest {
-            abstract Scripted tell(String line) throws IOException;
-
-            @Override
-            Scripted say(String kind, String message) throws IOException {
-                return tell(kind + " " + HexFormat.of().formatHex(message.getBytes(charset(kind))));
-            }
-
-            @Override
-            Scripted leave(int code, String reason) throws IOException {
-                return tell("close " + code + " " + reason);
-            }
-
-            /** As in `text 68656c6c6f` or `close 1001 why`. */
-            void hearLine(String line) {
-                String[] words = (line + " ").split(" ", 2);
-                hear(words[0].equals("close") ? line.strip()
-                        : words[0] + " " + new String(hex(words[1]), charset(words[0])));
-            }
-
-            private static Charset charset(String kind) {
-                return kind.equals("text") ? StandardCharsets.UTF_8 : StandardCharsets.ISO_8859_1;
-            }
-        }
-
-        static final class Script extends Scripted {
-            private final Program program;
-
-            Script(String... command) throws IOException {
-                program = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"), List.of(command), this::hearLine);
-            }
-
-            @Override
-            Script tell(String line) throws IOException {
-                program.tell(line);
-                return this;
-            }
-
-            @Override
-            Object about() {
-                return program.err;
-            }
-
-            @Override
-            public void close() {
-                program.close();
-            }
-        }
-
-        /** Chromium, in a page of the relay's, since no other may connect. */
-        static final class InPage extends Scripted {
-            private final Chromium.Page page;
-
-            InPage(Relay relay) {
-                page = InChromium.open(relay, "/health").until("document.readyState === 'complete'");
-                page.onBinding("tell", this::hearLine);
-                inPage(JAVASCRIPT + "globalThis.say = join(`ws://${location.host}" + ROOM + "`)");
-            }
-
-            @Override
-            InPage tell(String line) {
-                return inPage("say(" + Json.write(line) + ")");
-            }
-
-            InPage inPage(String statements) {
-                page.evaluate(statements + "; 0");
-                return this;
-            }
-
-            @Override
-            Object about() {
-                return page.complaints;
-            }
-
-            @Override
-            public void close() {
-                page.close();
-            }
-        }
-
-        /** Node's own client, the one of `ws`, and Chromium have the same interface. `tell` is theirs. */
-        static final String JAVASCRIPT = """
-            let socket;
-            function join(address) {
-              socket = new WebSocket(address);
-              const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
-              socket.binaryType = 'arraybuffer';
-              socket.onmessage = ({ data }) => tell(typeof data === 'string'
-                ? `text ${hex(new TextEncoder().encode(data))}` : `binary ${hex(new Uint8Array(data))}`);
-              socket.onclose = ({ code, reason }) => tell(`close ${code} ${reason}`);
-              return line => {
-                const [kind, data, reason] = line.split(' ');
-                if (kind === 'close') return socket.close(Number(data), reason);
-                const bytes = Uint8Array.from(data.match(/../g), pair => parseInt(pair, 16));
-                socket.send(kind === 'text' ? new TextDecoder().decode(bytes) : bytes);
-              };
-            }
-            """;
-
-        private static final String NODE = JAVASCRIPT + """
-            function tell(line) { console.log(line); }
-            require('readline').createInterface({ input: process.stdin }).on('line', join(process.argv[1]));
-            """;
-
-        private static final String PYTHON = """
-            import asyncio, sys, websockets
-
-            async def main(address):
-                async with websockets.connect(address) as socket:
-                    saying = asyncio.create_task(say(socket))
-                    try:
-                        async for message in socket:
-                            if isinstance(message, str):
-                                print('text', message.encode().hex())
-                            else:
-                                print('binary', message.hex())
-                    except websockets.ConnectionClosed:
-                        pass
-                    print('close', socket.close_code, socket.close_reason)
-
-            async def say(socket):
-                while line := await asyncio.to_thread(sys.stdin.readline):
-                    kind, data, *reason = line.split()
-                    if kind == 'close':
-                        await socket.close(int(data), reason[0])
-                    else:
-                        data = bytes.fromhex(data)
-                        await socket.send(data.decode() if kind == 'text' else data)
-
-            asyncio.run(main(sys.argv[1]))
-            """;
-
-        private static String address(Relay relay) {
-            return "ws://127.0.0.1:" + relay.port() + ROOM;
-        }
-
-        enum Kind { THE_JDKS, CHROMIUMS, PYTHONS_WEBSOCKETS, NODES_OWN, NODES_WS }
-
-        private static Guest open(Kind kind, Relay relay) throws IOException {
-            if (kind.name().startsWith("NODE")) require("node", "nodejs");
-            switch (kind) {
-                case THE_JDKS -> { return new Jdk(relay); }
-                case CHROMIUMS -> { return new InPage(relay); }
-                case PYTHONS_WEBSOCKETS -> {
-                    requireWebsockets();
-                    return new Script("/usr/bin/python3", "-c", PYTHON, address(relay));
-                }
-                case NODES_OWN -> {
-                    String flag = "--experimental-websocket";   // of those from 20.10 on, which have one
-                    assertDoesNotThrow(() -> Assumptions.assumeTrue(new ProcessBuilder("node", flag, "-e", "0").start()
-                            .waitFor() == 0, "this node has no WebSocket; those from 20.10 on have one"));
-                    return new Script("node", flag, "-e", NODE, address(relay));
-                }
-                case NODES_WS -> {
-                    require(Files.exists(Path.of("build/ws/index.js")),
-                            "ws is missing, which build.sh fetches: apt install npm");
-                    return new Script("node", "-e", "globalThis.WebSocket = require('./build/ws');\n" + NODE,
-                            address(relay));
-                }
-            }
-            throw new AssertionError(kind);
-        }
-
         /** Every byte, or the character of that number. */
         private static final String EVERY = IntStream.range(0, 256).mapToObj(Character::toString)
                 .collect(Collectors.joining());
@@ -3863,9 +3381,9 @@ class RelayTest extends Fixtures {
         @ParameterizedTest(name = "{0}")
         @EnumSource
         @ExtendWith(InChromium.class)
-        void aLifeInARoom(Kind kind) throws Exception {
-            try (var relay = relay(); var friend = new Jdk(relay).expect("text 1 self");
-                    var guest = open(kind, relay)) {
+        void aLifeInARoom(Guest.Kind kind) throws Exception {
+            try (var relay = relay(); var friend = new Guest.Jdk(relay).expect("text 1 self");
+                    var guest = Guest.open(kind, relay)) {
                 guest.expect("text 2 self", "text 1 join");
                 friend.expect("text 2 join");
                 for (String data : List.of("hello", EVERY, EVERY.repeat(500), "\uD83D\uDE80"))
@@ -3874,7 +3392,7 @@ class RelayTest extends Fixtures {
                         friend.expect(word + " 2 say " + data).say(word, "* say " + data);
                         guest.expect(word + " 1 say " + data);
                     }
-                try (var rude = open(kind, relay).expect("text 3 self", "text 1 join", "text 2 join")
+                try (var rude = Guest.open(kind, relay).expect("text 3 self", "text 1 join", "text 2 join")
                         .say("text", "nonsense")) {
                     rude.expect("close 1008 .*<msgtype>.* got 'nonsense'");
                 }
@@ -3889,9 +3407,9 @@ class RelayTest extends Fixtures {
         void allMeetAndStayWhileTheyAreSilentAndReadThatTheRelayShutsDown() throws Exception {
             var guests = new ArrayList<Guest>();
             try (var relay = relay(options -> options.pingInterval = 1_000)) {
-                for (Kind kind : Kind.values()) {
+                for (Guest.Kind kind : Guest.Kind.values()) {
                     try {
-                        guests.add(open(kind, relay));
+                        guests.add(Guest.open(kind, relay));
                     } catch (TestAbortedException missing) {
                         continue;   // as the test above tells
                     }
@@ -3925,14 +3443,14 @@ class RelayTest extends Fixtures {
                     "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))",
                     "close 1008 .* got 'nonsense'");
             try (var relay = relay(options -> options.maxClients = 2);
-                    var friend = new Jdk(relay).expect("text 1 self")) {
+                    var friend = new Guest.Jdk(relay).expect("text 1 self")) {
                 for (var refusal : refusals.entrySet())
-                    try (var guest = new InPage(relay)) {
+                    try (var guest = new Guest.InPage(relay)) {
                         guest.expect("text \\d self", "text 1 join");
                         guest.inPage(refusal.getKey()).expect(refusal.getValue());
                         friend.expect("text \\d join", "text \\d quit");
                     }
-                try (var second = new Jdk(relay).expect("text \\d self"); var guest = new InPage(relay)) {
+                try (var second = new Guest.Jdk(relay).expect("text \\d self"); var guest = new Guest.InPage(relay)) {
                     guest.expect("close 1013 the relay is full \\(limit: 2\\)");
                 }
             }
@@ -3948,8 +3466,8 @@ class RelayTest extends Fixtures {
                       for (const now = Date.now(); data === '1 now' && Date.now() < now + 1000;);
                     })""", large = "x".repeat(100_000);
             try (var relay = relay(options -> options.maxOutbox = behind ? 256 << 10 : 4 << 20);
-                    var friend = new Jdk(relay).expect("text 1 self");
-                    var guest = new InPage(relay)) {
+                    var friend = new Guest.Jdk(relay).expect("text 1 self");
+                    var guest = new Guest.InPage(relay)) {
                 guest.expect("text 2 self", "text 1 join");
                 guest.inPage(busy);
                 friend.expect("text 2 join").say("text", "* now");
@@ -3966,7 +3484,7 @@ class RelayTest extends Fixtures {
 
         @Test
         void theJdksClientSpeaksInFragmentsAndPings() throws Exception {
-            try (var relay = relay(); var one = new Jdk(relay)) {
+            try (var relay = relay(); var one = new Guest.Jdk(relay)) {
                 one.expect("text 1 self");
                 for (String part : List.of("1 in ", "frag", "", "ments"))
                     one.socket.sendText(part, part.equals("ments")).join();
@@ -3981,7 +3499,7 @@ class RelayTest extends Fixtures {
         void pythonsInteractiveClientTalksToItself() throws Exception {
             requireWebsockets();
             try (var relay = relay(); var client = new Program(Program.ROOT, Map.of("PYTHONUNBUFFERED", "1"),
-                    List.of("/usr/bin/python3", "-m", "websockets", address(relay)))) {
+                    List.of("/usr/bin/python3", "-m", "websockets", Guest.address(relay)))) {
                 client.expectLine(".*< 1 self.*");
                 client.tell("1 hello");
                 client.expectLine(".*< 1 hello.*");
@@ -3991,4 +3509,605 @@ class RelayTest extends Fixtures {
         }
     }
 
+    /** build.sh, as far as it can be tried in a copy and without Maven. */
+    @Nested
+    class BuildScript {
+        @TempDir
+        Path copy;
+
+        @BeforeEach
+        void copy() throws IOException {
+            for (String name : List.of("build.sh", "Relay.java"))
+                Files.copy(Program.ROOT.resolve(name), copy.resolve(name));
+        }
+
+        private Program build(Map<String, String> environment, String... args) throws IOException {
+            return new Program(copy.getRoot(), environment,
+                    Stream.concat(Stream.of("/bin/bash", copy + "/build.sh"), Stream.of(args)).toList());
+        }
+
+        @Test
+        void helpListsTheCommands() throws Exception {
+            try (var help = build(Map.of(), "help"); var none = build(Map.of());
+                    var wrong = build(Map.of(), "nonsense")) {
+                for (String command : List.of("run", "test", "bench", "echo", "jar", "jdk", "clean"))
+                    assertTrue(help.expectExit(0).out.toString().contains("build.sh " + command), command);
+                assertEquals(help.out, none.expectExit(0).out);
+                assertTrue(wrong.expectExit(2).err.getFirst().contains("'nonsense'"), wrong.err::toString);
+            }
+        }
+
+        /** It compiles Relay.java in both of its ways: as a source file, and to classes in a jar. */
+        @Test
+        void itRunsFromAnywhereAlsoWithoutAHomeAndTheJarNeedsJavaAlone() throws Exception {
+            var jdk = Map.of("JAVA_HOME", System.getProperty("java.home"), "JDK_JAVA_OPTIONS", Program.QUICK);
+            try (var run = build(jdk, "run", "--version"); var jar = build(jdk, "jar")) {
+                assertEquals(List.of("relay 1.0"), run.expectExit(0).out);
+                jar.expectExit(0);
+            }
+            String version = Program.run(Program.JAVA, "-jar", copy.resolve("build/relay.jar").toString(), "--version");
+            assertEquals("relay 1.0", version);
+            try (var program = build(jdk, "clean")) {
+                program.expectExit(0);
+                assertFalse(Files.exists(copy.resolve("build")));
+            }
+        }
+
+        /** A folder with these programs alone. */
+        private String onlyTools(String... names) throws IOException {
+            Path tools = Files.createDirectories(copy.resolve("tools"));
+            for (String name : names) {
+                Files.writeString(tools.resolve(name), "#!/bin/sh\nPATH=/usr/bin:/bin\nexec " + name + " \"$@\"\n");
+                assertTrue(tools.resolve(name).toFile().setExecutable(true));
+            }
+            return tools.toString();
+        }
+
+        @Test
+        void withoutMavenTheTestsSayHowToGetIt() throws Exception {
+            Program.expectComplaint(1, "need Maven.*sudo apt install maven",
+                    build(Map.of("PATH", onlyTools("dirname")), "test"));
+        }
+
+        @Test
+        void withoutANewJdkItSaysHowToGetOne() throws Exception {
+            Path script = copy.resolve("build.sh");
+            // the usual folders are empty
+            Files.writeString(script, Files.readString(script).replaceAll("/(usr|opt|Library)/", "/nowhere/"));
+            String tools = onlyTools("dirname", "readlink", "sed", "grep");
+            for (String home : Stream.concat(Stream.of(""), oldJdk().map(Path::toString).stream()).toList())
+                Program.expectComplaint(1, "needs Java 21 or newer.*apt install", build(Map.of("PATH", tools,
+                        "HOME", copy.toString(), "JAVA_HOME", home), "run", "--version"));
+        }
+    }
+
+    /** The README tells of the options, defaults and commands that there are. */
+    @Nested
+    class Readme {
+        private String readme;
+
+        @BeforeEach
+        void read() throws IOException {
+            readme = readme();
+        }
+
+        private static Stream<MatchResult> find(String regex, String text) {
+            return Pattern.compile(regex, Pattern.MULTILINE).matcher(text).results();
+        }
+
+        private static Set<String> groups(String regex, String text) {
+            return find(regex, text).map(match -> match.group(1)).collect(Collectors.toCollection(TreeSet::new));
+        }
+
+        /** In code spans that begin with an option, and after the relay's name in commands: others have options, too. */
+        @Test
+        void itNamesTheOptionsOfHelpAndNoOthers() {
+            String option = "(?<![\\w-])(--[a-z][a-z-]*)";
+            String spans = "(`--[^`\n]*|(?:Relay\\.java|relay\\.jar|build\\.sh run)[^`|#&\n]*)";
+            assertEquals(groups(option, Relay.HELP), groups(option, String.join("\n", groups(spans, readme))));
+        }
+
+        @Test
+        void itsTableOfOptionsHasTheDefaultsOfHelp() {
+            String named = "(?s)%s (?:[^-]|-(?!-))*?\\(default: ([0-9]+)[,)]";
+            var rows = find("^\\| *`(--[a-z-]+)[^|]*\\|(.*)", readme).toList();
+            int found = 0;
+            for (var row : rows)
+                for (String known : groups(named.formatted(row.group(1)), Relay.HELP)) {
+                    assertTrue(numbers(row.group(2)).contains(Long.valueOf(known)), row.group() + " lacks " + known);
+                    found++;
+                }
+            assertEquals(2, found, "options with a number as their default");
+        }
+
+        /** In bytes and seconds, whatever else the row says. */
+        @Test
+        void itsTableOfLimitsHasTheValuesOfTheCode() throws IOException {
+            var options = new Relay.Options();
+            long windows = constant("WINDOW_DIVISOR");
+            var limits = Map.ofEntries(
+                    Map.entry("request head", List.of(constant("MAX_HEAD"), options.headTimeout / 1_000)),
+                    Map.entry("name of a room", List.of(constant("MAX_ROOM_NAME"))),
+                    Map.entry("message", List.of((long) options.maxMessage)),
+                    Map.entry("outbox", List.of((long) options.maxOutbox)),
+                    Map.entry("window", List.of(options.maxOutbox / windows, windows)),
+                    Map.entry("clients", List.of((long) options.maxClients, constant("CLIENT_MEMORY"),
+                            constant("RESERVED_MEMORY"))),
+                    Map.entry("HTTP connections", List.of((long) options.maxHttpConnections)),
+                    Map.entry("silence", List.of(options.pingInterval / 1_000, options.pingInterval / 500)),
+                    Map.entry("a write", List.of(options.stallTimeout / 1_000)),
+                    Map.entry("closing", List.of(options.closeTimeout / 1_000)),
+                    Map.entry("STUN request", List.of(constant("MAX_STUN"))),
+                    Map.entry("shutdown", List.of(options.shutdownTimeout / 1_000)));
+            for (var limit : limits.entrySet()) {
+                String row = fromReadme("(?m)^(\\| " + limit.getKey() + "[^|]*\\|[^|]*[0-9][^|]*\\|.*)");
+                assertTrue(numbers(row).containsAll(limit.getValue()), row + " lacks one of " + limit.getValue());
+            }
+        }
+
+        /** A constant of Relay.java, as in `int MAX_HEAD = 16 << 10`. */
+        private static long constant(String name) throws IOException {
+            var value = find("int " + name + " = ([0-9_]+)(?: << ([0-9]+))?;", Files.readString(Path.of("Relay.java")))
+                    .findFirst().orElseThrow();
+            int shift = value.group(2) == null ? 0 : Integer.parseInt(value.group(2));
+            return Long.parseLong(value.group(1).replace("_", "")) << shift;
+        }
+
+        /** 10000, 10,000, 10 000 and 1 MiB are all numbers. */
+        private static List<Long> numbers(String text) {
+            return find("([0-9]+(?:[, \u00a0\u202f][0-9]{3})*)(?:[ \u00a0]?([KM])iB)?", text)
+                    .map(number -> Long.parseLong(number.group(1).replaceAll("[^0-9]", ""))
+                            << (number.group(2) == null ? 0 : number.group(2).equals("K") ? 10 : 20)).toList();
+        }
+
+        @Test
+        void itIsNotTooLong() {
+            assertTrue(readme.lines().count() <= 420, () -> readme.lines().count() + " lines");
+        }
+
+        @Test
+        void itNamesOnlyCommandsThatBuildShHas() throws IOException {
+            String script = Files.readString(Path.of("build.sh"));
+            for (String command : groups("build\\.sh ([a-z]+)", readme))
+                assertTrue(script.contains("./build.sh " + command), command);
+        }
+    }
+
+    /** The README's service file for systemd. */
+    @Nested
+    @Waits
+    @SuppressWarnings("try")   // connections are closed within
+    class Service {
+        @TempDir
+        static Path shared;
+        @TempDir
+        Path folder;
+        private String unit;
+
+        /** As `build.sh jar` makes it. */
+        @BeforeAll
+        static void makeJar() {
+            var jar = java.util.spi.ToolProvider.findFirst("jar").orElseThrow();
+            assertEquals(0, jar.run(System.out, System.err, "--create", "--file", shared + "/relay.jar",
+                    "--main-class", "Relay", "-C", Program.CLASSES, "."));
+        }
+
+        @BeforeEach
+        void read() throws IOException {
+            unit = blockOfReadme("ini", "[Unit]\n");
+        }
+
+        /** What the unit says of this key, which is there once. */
+        private String value(String key) {
+            var values = Pattern.compile("(?m)^" + key + "=(.*)").matcher(unit).results().toList();
+            assertEquals(1, values.size(), key);
+            return values.getFirst().group(1);
+        }
+
+        /** What systemd-analyze says, with this exit code, of the unit with paths that are there. */
+        private String analyze(int exitCode, String... args) throws Exception {
+            require("systemd-analyze", "systemd");
+            Path file = folder.resolve("relay.service");
+            Files.writeString(file, unit.replace("/usr/bin/java", Program.JAVA)
+                    .replace(value("WorkingDirectory"), folder.toString()));
+            var command = Stream.of(Stream.of("systemd-analyze"), Stream.of(args), Stream.of(file.toString()));
+            try (var program = new Program(folder, Map.of(), command.flatMap(words -> words).toList())) {
+                program.expectExit(exitCode);
+                return String.join("\n", program.out) + String.join("\n", program.err);
+            }
+        }
+
+        @Test
+        void systemdUnderstandsEachLineOfIt() throws Exception {
+            String[] verify = {"verify", "--man=no", "--recursive-errors=no"};
+            assertEquals("", analyze(0, verify));
+            unit = unit.replace("ProtectHome=", "ProtectHouse=");   // what it does not know, it tells
+            assertTrue(analyze(1, verify).contains("ProtectHouse"));
+        }
+
+        /** In tenths, from 0 to 100; versions of systemd differ by a few. A service without any protection has 96. */
+        @Test
+        void systemdRatesItAsWellProtected() throws Exception {
+            String[] rate = {"security", "--offline=true", "--no-pager", "--threshold=15"};
+            analyze(0, rate);
+            unit = unit.replace("RestrictNamespaces=yes\n", "");
+            analyze(1, rate);
+        }
+
+        @Test
+        void itLeavesDescriptorsForAllWhoMayConnectAndTimeForTheGoodbye() {
+            var options = new Relay.Options();
+            int most = options.maxClients + options.maxHttpConnections, limit = Integer.parseInt(value("LimitNOFILE"));
+            assertTrue(limit > most + 1_000, limit + " descriptors for " + most + " connections");
+            assertTrue(Integer.parseInt(value("TimeoutStopSec")) * 1_000 > options.shutdownTimeout + 2_000);
+        }
+
+        /**
+         * Its very command, in a folder with the jar and the game, on another port; and with nothing but the module
+         * java.base, as in the smallest JRE.
+         */
+        private Program start() throws IOException {
+            Files.copy(shared.resolve("relay.jar"), folder.resolve("relay.jar"));
+            Files.writeString(Files.createDirectory(folder.resolve("spacewar")).resolve("index.html"),
+                    "<title>there</title>");
+            var command = new ArrayList<>(List.of(value("ExecStart").split(" ")));
+            assertEquals(List.of("/usr/bin/java", "8080"), List.of(command.removeFirst(), command.removeLast()));
+            command.addAll(0, List.of(Program.JAVA, "--limit-modules", "java.base"));
+            command.addAll(List.of("--host", "127.0.0.1", "0"));
+            return new Program(folder, Map.of(), command);
+        }
+
+        @Test
+        void itsCommandServesTheGameLetsPlayersMeetAndEndsWellWhenToldTo() throws Exception {
+            try (var program = start(); var one = program.open("/ws-relay/a");
+                    var two = new Raw(program.url().getPort())) {
+                assertEquals("<title>there</title>", Program.page(program.url()));
+                assertEquals(200, Answer.get(two, "/health").status());
+                two.open("/ws-relay/a").expect("2 self", "1 join").send(text("1 hello"));
+                one.expect("2 join", "2 hello");
+                program.signal("TERM");
+                expectShutdown(one);
+                one.close();
+                assertEquals(List.of(), program.expectExit(0).err);   // systemd's idea of a good end
+            }
+        }
+
+        /** Java reads classes from the jar when it first needs them: had cp written into it, nobody could connect. */
+        @Test
+        void aNewerJarCanBeCopiedWhileItRuns() throws Exception {
+            String copy = fromReadme("(?m)^ +sudo (cp .*)relay\\.jar spacewar /opt/relay$");
+            Path newer = Files.createDirectory(folder.resolve("newer")).resolve("relay.jar");
+            Files.writeString(newer, "not even a jar");
+            try (var program = start()) {
+                program.url();
+                Program.run((copy + newer + " " + folder).split(" "));
+                assertEquals("not even a jar", Files.readString(folder.resolve("relay.jar")));
+                try (var one = program.open("/ws-relay/a")) {
+                    one.send(text("nonsense")).expectClose(1008);
+                }
+                program.signal("TERM");
+                assertEquals(List.of(), program.expectExit(0).err);
+            }
+        }
+    }
+
+    /** The README's configurations, run by Debian's Caddy and nginx, and one of HAProxy. */
+    @Nested
+    @Waits
+    @SuppressWarnings("try")   // a relay is closed within
+    @ExtendWith(InChromium.class)
+    class BehindProxies {
+        private static final String PAGE = "/spacewar/watch.html";   // which joins the room ROOM, and says as whom
+        private static final String ROOM = "/ws-relay/spacewar";
+        @TempDir
+        Path folder;
+
+        @ParameterizedTest
+        @ValueSource(strings = {"Caddy", "nginx", "HAProxy", "HAProxy with HTTP/2"})
+        void pagesAndOthersMeetOverTlsByTheRuleOfOriginsWithTheirAddressesInTheLog(String kind) throws Exception {
+            int stun = freePort();
+            try (var relay = Program.local(Program.ROOT, "--stun", stun + "");
+                    var proxy = Proxy.start(kind, folder, relay.url().getPort())) {
+                try (var raw = proxy.open(ROOM).expect("1 self"); var page = proxy.page(PAGE)) {
+                    raw.expect("2 join").send(text("2 hello"));
+                    page.shows("connected as 2", "hello");
+                    assertEquals(List.of(), page.complaints.stream().filter(each -> !each.contains("/favicon.ico"))
+                            .toList());
+                }
+                assertEquals("{\"iceServers\":[{\"urls\":\"stun:localhost:" + stun + "\"}]}\n",
+                        proxy.get("/spacewar/ice.json").text());   // the name that the page knows
+                expectUpgrade(101, proxy, "5", "Origin: https://" + proxy.host() + "\r\n");
+                expectUpgrade(101, proxy, "6", "X-Forwarded-For: 203.0.113.7\r\n");
+                expectUpgrade(101, proxy, "7", "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.8\r\n",
+                        "Forwarded: for=203.0.113.7\r\n");
+                for (String client : List.of("5", "6", "7"))
+                    relay.expectLine(".* join /ws-relay/" + client + " 1 127\\.0\\.0\\." + client);
+                assertFalse(relay.out.toString().contains("203.0.113"), relay.out::toString);
+                for (String origin : List.of("https://evil.example", "https://localhost")) {
+                    String refusal = expectUpgrade(403, proxy, "8", "Origin: " + origin + "\r\n").text();
+                    assertTrue(refusal.contains("--origin " + origin) && refusal.contains(proxy.host()), refusal);
+                }
+            }
+        }
+
+        /** Of a client whose address ends so, for a room of that name. */
+        private static Answer expectUpgrade(int status, Proxy proxy, String client, String... headers)
+                throws IOException {
+            try (var raw = proxy.from("127.0.0." + client)) {
+                Answer answer = proxy.upgrade(raw, "/ws-relay/" + client, headers);
+                assertEquals(status, answer.status(), answer::text);
+                return answer;
+            }
+        }
+
+        /** With a limit of 2 s: who is pinged each 0.7 s outlives two of them, and who is not hears the end. */
+        @ParameterizedTest
+        @CsvSource({"nginx, 700", "nginx, 20000", "HAProxy, 700", "HAProxy, 20000"})
+        void pingsKeepAProxyFromCuttingOffTheSilent(String kind, int pingInterval) throws Exception {
+            String[] limit = kind.equals("nginx") ? new String[] {"proxy_http_version",
+                    "proxy_read_timeout 2s;\n        proxy_http_version"}
+                    : new String[] {"client 60s", "client 2s", "server 60s", "server 2s"};
+            try (var relay = relay(options -> options.pingInterval = pingInterval);
+                    var proxy = Proxy.start(kind, folder, relay.port(), limit); var raw = proxy.open(ROOM)) {
+                assertEquals("1 self", answeringPings(raw).text());
+                long end = System.nanoTime() + 4_000_000_000L;
+                if (pingInterval > 1_000) assertThrows(EOFException.class, raw::receive);
+                else while (System.nanoTime() < end) {
+                    Received ping = raw.receive();
+                    assertEquals(9, ping.opcode());
+                    raw.send(frame(true, 10, ping.payload()));
+                }
+            }
+        }
+
+        @Test
+        void aReloadOfCaddyClosesTheConnectionsAndPagesAreBackAtOnce() throws Exception {
+            try (var relay = Program.local(Program.ROOT);
+                    var caddy = Proxy.start("Caddy", folder, relay.url().getPort());
+                    var raw = caddy.open(ROOM).expect("1 self"); var page = caddy.page(PAGE)) {
+                page.shows("connected as 2");
+                Proxy.reloadCaddy("caddy", folder);
+                assertEquals("2 join", raw.receive().text());
+                Received next = raw.receive();
+                if (next.opcode() == 1) next = raw.receive();   // after the page has quit
+                assertEquals(1001, next.code());
+                try (var again = caddy.open(ROOM)) {
+                    for (String type : List.of("self", "join")) assertTrue(again.receive().text().endsWith(type));
+                    relay.expectLine(".* quit " + ROOM + " [12] 127\\.0\\.0\\.1 100[12].*");
+                }
+            }
+        }
+
+        /** That takes a Caddy of 2.7 or newer, which .ci/run fetches from Debian's backports. */
+        @Test
+        void aReloadOfCaddyLeavesTheConnectionsForTheTimeThatItIsToldTo() throws Exception {
+            require("caddy", "caddy");
+            Path newer = Program.ROOT.resolve("build/caddy/usr/bin/caddy");
+            String program = Files.exists(newer) ? newer.toString() : "caddy", old = "v?2\\.[0-6]\\..*";
+            Assumptions.assumeFalse(Program.run(program, "version").matches(old),
+                    "Caddy is older than 2.7: apt install caddy/trixie-backports");
+            String caddyfile = Proxy.with(Proxy.simpleCaddyfile(), "8080\n",
+                    "8080 {\n" + fromReadme("`(stream_close_delay) 1h`") + " 3s\n}\n");
+            try (var relay = relay(); var caddy = Proxy.caddy(program, folder, caddyfile, relay.port());
+                    var first = caddy.open(ROOM).expect("1 self")) {
+                Proxy.reloadCaddy(program, folder);
+                try (var next = caddy.open(ROOM).expect("2 self", "1 join")) {
+                    next.send(text("1 still here"));
+                    first.expect("2 join", "2 still here").expectClose(1001);
+                    next.expect("1 quit");
+                }
+            }
+        }
+
+        @Test
+        void whileTheRelayIsDownThereIs502AndThenPagesJoinAgain() throws Exception {
+            int port = freePort();
+            Consumer<Relay.Options> settings = options -> {
+                options.port = port;
+                options.folders = List.of(Path.of("spacewar"));
+            };
+            try (var relay = relay(settings); var caddy = Proxy.start("Caddy", folder, port);
+                    var page = caddy.page(PAGE)) {
+                page.shows("connected as 1");
+                relay.close();
+                page.shows("not connected");
+                assertEquals(502, caddy.get(PAGE).status());
+                try (var next = relay(settings)) {
+                    page.shows("connected as 1");
+                    assertEquals(200, caddy.get(PAGE).status());
+                }
+            }
+        }
+
+        @Test
+        void theGameMayBeBelowAPath() throws Exception {
+            String proxy = "reverse_proxy 127.0.0.1:8080";
+            String paths = Stream.of(fromReadme("`(handle_path [^`]*)`"), fromReadme("`(handle /[^`]*)`"))
+                    .map(handle -> handle + " {\n" + proxy + "\n}\n").collect(Collectors.joining());
+            try (var relay = Program.local(Program.ROOT, "--no-stun");
+                    var caddy = Proxy.start("Caddy", folder, relay.url().getPort(), proxy, paths);
+                    var raw = caddy.open("/ws-relay/games/spacewar?game=2").expect("1 self");
+                    var page = caddy.page("/games/spacewar?game=2")) {
+                raw.expect("2 join");
+                assertEquals("https://" + caddy.host() + "/games/spacewar/?game=2", page.evaluate("location.href"));
+                assertEquals("{\"iceServers\":[]}\n", caddy.get("/games/spacewar/ice.json").text());
+                try (var watch = caddy.page("/games/spacewar/watch.html?room=%2Fgames%2Fspacewar%3Fgame%3D2")) {
+                    watch.shows("connected as 3");
+                }
+                assertEquals(404, caddy.get("/games/none").status());
+            }
+        }
+    }
+
+    /** More than one relay, behind the README's Caddyfile and behind HAProxy, in a network of the tests' own. */
+    @Nested
+    @Waits
+    @SuppressWarnings("try")   // the proxy is needed, not spoken of
+    class SeveralRelays {
+        private static final int ROOMS = 60;
+        // LONG: for machines that are busy
+        private static final Duration SOON = Duration.ofSeconds(10), LONG = Duration.ofSeconds(30);
+        @TempDir
+        Path folder;
+        private Network network;
+        private final Program[] relays = new Program[3];
+
+        @BeforeEach
+        void start() throws IOException {
+            network = Network.lan();
+            for (String address : List.of("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"))
+                network.run("ip address add " + address + "/32 dev lo");
+            for (int i = 0; i < relays.length; i++) relay(i);
+            for (Program relay : relays) relay.url();
+        }
+
+        @AfterEach
+        void stop() throws IOException {
+            for (Program relay : relays) if (relay != null) relay.close();
+            if (network != null) network.close();   // null: there can be none here, so the test is skipped
+        }
+
+        private Program relay(int index) throws IOException {
+            relays[index] = network.relay("--host", "10.0.0." + (index + 1), "--no-stun", "8080");
+            return relays[index];
+        }
+
+        /** Without TLS, of which the classes above speak; it costs the tests a second. */
+        private Program caddy() throws Exception {
+            require("caddy", "caddy");
+            Files.writeString(folder.resolve("Caddyfile"), Proxy.caddyOptions(folder, "10.0.0.9")
+                    + Proxy.with(blockOfReadme("caddyfile", "lb_policy"), "game.example.com", "http://10.0.0.9"));
+            return Proxy.caddy(Stream.concat(network.enter().stream(), Stream.of("caddy")).toList(), folder);
+        }
+
+        private Program haproxy() throws Exception {
+            require("haproxy", "haproxy");
+            Files.writeString(folder.resolve("haproxy.cfg"), Proxy.with(Proxy.HOMES,
+                    "bind :443 ssl crt /etc/haproxy/game.pem", "bind 10.0.0.9:80", "inter 1s", "inter 200ms"));
+            return Proxy.haproxy(network.enter(), folder);
+        }
+
+        /** So many members of each room, who come back as ws-relay.js does; of a browser's pages, each costs more. */
+        private Program members(int each) throws IOException {
+            requireWebsockets();
+            String script = Files.readString(Path.of("spacewar/ws-relay.js"));
+            var command = new ArrayList<>(network.enter());
+            command.addAll(List.of("/usr/bin/python3", "-c", MEMBERS, ROOMS + "", each + ""));
+            for (String constant : List.of("FIRST_RETRY_MS", "LONGEST_RETRY_MS", "STEADY_MS"))
+                command.add(only("(?m)^const " + constant + " = ([0-9_]+);", "", script));
+            return new Program(folder, Map.of(), command);
+        }
+
+        private static final String MEMBERS = """
+            import asyncio, random, sys, time, websockets
+
+            ROOMS, EACH, QUICK, SLOWEST, STEADY = map(int, sys.argv[1:])
+
+            async def member(room, gate):
+                attempts = 0
+                while True:
+                    began, entered = time.monotonic(), False
+                    try:
+                        async with gate:
+                            address = f'ws://10.0.0.9/ws-relay/spacewar?game={room}'
+                            socket = await websockets.connect(address, ping_interval=None)
+                        async for message in socket:
+                            entered = True
+                    except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
+                        pass
+                    lasted = (time.monotonic() - began) * 1000
+                    if entered and lasted > STEADY:
+                        attempts = 0
+                    wait = min(SLOWEST, QUICK * 2 ** attempts) * (0.5 + random.random() / 2)
+                    attempts += 1
+                    await asyncio.sleep(max(0, wait if entered else wait - lasted) / 1000)
+
+            async def main():
+                gate = asyncio.Semaphore(20)   # all at once would keep each of them waiting
+                await asyncio.gather(*(member(room, gate) for room in range(ROOMS) for _ in range(EACH)))
+
+            asyncio.run(main())
+            """;
+
+        /** Who is in which room by a relay's log. */
+        private static Map<String, Set<String>> rooms(Program relay) {
+            var rooms = new HashMap<String, Set<String>>();
+            if (!relay.process.isAlive()) return rooms;
+            for (String line : relay.out) {
+                String[] words = line.split(" ");
+                if (words.length < 5) continue;
+                if (words[1].equals("join")) rooms.computeIfAbsent(words[2], room -> new HashSet<>()).add(words[3]);
+                if (words[1].equals("quit")) rooms.get(words[2]).remove(words[3]);
+            }
+            rooms.values().removeIf(Set::isEmpty);
+            return rooms;
+        }
+
+        /** The rooms that each relay has. */
+        private List<Set<String>> homes() {
+            return Stream.of(relays).map(relay -> rooms(relay).keySet()).toList();
+        }
+
+        /** Each room will be on one relay, with so many members. */
+        private void expectTogether(int members, Duration atMost) {
+            eventually(() -> {
+                LockSupport.parkNanos(50_000_000);   // reading all again and again would cost more than what is tested
+                var all = Stream.of(relays).flatMap(relay -> rooms(relay).values().stream()).map(Set::size).toList();
+                return all.equals(Collections.nCopies(ROOMS, members));
+            }, ROOMS + " rooms of " + members, atMost);
+        }
+
+        /** The homes of the rooms, of which each relay has a third, more or less. */
+        private List<Set<String>> spreadHomes() {
+            var homes = homes();
+            for (var home : homes) assertEquals(ROOMS / 3., home.size(), ROOMS * .12, homes::toString);
+            return homes;
+        }
+
+        private static void kill(Program relay) throws Exception {
+            relay.signal("KILL");
+            relay.exitCode();
+        }
+
+        @Test
+        void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
+            try (var caddy = caddy(); var old = members(3)) {
+                expectTogether(3, LONG);
+                var homes = spreadHomes();
+                assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream())
+                        .noneMatch(line -> line.contains(" 10.0.0.9")), "a proxy elsewhere is not believed");
+                kill(relays[0]);
+                expectTogether(3, SOON);
+                relay(0).url();
+                try (var newcomers = members(1)) {
+                    expectTogether(4, LONG);
+                    assertEquals(Map.of(), rooms(relays[0]));
+                    Proxy.reloadCaddy("caddy", folder);
+                    eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "the rooms are back", LONG);
+                    expectTogether(4, LONG);
+                }
+                assertEquals(homes, homes());
+            }
+        }
+
+        /** Also if another one dies meanwhile. */
+        @Test
+        void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
+            try (var haproxy = haproxy(); var old = members(3)) {
+                expectTogether(3, LONG);
+                var homes = spreadHomes();
+                kill(relays[0]);
+                expectTogether(3, SOON);
+                kill(relays[1]);
+                expectTogether(3, SOON);
+                assertEquals(ROOMS, rooms(relays[2]).size());
+                relay(0).url();
+                eventually(() -> rooms(relays[0]).keySet().equals(homes.get(0)), "its rooms are back", LONG);
+                expectTogether(3, LONG);
+                relay(1).url();
+                eventually(() -> homes().equals(homes), "the rooms are back", LONG);
+                expectTogether(3, LONG);
+            }
+        }
+    }
 }

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 import org.junit.jupiter.params.support.ParameterDeclarations;
 
-/** The tests inherit from it, so that they may use its names as their own. */
+/** The tests and their tools inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
     /** A relay on a free port of 127.0.0.1 that logs nothing. */
     static Relay relay(Consumer<Relay.Options> settings) throws IOException {
@@ -88,6 +88,28 @@ abstract class Fixtures {
         } catch (IOException | UncheckedIOException none) {
             return false;
         }
+    }
+
+    static String readme() throws IOException {
+        return Files.readString(Program.ROOT.resolve("README.md"));
+    }
+
+    /** The group of a regular expression that is in the README once. */
+    static String fromReadme(String regex) throws IOException {
+        return only(regex, "", readme());
+    }
+
+    /** The README's only block in that language with this in it. */
+    static String blockOfReadme(String language, String part) throws IOException {
+        return only("(?ms)^```" + language + "\n(.*?)^```", part, readme());
+    }
+
+    /** The group of a regular expression that matches once in a text where that has this part. */
+    static String only(String regex, String part, String text) {
+        var found = Pattern.compile(regex).matcher(text).results().map(match -> match.group(1))
+                .filter(group -> group.contains(part)).toList();
+        assertEquals(1, found.size(), () -> "how often there is " + regex + " with '" + part + "'");
+        return found.getFirst();
     }
 
     static byte[] hex(String hex) {
@@ -435,6 +457,12 @@ abstract class Fixtures {
             return relay(before, folder, Map.of(), QUICK, args);
         }
 
+        /** On a free port of 127.0.0.1. */
+        static Program local(Path folder, String... more) throws IOException {
+            return relay(folder, Stream.concat(Stream.of("0", "--host", "127.0.0.1"), Stream.of(more))
+                    .toArray(String[]::new));
+        }
+
         /** On a free port of 127.0.0.1. @param flags for Java, with a space between them */
         static Program local(String flags, String... more) throws IOException {
             var args = Stream.concat(Stream.of("0", "--host", "127.0.0.1"), Stream.of(more)).toArray(String[]::new);
@@ -510,6 +538,14 @@ abstract class Fixtures {
         String complaint() {
             assertEquals(List.of(List.of(), 1), List.of(out, err.size()), err::toString);
             return err.getFirst();
+        }
+
+        /** It ends with this exit code and one line, on its standard error, with this in it. */
+        static void expectComplaint(int exitCode, String regex, Program program) throws InterruptedException {
+            try (program) {
+                String complaint = program.expectExit(exitCode).complaint();
+                assertTrue(complaint.matches(".*" + regex + ".*"), complaint);
+            }
         }
 
         @Override
