@@ -220,7 +220,7 @@ class RelayTest extends Streams {
             Files.writeString(game.resolve("index.html"), "<title>here</title>");
             Program.run("sh", "-c", "echo wide > \"" + game + "/$(printf 'gr\\303\\266\\303\\237e.txt')\"");
             try (var program = Program.relay(List.of(), folder, Map.of("LC_ALL", locale), "-Xshare:auto", "--host",
-                    "127.0.0.1", "--dir", game.toString(), "0"); var raw = new Raw(program.url().getPort())) {
+                    "127.0.0.1", "--dir", game.toString(), "0"); var raw = program.connect()) {
                 String target = "/spelling-" + locale + "/gr%C3%B6%C3%9Fe.txt";
                 if (Answer.get(raw, target).status() == 200) assertEquals(1, program.out.size(), program.out::toString);
                 else program.expectLine(".*UTF-8.*");
@@ -306,7 +306,7 @@ class RelayTest extends Streams {
         void aSignalEndsItWithAGoodbyeAndAClientThatTakesNothingDoesNotHoldItUp(String signal) throws Exception {
             try (var program = Program.local(folder); var calm = program.open("/ws-relay/calm");
                     var stuck = program.open("/ws-relay/stuck");
-                    var flood = new Raw(program.url().getPort()).open("/ws-relay/stuck")) {
+                    var flood = program.connect().open("/ws-relay/stuck")) {
                 Assumptions.assumeFalse(signal.equals("INT") && ignoresInterrupts(program.process.pid()),
                         "this shell's background jobs ignore SIGINT");
                 stuck.expect("2 join");
@@ -481,10 +481,10 @@ class RelayTest extends Streams {
         void joinsAndQuitsHaveALineEachAndSoHasWhoComesWhenTheRelayIsFull() throws IOException {
             String room = "/ws-relay/a?game=1", of = Pattern.quote(room) + " ";
             try (var small = Program.local(folder, "--max-clients", "2"); var first = small.open(room);
-                    var second = new Raw(small.url().getPort()).open(room)) {
+                    var second = small.connect().open(room)) {
                 small.expectLine(TIME + "join " + of + "1 127\\.0\\.0\\.1");
                 small.expectLine(TIME + "join " + of + "2 127\\.0\\.0\\.1");
-                try (var third = new Raw(small.url().getPort()).open("/ws-relay/b")) {
+                try (var third = small.connect().open("/ws-relay/b")) {
                     small.expectLine(TIME + "refuse /ws-relay/b - 127\\.0\\.0\\.1 1013 .*full.*");
                     third.expectClose(1013);
                 }
@@ -498,7 +498,7 @@ class RelayTest extends Streams {
 
         @Test
         void refusalsHaveALineEach() throws IOException {
-            try (var raw = new Raw(program.url().getPort())) {
+            try (var raw = program.connect()) {
                 refused(raw, 426, "/ws-relay/refused 127\\.0\\.0\\.1 # .*", Answer.request("GET", "/ws-relay/refused"));
                 refused(raw, 403, "/ws-relay/refused 127\\.0\\.0\\.1 # .*http://evil\\.example.*",
                         Raw.upgrade("/ws-relay/refused", "Origin: http://evil.example\r\n"));
@@ -513,7 +513,7 @@ class RelayTest extends Streams {
             try (var relay = Program.local(folder, "--no-stun"); var threads = Executors.newCachedThreadPool()) {
                 for (var life : threads.invokeAll(Collections.nCopies(2, () -> {
                     for (int i = 0; i < 2_000; i++)
-                        try (var raw = new Raw(relay.url().getPort()).open("/ws-relay/a")) {
+                        try (var raw = relay.connect().open("/ws-relay/a")) {
                             raw.receive();
                         }
                     return null;
@@ -541,7 +541,7 @@ class RelayTest extends Streams {
             for (String upgrade : List.of(Raw.upgrade("/ws-relay/\u0085"),
                     Raw.upgrade("/ws-relay/forger3", "Origin: \u009b31m" + "b".repeat(2000) + "\r\n"),
                     Raw.upgrade("/ws-relay/forger4" + "a".repeat(4000), "Origin: null\r\n")))
-                try (var raw = new Raw(program.url().getPort())) {
+                try (var raw = program.connect()) {
                     assertTrue(Answer.read(raw.send(upgrade), "GET").status() > 399);
                 }
             for (String refused : List.of(".* 400", "/ws-relay/forger3 .* 403", "/ws-relay/forger4.* 414"))
@@ -553,13 +553,13 @@ class RelayTest extends Streams {
         @Test
         void aWebSocketAtTheWrongAddressAndTlsAreCalledThatAndAFileThatIsNotThereIsNoRefusal() throws IOException {
             for (byte version : new byte[] {1, 3})
-                try (var raw = new Raw(program.url().getPort())) {
+                try (var raw = program.connect()) {
                     raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
                     assertEquals(400, Answer.read(raw, "GET").status());
                 }
             eventually(() -> program.out.stream().filter(line -> line.matches(TIME
                     + "refuse - - 127\\.0\\.0\\.1 400 .*http.*ws.*TLS.*")).count() == 2, "TLS is called that");
-            try (var raw = new Raw(program.url().getPort())) {
+            try (var raw = program.connect()) {
                 Answer.get(raw, "/nothing").expect(404);
                 for (String path : List.of("/", "/ws", "/spacewar/?a=b"))
                     refused(raw, 404, Pattern.quote(path) + " 127\\.0\\.0\\.1 # .*/ws-relay/.*", Raw.upgrade(path));
@@ -570,7 +570,7 @@ class RelayTest extends Streams {
         /** A page that may not connect tries for as long as it is open. */
         @Test
         void pagesOfARefusedOriginThatTryAgainAreToldOfOnceAMinute() throws IOException {
-            try (var raw = new Raw(program.url().getPort())) {
+            try (var raw = program.connect()) {
                 for (int i = 0; i < 30; i++)
                     for (String origin : List.of("http://b.example", "http://c.example", "null"))
                         Answer.read(raw.send(Raw.upgrade("/ws-relay/pages", "Origin: " + origin + "\r\n")), "GET")
@@ -699,15 +699,6 @@ class RelayTest extends Streams {
         }
 
         @Test
-        void whoDoesNotAnswerAPingIsCutOff() throws IOException {
-            try (var relay = relay(options -> options.pingInterval = 300);
-                    var one = Raw.open(relay, ROOM).expect("1 self")) {
-                assertEquals(9, one.receive().opcode());
-                one.expectEnd();
-            }
-        }
-
-        @Test
         void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
             var most = new AtomicLong();
             try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
@@ -734,7 +725,7 @@ class RelayTest extends Streams {
             var room = new ArrayDeque<Raw>();
             try (var relay = Program.local("-XX:ActiveProcessorCount=1")) {
                 for (int id = 1; id <= 10; id++)
-                    room.add(lazy(new Raw(relay.url().getPort())).open(ROOM).expect(id + " self"));
+                    room.add(lazy(relay.connect()).open(ROOM).expect(id + " self"));
                 for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
                 assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, or 8 if the sweeper has to help at each of them
                     for (int number = 0; number < 30; number++) {
@@ -750,7 +741,7 @@ class RelayTest extends Streams {
         @Test
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
             try (var relay = Program.local(Program.QUICK); var one = relay.open(ROOM);
-                    var two = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
+                    var two = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
                 try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
                     pump.awaitBlocked();
                     expectIdle(relay);
@@ -825,12 +816,12 @@ class RelayTest extends Streams {
         /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
         @Test
         void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
-            int size = 30, count = 4_000;
+            int size = 30, count = 1_500;
             byte[] flood = times(count, text("* x"));
             try (var relay = relay(options -> options.memoryLimit = 1 << 19); var room = new Clients(relay, size);
                     var elsewhere = Raw.open(relay, ROOM + "/2");
                     var threads = Executors.newVirtualThreadPerTaskExecutor()) {
-                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 3 million deliveries
+                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 1.3 million deliveries
                 elsewhere.socket.setSoTimeout(30_000);
                 var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
                     int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
@@ -876,7 +867,7 @@ class RelayTest extends Streams {
             try (var relay = Program.local("-Xmx64m", "--dir", site(folder, 100 << 20).toString());
                     var good = relay.open(ROOM)) {
                 for (int i = 0; i < 900; i++)
-                    askers.add(lazy(new Raw(relay.url().getPort())).send(Answer.request("GET", "/site/huge")));
+                    askers.add(lazy(relay.connect()).send(Answer.request("GET", "/site/huge")));
                 for (int i = 0; i < 100; i++) {
                     good.send(text("1 " + i)).expect("1 " + i);
                     Thread.sleep(10);
@@ -945,7 +936,7 @@ class RelayTest extends Streams {
             var rooms = new ArrayList<List<Raw>>();
             try (var relay = Program.local("-XX:ActiveProcessorCount=7")) {
                 for (int i = 0; i < 40; i++) {
-                    Raw one = relay.open(ROOM + i), two = new Raw(relay.url().getPort());
+                    Raw one = relay.open(ROOM + i), two = relay.connect();
                     two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake
                     rooms.add(List.of(one.expect("2 join", "2 early"), two.expect("2 self", "1 join")));
                 }
@@ -971,22 +962,20 @@ class RelayTest extends Streams {
             LongFunction<String> part =
                     number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
             try (var relay = Program.local("-Xmx64m"); var sender = relay.open(ROOM);
-                    var reader = lazy(new Raw(relay.url().getPort())).open(ROOM).expect("2 self", "1 join")) {
+                    var reader = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
                 sender.expect("2 join");
                 long ahead = 0, start = System.nanoTime();
                 try (var pump = new Pump(sender, 50, number -> text("2" + part.apply(number)))) {
                     for (int number = 0; number < 50; number++) {
                         expectLong(reader, "1" + part.apply(number));
                         ahead = Math.max(ahead, pump.sent.get() - number);
-                        Thread.sleep(Math.max(0, 100 * number - (System.nanoTime() - start) / 1_000_000));   // 10 MB/s
+                        Thread.sleep(Math.max(0, 50 * number - (System.nanoTime() - start) / 1_000_000));   // 20 MB/s
                     }
                     assertTrue(ahead < 40, "the sender was " + ahead + " MB ahead");
                     sender.send(text("1 over")).expect("1 over");
                 }
                 reader.expect("1 quit").socket.close();
-                relay.signal("TERM");
-                relay.expectExit(0);
-                assertEquals(List.of(), relay.err);
+                relay.endWell();
             }
         }
 
@@ -1041,7 +1030,7 @@ class RelayTest extends Streams {
             var floods = new ArrayList<Pump>();
             try (var relay = Program.local("-XX:ActiveProcessorCount=1", "--quiet")) {
                 for (int i = 0; i < (talking ? 20 : 300); i++) {
-                    var raw = talking ? relay.open("/ws-relay/flood" + i) : new Raw(relay.url().getPort());
+                    var raw = talking ? relay.open("/ws-relay/flood" + i) : relay.connect();
                     if (!talking) Thread.startVirtualThread(() -> skipAll(raw));
                     floods.add(new Pump(raw, Long.MAX_VALUE, number -> all));
                 }
@@ -1059,7 +1048,7 @@ class RelayTest extends Streams {
             try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
                     "127.0.0.1")) {
                 relay.open(ROOM).close();   // all classes are loaded
-                for (int i = 0; i < 100; i++) clients.add(new Raw(relay.url().getPort()));
+                for (int i = 0; i < 100; i++) clients.add(relay.connect());
                 relay.expectLine(".* error cannot accept: .*");
                 expectIdle(relay);
                 long lines = relay.out.stream().filter(line -> line.contains("cannot accept")).count();
@@ -1068,24 +1057,6 @@ class RelayTest extends Streams {
                 assertEquals(101, Answer.read(clients.getLast().send(Raw.upgrade(ROOM)), "GET").status());
             } finally {
                 for (Raw client : clients) client.close();
-            }
-        }
-
-        @Test
-        void threeHundredLongMessagesAtOnceDoNotOverwhelmAHeapOf64() throws Exception {
-            byte[] unfinished = Arrays.copyOf(frame(true, 2, new byte[1 << 20]), 1 << 20);
-            var hogs = new ArrayList<Pump>();
-            try (var relay = Program.local("-Xmx64m -XX:ActiveProcessorCount=1"); var good = relay.open(ROOM)) {
-                for (int i = 0; i < 300; i++)
-                    hogs.add(new Pump(relay.open("/ws-relay/hog" + i), 1, number -> unfinished));
-                for (int i = 0; i < 100; i++) good.send(text("1 " + i)).expect("1 " + i);
-                for (Pump hog : hogs) hog.close();
-                good.send(text("1 over")).expect("1 over");
-                relay.signal("TERM");
-                relay.expectExit(0);
-                assertEquals(List.of(), relay.err);
-            } finally {
-                for (Pump hog : hogs) hog.close();
             }
         }
 
@@ -1277,7 +1248,7 @@ class RelayTest extends Streams {
             var random = new Random(seed);
             String signs = "\r\n :/\t\0,";
             byte[] whole = bytes(Raw.upgrade("/ws-relay/a?b", "Content-Length: 0\r\n", "Origin: http://localhost\r\n"));
-            for (int round = 0; round < 20_000; round++) {
+            for (int round = 0; round < 5_000; round++) {
                 byte[] damaged = whole.clone();
                 for (int i = random.nextInt(4); i >= 0; i--)
                     damaged[random.nextInt(whole.length)] = (byte) (random.nextBoolean() ? random.nextInt(256)
@@ -1453,11 +1424,11 @@ class RelayTest extends Streams {
 
         @Test
         void aHeadThatIsNotThereInTimeIsClosedEvenIfItTrickles() throws IOException {
-            try (var hasty = relay(options -> options.headTimeout = 300); var slow = new Raw(hasty.port())) {
-                slow.send("GET / HTTP/1.1\r\nX: ");
-                assertThrows(IOException.class, () -> {
-                    while (true) slow.send("x");
-                });
+            try (var hasty = relay(options -> {
+                options.headTimeout = 300;
+                options.closeTimeout = 60_000;   // of one that was refused
+            }); var slow = new Raw(hasty.port())) {
+                expectCutOff(slow.send("GET / HTTP/1.1\r\nX: "));
             }
         }
 
@@ -1700,9 +1671,9 @@ class RelayTest extends Streams {
             var idle = new ArrayList<Raw>();
             var command = List.of("sh", "-c", "ulimit -n 100 && exec \"$@\"", "sh");
             try (var program = Program.relay(command, outside, "--host", "127.0.0.1", "--dir", "game", "0");
-                    var early = new Raw(program.url().getPort())) {
+                    var early = program.connect()) {
                 for (String name : List.of("a.txt", "none.txt")) Answer.get(early, "/game/" + name);   // loads classes
-                for (int i = 0; i < 120; i++) idle.add(new Raw(program.url().getPort()));
+                for (int i = 0; i < 120; i++) idle.add(program.connect());
                 eventually(() -> assertDoesNotThrow(() -> Answer.get(early, "/game/a.txt")).status() == 503, "503");
                 new Row("/game/a.txt", "503").check(early);
                 program.expectLine("(?i).*(open files|descriptor).*");
@@ -2406,26 +2377,31 @@ class RelayTest extends Streams {
 
         private static void judgeWhatBegins(byte[] start) throws IOException {
             for (byte next : TELLING) {
-                byte[] text = concat(start, new byte[] {next}), close = concat(hex("0fa0"), text);
-                Supplier<String> what = () -> HexFormat.of().formatHex(text);
-                boolean goesOn = canBecomeText(text);
-                String end = isText(text) ? "end" : "1007";
+                byte[] text = concat(start, new byte[] {next});
+                String what = HexFormat.of().formatHex(text);
+                boolean isText = isText(text), goesOn = isText || canBecomeText(text);
+                String end = isText ? "end" : "1007";
                 byte[] announced = frame(true, 1, concat(bytes("Hello "), text, new byte[300]));
-                assertEquals(goesOn ? "end" : "1007",
-                        Reading.of(Arrays.copyOf(announced, 8 + 6 + text.length), 1000, 1000).end(), what);
+                expectEnd(goesOn ? "end" : "1007", Arrays.copyOf(announced, 8 + 6 + text.length), what);
                 for (int i = 0; i <= text.length; i++)
-                    for (int j = i; j <= text.length; j++) {
-                        byte[] stream = concat(frame(false, 1, Arrays.copyOf(text, i)),
-                                frame(false, 0, Arrays.copyOfRange(text, i, j)),
-                                frame(true, 0, Arrays.copyOfRange(text, j, text.length)));
-                        assertEquals(end, Reading.of(stream, 1000, i % 2 == 0 ? 3 : 1000).end(), what);
-                    }
-                assertEquals(end, Reading.of(concat(stream("81:and_then"), frame(true, 1, text)), 1000, 1000).end());
-                assertEquals(isText(text) ? "4000" : end, Reading.of(frame(true, 8, close), 1000, 1000).end(), what);
-                for (int opcode : new int[] {2, 9})
-                    assertEquals("end", Reading.of(frame(true, opcode, text), 1000, 1000).end(), what);
-                if (goesOn && text.length < 4 && (text.length < 2 || !isText(text))) judgeWhatBegins(text);
+                    for (int j = i; j <= Math.min(i + 1, text.length); j++)
+                        expectEnd(end, inThree(text, i, j), what);
+                expectEnd(end, concat(stream("81:and_then"), frame(true, 1, text)), what);
+                expectEnd(isText ? "4000" : end, frame(true, 8, concat(hex("0fa0"), text)), what);
+                for (int opcode : new int[] {2, 9}) expectEnd("end", frame(true, opcode, text), what);
+                boolean isOneOfAscii = text.length == 1 && next == 0x7f;   // what follows a whole character
+                if (goesOn && text.length < 4 && (isOneOfAscii || !isText)) judgeWhatBegins(text);
             }
+        }
+
+        private static void expectEnd(String end, byte[] stream, String what) throws IOException {
+            assertEquals(end, Reading.of(stream, 1000, stream.length % 2 == 0 ? 3 : 1000).end(), what);
+        }
+
+        /** A message in three fragments, of which the second is text[i..j). */
+        private static byte[] inThree(byte[] text, int i, int j) {
+            return concat(frame(false, 1, Arrays.copyOf(text, i)), frame(false, 0, Arrays.copyOfRange(text, i, j)),
+                    frame(true, 0, Arrays.copyOfRange(text, j, text.length)));
         }
 
         @Test
@@ -2578,7 +2554,7 @@ class RelayTest extends Streams {
     class Fuzz extends RandomFrames {
         @Test
         void streamsGiveBackExactlyTheMessagesThatWerePutIn() {
-            trySeeds(0, 10_000, random -> {
+            trySeeds(0, 3_000, random -> {
                 Script script = Script.random(random, "");
                 assertEquals(new Reading(script.frames(), "end").untilClose(),
                         Reading.of(script.stream(), 1 << 20, 1 + random.nextInt(2000)));
@@ -2588,7 +2564,7 @@ class RelayTest extends Streams {
         @Test
         void spoiltStreamsEndAsDocumentedAndAlikeInWhateverPiecesTheyCome() {
             var ends = new TreeSet<String>();
-            trySeeds(0, 10_000, random -> {
+            trySeeds(0, 3_000, random -> {
                 byte[] spoilt = spoil(Script.random(random, "").stream(), random);
                 int limit = random.nextInt(10) == 0 ? 300 : 70_000;
                 Reading reading = Reading.of(spoilt, limit, 1 + random.nextInt(2000));
@@ -2925,116 +2901,24 @@ class RelayTest extends Streams {
         @ParameterizedTest(name = "seed {0}")
         @ValueSource(longs = {1, 2})
         void everyStreamIsATrueHistory(long seed) throws Exception {
-            // by id, of those who left in good order: their last number
-            var said = new ConcurrentHashMap<Integer, Integer>();
-            var histories = new ConcurrentLinkedQueue<List<String>>();
-            var stream = Collections.synchronizedList(new ArrayList<String>());
-            try (var relay = relay(); var threads = Executors.newCachedThreadPool();
-                    var first = Raw.open(relay, ROOM)) {
-                var done = threads.submit(() -> listen(first, stream));
-                var others = IntStream.range(0, 50).mapToObj(i -> threads.submit(() -> {
+            var first = new History();
+            var others = new ConcurrentLinkedQueue<History>();
+            try (var relay = relay(); var threads = Executors.newCachedThreadPool(); var raw = Raw.open(relay, ROOM)) {
+                var done = threads.submit(() -> first.listen(raw));
+                var lives = IntStream.range(0, 50).mapToObj(i -> threads.submit(() -> {
                     var random = new Random(1000 * seed + i);
-                    for (int life = 0; life < 4; life++) histories.add(live(relay, random, threads, said));
+                    for (int life = 0; life < 4; life++) others.add(History.live(relay, random, threads));
                     return null;
                 })).toList();
-                for (var other : others) other.get();
-                eventually(() -> {
-                    synchronized (stream) {
-                        return stream.stream().filter(text -> text.endsWith(" quit")).count() == 200;
-                    }
-                }, "200 quits heard");
-                first.send(close(1000, ""));
+                for (var life : lives) life.get();
+                eventually(() -> first.count(" quit") == 200, "200 quits heard");
+                raw.send(close(1000, ""));
                 done.get();
             }
+            var said = History.said(others);
             var company = new HashMap<Integer, Set<Integer>>();
-            assertEquals(Set.of(), check(stream, said, company), "all have left");
-            for (List<String> history : histories) check(history, said, company);
-        }
-
-        /** One client, from its handshake to its end; returns all that it was told. */
-        static List<String> live(Relay relay, Random random, ExecutorService threads,
-                Map<Integer, Integer> said) throws Exception {
-            var stream = new ArrayList<String>();
-            try (var raw = Raw.open(relay, ROOM)) {
-                var done = threads.submit(() -> listen(raw, stream));
-                int words = random.nextInt(60);
-                for (int number = 1; number <= words; number++) {
-                    raw.send(text("* n " + number)).send(text(1 + random.nextInt(200) + " whisper"));
-                    if (random.nextInt(8) == 0) Thread.sleep(random.nextInt(4));
-                }
-                boolean inGoodOrder = random.nextBoolean();
-                if (inGoodOrder) {
-                    raw.send(close(1000, ""));
-                } else {
-                    if (random.nextBoolean()) raw.socket.setSoLinger(true, 0);
-                    raw.socket.close();
-                }
-                done.get();
-                if (inGoodOrder) said.put(number(stream.getFirst()), words);
-                return stream;
-            }
-        }
-
-        static Void listen(Raw raw, List<String> stream) {
-            try {
-                for (Received next = raw.receive(); next.opcode() == 1; next = raw.receive()) stream.add(next.text());
-            } catch (IOException left) {
-                // it has hung up itself
-            }
-            return null;
-        }
-
-        static int number(String text) {
-            return Integer.parseInt(text.substring(0, text.indexOf(' ')));
-        }
-
-        /**
-         * @param company by newcomer, whom it must be told of: learnt from the first client's stream, what the others
-         * are held to
-         * @return who is there at the end
-         */
-        static Set<Integer> check(List<String> stream, Map<Integer, Integer> said, Map<Integer, Set<Integer>> company) {
-            if (stream.isEmpty()) return Set.of();   // it left before it heard a thing
-            int self = number(stream.getFirst());
-            assertEquals(self + " self", stream.getFirst());
-            // of those present, the last number heard; -1 for any, 0 for none yet
-            var last = new TreeMap<Integer, Integer>();
-            int newest = 0;
-            for (int i = 1; i < stream.size(); i++) {
-                String[] words = stream.get(i).split(" ");
-                String where = "client " + self + " hears '" + stream.get(i) + "' after "
-                        + stream.subList(Math.max(0, i - 5), i);
-                int from = number(stream.get(i));
-                switch (words[1]) {
-                    case "join" -> {
-                        assertTrue(from > newest && from != self, where);
-                        // those before it are told of first, together
-                        if (from < self) assertEquals(i, last.size() + 1, where);
-                        if (self == 1) company.put(from, Stream.concat(Stream.of(1), last.keySet().stream())
-                                .collect(Collectors.toSet()));
-                        newest = from;
-                        last.put(from, from < self ? -1 : 0);
-                        if (from < self && last.size() == company.get(self).size()) assertEquals(company.get(self),
-                                last.keySet(), where);
-                    }
-                    case "quit" -> {
-                        Integer heard = last.remove(from);
-                        assertNotNull(heard, where);
-                        if (heard >= 0 && said.containsKey(from)) assertEquals(said.get(from), heard, where);
-                    }
-                    case "n" -> {
-                        int number = Integer.parseInt(words[2]);
-                        Integer before = last.put(from, number);
-                        assertNotNull(before, where);
-                        if (before >= 0) assertEquals(before + 1, number, where);
-                    }
-                    case "whisper" -> assertTrue(from == self || last.containsKey(from), where);
-                    default -> fail(where);
-                }
-            }
-            if (said.containsKey(self)) assertTrue(self == 1 || stream.size() > company.get(self).size(), "client "
-                    + self + " is told of all");
-            return last.keySet();
+            assertEquals(Set.of(), first.check(said, company), "all have left");
+            for (History other : others) other.check(said, company);
         }
 
         /** The list of clients, replaced with each join and quit, is whole whenever somebody who talks looks at it. */
@@ -3051,32 +2935,6 @@ class RelayTest extends Streams {
                     for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
                 }
                 for (int i = 0; i < 100; i++) one.expect("1 turn");
-            }
-        }
-
-        @Test
-        void tenThousandMessagesFromEachOfFourArriveCompleteAndInOrder() throws Exception {
-            int senders = 4, count = 10_000;
-            try (var relay = relay(); var room = new Clients(relay, 12);
-                    var threads = Executors.newCachedThreadPool()) {
-                var readers = IntStream.rangeClosed(1, 12).mapToObj(id -> threads.submit(() -> {
-                    int[] heard = new int[senders + 1];
-                    for (int left = count * (id <= senders ? senders - 1 : senders); left > 0; left--) {
-                        String text = room.get(id).receive().text();
-                        int from = number(text);
-                        assertEquals(from + " n " + ++heard[from], text);
-                    }
-                    return null;
-                })).toList();
-                for (int id = 1; id <= senders; id++) {
-                    Raw sender = room.get(id);
-                    threads.submit(() -> {
-                        for (int number = 1; number <= count; number++) sender.send(text("* n " + number));
-                        return null;
-                    });
-                }
-                for (var reader : readers) reader.get();
-                room.expectNothingElse(IntStream.rangeClosed(1, 12).toArray());
             }
         }
     }
@@ -3153,7 +3011,7 @@ class RelayTest extends Streams {
             long seed = new Random().nextLong();
             var random = new Random(seed);
             int answers = 0;
-            for (int i = 0; i < 50_000; i++) {
+            for (int i = 0; i < 10_000; i++) {
                 byte[] request = randomRequest(random);
                 InetSocketAddress from = random.nextBoolean() ? V4 : V6;
                 Supplier<String> input = () -> "seed " + seed + ", " + HexFormat.of().formatHex(request);
@@ -3166,7 +3024,7 @@ class RelayTest extends Streams {
                 assertArrayEquals(expected, answer, input);
                 assertNull(answer(answer, from), "two servers would answer one another for ever");
             }
-            assertTrue(answers > 5_000, "only " + answers + " requests");
+            assertTrue(answers > 1_000, "only " + answers + " requests");
         }
 
         /** Attributes of all kinds, and in one of two something spoiled. */
@@ -3760,7 +3618,7 @@ class RelayTest extends Streams {
         @Test
         void itsCommandServesTheGameLetsPlayersMeetAndEndsWellWhenToldTo() throws Exception {
             try (var program = start(); var one = program.open("/ws-relay/a");
-                    var two = new Raw(program.url().getPort())) {
+                    var two = program.connect()) {
                 assertEquals("<title>there</title>", Program.page(program.url()));
                 assertEquals(200, Answer.get(two, "/health").status());
                 two.open("/ws-relay/a").expect("2 self", "1 join").send(text("1 hello"));
@@ -3785,8 +3643,7 @@ class RelayTest extends Streams {
                 try (var one = program.open("/ws-relay/a")) {
                     one.send(text("nonsense")).expectClose(1008);
                 }
-                program.signal("TERM");
-                assertEquals(List.of(), program.expectExit(0).err);
+                program.endWell();
             }
         }
     }

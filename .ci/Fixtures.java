@@ -491,8 +491,13 @@ abstract class Fixtures {
             return URI.create(out.getFirst());
         }
 
+        Raw connect() throws IOException {
+            return new Raw(url().getPort());
+        }
+
+        /** The first client of a room. */
         Raw open(String path, String... headers) throws IOException {
-            return new Raw(url().getPort()).open(path, headers).expect("1 self");
+            return connect().open(path, headers).expect("1 self");
         }
 
         /** Types a line. */
@@ -532,6 +537,12 @@ abstract class Fixtures {
         Program expectExit(int code) throws InterruptedException {
             assertEquals(code, exitCode(), () -> out + "\n" + err);
             return this;
+        }
+
+        /** Told to end, it does, and has complained of nothing until then. */
+        void endWell() throws Exception {
+            signal("TERM");
+            assertEquals(List.of(), expectExit(0).err);
         }
 
         /** The one line of its standard error; there is nothing else. */
