@@ -161,7 +161,11 @@ abstract class Fixtures {
             int first = in.readUnsignedByte(), second = in.readUnsignedByte();
             assertEquals(0, first & 0x70, "reserved bits");
             assertEquals(0, second & 0x80, "a server's frames are not masked");
-            long length = second == 126 ? in.readUnsignedShort() : second == 127 ? in.readLong() : second;
+            long length = switch (second) {
+                case 126 -> in.readUnsignedShort();
+                case 127 -> in.readLong();
+                default -> second;
+            };
             byte[] payload = in.readNBytes((int) length);
             if (payload.length < length) throw new EOFException(payload.length + " of " + length + " bytes");
             return new Received((first & 0x80) != 0, first & 15, payload);
@@ -376,8 +380,8 @@ abstract class Fixtures {
             String text = Pattern.compile("(?s)«(.+?)\\*(\\d+)»").matcher(row.replace("¶", "\r\n"))
                     .replaceAll(many -> Matcher.quoteReplacement(many.group(1)
                             .repeat(Integer.parseInt(many.group(2)))));
-            return text.codePoints().map(c -> c == 0x2421 ? 0x7f : c >= 0x2400 && c <= 0x2420 ? c - 0x2400 : c)
-                    .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
+            return Pattern.compile("[\u2400-\u2420]").matcher(text.replace('\u2421', '\177'))
+                    .replaceAll(picture -> (char) (picture.group().charAt(0) - 0x2400) + "");
         }
 
         String sent() {
