@@ -740,10 +740,14 @@ abstract class Fixtures {
                 + " bytes of " + next);
     }
 
-    /** The next frame that is no ping; pings are answered. */
+    /** The next frame that is no ping, within 20 s; pings are answered. */
     static Received answeringPings(Raw raw) throws IOException {
+        long deadline = System.nanoTime() + 20_000_000_000L;
         Received next = raw.receive();
-        for (; next.opcode() == 9; next = raw.receive()) raw.send(frame(true, 10, next.payload()));
+        for (; next.opcode() == 9; next = raw.receive()) {
+            assertTrue(System.nanoTime() < deadline, "nothing but pings");
+            raw.send(frame(true, 10, next.payload()));
+        }
         return next;
     }
 
