@@ -3475,7 +3475,7 @@ class RelayTest extends Streams {
             return find(regex, text).map(match -> match.group(1)).collect(Collectors.toCollection(TreeSet::new));
         }
 
-        /** In code spans that begin with an option, and after the relay's name in commands: others have options, too. */
+        /** In code spans that begin with an option, and after the relay's name in commands: others have some, too. */
         @Test
         void itNamesTheOptionsOfHelpAndNoOthers() {
             String option = "(?<![\\w-])(--[a-z][a-z-]*)";
@@ -3861,48 +3861,6 @@ class RelayTest extends Streams {
             return Proxy.haproxy(network.enter(), folder);
         }
 
-        /** So many members of each room, who come back as ws-relay.js does; of a browser's pages, each costs more. */
-        private Program members(int each) throws IOException {
-            requireWebsockets();
-            String script = Files.readString(Path.of("spacewar/ws-relay.js"));
-            var command = new ArrayList<>(network.enter());
-            command.addAll(List.of("/usr/bin/python3", "-c", MEMBERS, ROOMS + "", each + ""));
-            for (String constant : List.of("FIRST_RETRY_MS", "LONGEST_RETRY_MS", "STEADY_MS"))
-                command.add(only("(?m)^const " + constant + " = ([0-9_]+);", "", script));
-            return new Program(folder, Map.of(), command);
-        }
-
-        private static final String MEMBERS = """
-            import asyncio, random, sys, time, websockets
-
-            ROOMS, EACH, QUICK, SLOWEST, STEADY = map(int, sys.argv[1:])
-
-            async def member(room, gate):
-                attempts = 0
-                while True:
-                    began, entered = time.monotonic(), False
-                    try:
-                        async with gate:
-                            address = f'ws://10.0.0.9/ws-relay/spacewar?game={room}'
-                            socket = await websockets.connect(address, ping_interval=None)
-                        async for message in socket:
-                            entered = True
-                    except (OSError, asyncio.TimeoutError, websockets.WebSocketException):
-                        pass
-                    lasted = (time.monotonic() - began) * 1000
-                    if entered and lasted > STEADY:
-                        attempts = 0
-                    wait = min(SLOWEST, QUICK * 2 ** attempts) * (0.5 + random.random() / 2)
-                    attempts += 1
-                    await asyncio.sleep(max(0, wait if entered else wait - lasted) / 1000)
-
-            async def main():
-                gate = asyncio.Semaphore(20)   # all at once would keep each of them waiting
-                await asyncio.gather(*(member(room, gate) for room in range(ROOMS) for _ in range(EACH)))
-
-            asyncio.run(main())
-            """;
-
         /** Who is in which room by a relay's log. */
         private static Map<String, Set<String>> rooms(Program relay) {
             var rooms = new HashMap<String, Set<String>>();
@@ -3945,7 +3903,7 @@ class RelayTest extends Streams {
 
         @Test
         void withCaddyRoomsOfADeadRelayMeetOnAnotherAndStayThereUntilAReload() throws Exception {
-            try (var caddy = caddy(); var old = members(3)) {
+            try (var caddy = caddy(); var old = Members.start(network, ROOMS, 3)) {
                 expectTogether(3, LONG);
                 var homes = spreadHomes();
                 assertTrue(Stream.of(relays).flatMap(relay -> relay.out.stream())
@@ -3953,7 +3911,7 @@ class RelayTest extends Streams {
                 kill(relays[0]);
                 expectTogether(3, SOON);
                 relay(0).url();
-                try (var newcomers = members(1)) {
+                try (var newcomers = Members.start(network, ROOMS, 1)) {
                     expectTogether(4, LONG);
                     assertEquals(Map.of(), rooms(relays[0]));
                     Proxy.reloadCaddy("caddy", folder);
@@ -3967,7 +3925,7 @@ class RelayTest extends Streams {
         /** Also if another one dies meanwhile. */
         @Test
         void withHaproxyRoomsOfADeadRelayMeetOnAnotherAndReturnByThemselves() throws Exception {
-            try (var haproxy = haproxy(); var old = members(3)) {
+            try (var haproxy = haproxy(); var old = Members.start(network, ROOMS, 3)) {
                 expectTogether(3, LONG);
                 var homes = spreadHomes();
                 kill(relays[0]);

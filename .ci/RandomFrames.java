@@ -14,25 +14,36 @@ abstract class RandomFrames extends Streams {
             var stream = new ByteArrayOutputStream();
             var frames = new ArrayList<Seen>();
             for (int messages = random.nextInt(5); messages >= 0; messages--) {
-                int opcode = 1 + random.nextInt(2), length = random.nextInt(40);
-                if (random.nextInt(60) == 0) length = new int[] {120, 2000, 65530}[random.nextInt(3)]
-                        + random.nextInt(12);
-                byte[] payload = opcode == 2 ? randomBytes(random, length)
-                        : concat(bytes(textPrefix), randomText(random, length));
-                for (int fragments = random.nextInt(4), first = opcode, at = 0, end; fragments >= 0;
-                        fragments--, first = 0, at = end) {
-                    end = fragments == 0 ? payload.length : at + random.nextInt(payload.length - at + 1);
-                    byte[] fragment = Arrays.copyOfRange(payload, at, end);
-                    stream.writeBytes(masked(fragments == 0 ? 0x80 | first : first, fragment, random.nextInt()));
-                    if (fragments == 0) frames.add(new Seen(opcode, payload));
-                    if (random.nextInt(4) != 0) continue;
-                    var control = random.nextInt(20) == 0 ? new Seen(8, hex("0bb8627965"))
-                            : new Seen(9 + random.nextInt(2), randomBytes(random, random.nextInt(126)));
+                int opcode = 1 + random.nextInt(2);
+                byte[] payload = opcode == 2 ? randomBytes(random, length(random))
+                        : concat(bytes(textPrefix), randomText(random, length(random)));
+                int fragments = 1 + random.nextInt(4), start = 0;
+                for (int number = 1; number <= fragments; number++) {
+                    boolean isLast = number == fragments;
+                    int end = isLast ? payload.length : start + random.nextInt(payload.length - start + 1);
+                    int first = (isLast ? 0x80 : 0) | (number == 1 ? opcode : 0);
+                    stream.writeBytes(masked(first, Arrays.copyOfRange(payload, start, end), random.nextInt()));
+                    start = end;
+                    if (isLast) frames.add(new Seen(opcode, payload));
+                    if (random.nextInt(4) > 0) continue;
+                    Seen control = control(random);
                     stream.writeBytes(masked(0x80 | control.opcode(), control.payload().array(), random.nextInt()));
                     frames.add(control);
                 }
             }
             return new Script(stream.toByteArray(), frames);
+        }
+
+        /** One of 60 is near one of the lengths at which something changes. */
+        private static int length(Random random) {
+            int[] edges = {120, 2000, 65530};
+            return random.nextInt(60) > 0 ? random.nextInt(40) : edges[random.nextInt(3)] + random.nextInt(12);
+        }
+
+        /** A ping, a pong, or in one of 20 cases a close. */
+        private static Seen control(Random random) {
+            if (random.nextInt(20) == 0) return new Seen(8, hex("0bb8627965"));
+            return new Seen(9 + random.nextInt(2), randomBytes(random, random.nextInt(126)));
         }
     }
 
