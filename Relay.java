@@ -594,8 +594,8 @@ public class Relay implements AutoCloseable {
                 }
                 more = request.keepsAlive() && !closing;
                 boolean withBody = !request.method.equals("HEAD");
-                response.send(this, more, withBody);
                 makeEvictable(this);   // last again
+                response.send(this, more, withBody);
                 input.turn.letOthersRun();
             }
             shutDownOutput();

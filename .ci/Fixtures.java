@@ -27,7 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 import org.junit.jupiter.params.support.ParameterDeclarations;
 
-/** The tests inherit from it, so that they may use its names as their own. */
+/** The tests and their tools inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
     /** A relay on a free port of 127.0.0.1 that logs nothing. */
     static Relay relay(Consumer<Relay.Options> settings) throws IOException {
@@ -90,6 +90,28 @@ abstract class Fixtures {
         }
     }
 
+    static String readme() throws IOException {
+        return Files.readString(Program.ROOT.resolve("README.md"));
+    }
+
+    /** The group of a regular expression that is in the README once. */
+    static String fromReadme(String regex) throws IOException {
+        return only(regex, "", readme());
+    }
+
+    /** The README's only block in that language with this in it. */
+    static String blockOfReadme(String language, String part) throws IOException {
+        return only("(?ms)^```" + language + "\n(.*?)^```", part, readme());
+    }
+
+    /** The group of a regular expression that matches once in a text where that has this part. */
+    static String only(String regex, String part, String text) {
+        var found = Pattern.compile(regex).matcher(text).results().map(match -> match.group(1))
+                .filter(group -> group.contains(part)).toList();
+        assertEquals(1, found.size(), () -> "how often there is " + regex + " with '" + part + "'");
+        return found.getFirst();
+    }
+
     static byte[] hex(String hex) {
         return HexFormat.of().parseHex(hex.replace(" ", ""));
     }
@@ -139,7 +161,11 @@ abstract class Fixtures {
             int first = in.readUnsignedByte(), second = in.readUnsignedByte();
             assertEquals(0, first & 0x70, "reserved bits");
             assertEquals(0, second & 0x80, "a server's frames are not masked");
-            long length = second == 126 ? in.readUnsignedShort() : second == 127 ? in.readLong() : second;
+            long length = switch (second) {
+                case 126 -> in.readUnsignedShort();
+                case 127 -> in.readLong();
+                default -> second;
+            };
             byte[] payload = in.readNBytes((int) length);
             if (payload.length < length) throw new EOFException(payload.length + " of " + length + " bytes");
             return new Received((first & 0x80) != 0, first & 15, payload);
@@ -354,8 +380,8 @@ abstract class Fixtures {
             String text = Pattern.compile("(?s)«(.+?)\\*(\\d+)»").matcher(row.replace("¶", "\r\n"))
                     .replaceAll(many -> Matcher.quoteReplacement(many.group(1)
                             .repeat(Integer.parseInt(many.group(2)))));
-            return text.codePoints().map(c -> c == 0x2421 ? 0x7f : c >= 0x2400 && c <= 0x2420 ? c - 0x2400 : c)
-                    .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
+            return Pattern.compile("[\u2400-\u2420]").matcher(text.replace('\u2421', '\177'))
+                    .replaceAll(picture -> (char) (picture.group().charAt(0) - 0x2400) + "");
         }
 
         String sent() {
@@ -435,6 +461,12 @@ abstract class Fixtures {
             return relay(before, folder, Map.of(), QUICK, args);
         }
 
+        /** On a free port of 127.0.0.1. */
+        static Program local(Path folder, String... more) throws IOException {
+            return relay(folder, Stream.concat(Stream.of("0", "--host", "127.0.0.1"), Stream.of(more))
+                    .toArray(String[]::new));
+        }
+
         /** On a free port of 127.0.0.1. @param flags for Java, with a space between them */
         static Program local(String flags, String... more) throws IOException {
             var args = Stream.concat(Stream.of("0", "--host", "127.0.0.1"), Stream.of(more)).toArray(String[]::new);
@@ -463,8 +495,13 @@ abstract class Fixtures {
             return URI.create(out.getFirst());
         }
 
+        Raw connect() throws IOException {
+            return new Raw(url().getPort());
+        }
+
+        /** The first client of a room. */
         Raw open(String path, String... headers) throws IOException {
-            return new Raw(url().getPort()).open(path, headers).expect("1 self");
+            return connect().open(path, headers).expect("1 self");
         }
 
         /** Types a line. */
@@ -506,10 +543,24 @@ abstract class Fixtures {
             return this;
         }
 
+        /** Told to end, it does, and has complained of nothing until then. */
+        void endWell() throws Exception {
+            signal("TERM");
+            assertEquals(List.of(), expectExit(0).err);
+        }
+
         /** The one line of its standard error; there is nothing else. */
         String complaint() {
             assertEquals(List.of(List.of(), 1), List.of(out, err.size()), err::toString);
             return err.getFirst();
+        }
+
+        /** It ends with this exit code and one line, on its standard error, with this in it. */
+        static void expectComplaint(int exitCode, String regex, Program program) throws InterruptedException {
+            try (program) {
+                String complaint = program.expectExit(exitCode).complaint();
+                assertTrue(complaint.matches(".*" + regex + ".*"), complaint);
+            }
         }
 
         @Override
@@ -689,10 +740,14 @@ abstract class Fixtures {
                 + " bytes of " + next);
     }
 
-    /** The next frame that is no ping; pings are answered. */
+    /** The next frame that is no ping, within 20 s; pings are answered. */
     static Received answeringPings(Raw raw) throws IOException {
+        long deadline = System.nanoTime() + 20_000_000_000L;
         Received next = raw.receive();
-        for (; next.opcode() == 9; next = raw.receive()) raw.send(frame(true, 10, next.payload()));
+        for (; next.opcode() == 9; next = raw.receive()) {
+            assertTrue(System.nanoTime() < deadline, "nothing but pings");
+            raw.send(frame(true, 10, next.payload()));
+        }
         return next;
     }
 
