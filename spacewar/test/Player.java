@@ -12,7 +12,10 @@ import java.util.stream.*;
  * game.inspect() tells of it.
  */
 final class Player implements AutoCloseable {
-    /** Lets a page draw each frame. Otherwise it draws some twenty a second, unless they are recorded: they cost most. */
+    /**
+     * Lets a page have and draw each frame. Otherwise it has some thirty frames a second and draws less than ten, unless
+     * they are recorded: what is drawn costs most.
+     */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
@@ -24,6 +27,15 @@ final class Player implements AutoCloseable {
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
           const { orbit } = await import('/spacewar/physics.js');
+          const { View } = await import('/spacewar/view.js');
+          const { draw } = View.prototype;
+          let drawnAt = -Infinity;
+          View.prototype.draw = function (scene) {
+            if (!globalThis.everyFrame && scene.time - drawnAt < 100) return;
+            drawnAt = scene.time;
+            draw.call(this, scene);
+          };
+
           const me = () => game.inspect().me;
           const seen = name => game.inspect().ships.find(ship => ship.name === name) ?? {};
 
