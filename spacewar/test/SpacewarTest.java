@@ -532,10 +532,10 @@ class SpacewarTest {
             return in(InChromium.chromium, "");
         }
 
-        /** @param without names of modules that are left out, a comma before each */
-        static Stream<DynamicNode> in(Browser browser, String without) throws IOException {
+        /** @param more names of modules that are left out, a comma before each, and what else the query says */
+        static Stream<DynamicNode> in(Browser browser, String more) throws IOException {
             // one page computes while the other waits
-            try (var relay = withPages(0); var modules = browser.open(address(relay, "?without=game" + without));
+            try (var relay = withPages(0); var modules = browser.open(address(relay, "?without=game" + more));
                     var game = browser.open(address(relay, "?only=game"))) {
                 var results = new ArrayList<Map<?, ?>>();
                 for (var page : List.of(modules, game)) {
