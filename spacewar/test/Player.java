@@ -14,14 +14,15 @@ import java.util.stream.*;
 final class Player implements AutoCloseable {
     /**
      * Lets a page have and draw each frame. Otherwise it has some thirty frames a second and draws less than ten, unless
-     * they are recorded: what is drawn costs most.
+     * they are recorded: what is drawn costs most. With `globalThis.counting` it has all of them.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
         {
           const { requestAnimationFrame } = globalThis;
-          globalThis.requestAnimationFrame = callback => globalThis.everyFrame ? requestAnimationFrame(callback)
+          globalThis.requestAnimationFrame = callback => globalThis.everyFrame || globalThis.counting
+            ? requestAnimationFrame(callback)
             : setTimeout(() => requestAnimationFrame(callback), 25);
         }
         addEventListener('load', async () => {

@@ -1167,7 +1167,7 @@ class SpacewarTest {
 
         /** Looks in each frame how many are there, and whether somebody is twice. */
         private static final String COUNT = """
-            globalThis.everyFrame = true;
+            globalThis.counting = true;
             globalThis.least = Infinity;
             globalThis.most = 0;
             globalThis.twice = [];
