@@ -228,7 +228,7 @@ class BrowsersTest {
                     opened.add(new Pages(kind, there, kind.browser().open(files.url("/spacewar/ws-relay.js"))));
                 }
                 for (Pages pages : opened) {
-                    pages.there.until("game.inspect().link === 'relay'");
+                    pages.there.until("game.inspect().link === 'relay'").ask("(" + SpacewarTest.RARELY + ", null)");
                     pages.late.until("location.host !== '' && document.readyState === 'complete'");
                 }
                 first.close();
