@@ -37,8 +37,8 @@ class BrowsersTest {
     }
 
     /**
-     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without the pilots, who only compute, and
-     * that for long.
+     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without the pilots, who only compute,
+     * and that for long.
      */
     @Nested
     @Order(3)

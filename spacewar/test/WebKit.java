@@ -9,8 +9,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
  * WebKitGTK in its MiniBrowser, driven over WebDriver, which is JSON over HTTP. It needs a display, and gets one of its
- * own that nobody sees. It composes pages without OpenGL, which software would do at three times the cost. Pages that are there at once are in windows of their own, each with a driver, which has but
- * one session; a page that is closed leaves its window to the next.
+ * own that nobody sees. Pages are composed without OpenGL: done by software, that takes three times as long. Pages that
+ * are there at once are in windows of their own, each with a driver, which has but one session; a page that is closed
+ * leaves its window to the next.
  */
 final class WebKit implements Browser {
     private static final HttpClient CLIENT = HttpClient.newHttpClient();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// In a frame of frames.js: hands the game to the tests, and the class whose calls tell what can be heard of it. The game
-// draws only some frames a second: nobody looks, and what is drawn costs most.
+// In a frame of frames.js: hands the game to the tests, and the class whose calls tell what can be heard of it. The
+// game draws ten frames a second at most: nobody looks, and to draw costs most.
 
 import { Sound } from '../sound.js';
 import { game } from '../spacewar.js';

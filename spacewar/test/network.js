@@ -7,7 +7,7 @@
 import { random } from '../random.js';
 import { cut } from '../ws-relay.js';
 
-const DONE = 1_000; // events that are forgotten at a time
+const DONE = 1_000; // events that are done and then removed at once: to remove each by itself would take long
 const TURNS = 15;   // of the microtask queue after each event: no promise here needs more than 5
 
 export class Network {
@@ -20,8 +20,8 @@ export class Network {
   candidates = 2;         // that each connection finds
   timers = [];            // all that were set
   leavings = [];          // who wants to know when a page is left, in the order of asking
-  #due = [];              // { at, action }, sorted ...
-  #next = 0;              // ... of which those before this one are done: to take off the first each time would cost most
+  #due = [];              // { at, action }, sorted; those before #next are done
+  #next = 0;
   #lastId = 0;
   #blocked = false;
 
