@@ -36,7 +36,10 @@ class BrowsersTest {
         }
     }
 
-    /** The tests of the game's modules, as in Chromium, but for the pilots, who only compute, and that for long. */
+    /**
+     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without the pilots, who only compute,
+     * and that for long.
+     */
     @Nested
     @Order(3)
     @RelayTest.Waits
@@ -45,7 +48,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.firefox(), ",pilots");
+            return SpacewarTest.Modules.in(InBrowsers.firefox(), ",pilots&brief");
         }
     }
 
@@ -58,7 +61,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.webKit(), ",pilots");
+            return SpacewarTest.Modules.in(InBrowsers.webKit(), ",pilots&brief");
         }
     }
 
@@ -225,7 +228,7 @@ class BrowsersTest {
                     opened.add(new Pages(kind, there, kind.browser().open(files.url("/spacewar/ws-relay.js"))));
                 }
                 for (Pages pages : opened) {
-                    pages.there.until("game.inspect().link === 'relay'");
+                    pages.there.until("game.inspect().link === 'relay'").ask("(" + SpacewarTest.RARELY + ", null)");
                     pages.late.until("location.host !== '' && document.readyState === 'complete'");
                 }
                 first.close();

@@ -9,8 +9,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
  * WebKitGTK in its MiniBrowser, driven over WebDriver, which is JSON over HTTP. It needs a display, and gets one of its
- * own that nobody sees. Pages that are there at once are in windows of their own, each with a driver, which has but
- * one session; a page that is closed leaves its window to the next.
+ * own that nobody sees. Pages are composed without OpenGL: done by software, that takes three times as long. Pages that
+ * are there at once are in windows of their own, each with a driver, which has but one session; a page that is closed
+ * leaves its window to the next.
  */
 final class WebKit implements Browser {
     private static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -44,8 +45,8 @@ final class WebKit implements Browser {
 
         Window() throws IOException {
             int port = RelayTest.freePort();
-            driver = Browser.start(List.of(), folder, Map.of("DISPLAY", displayName), this::hear, "WebKitWebDriver",
-                    "-p", port + "");
+            var variables = Map.of("DISPLAY", displayName, "WEBKIT_DISABLE_COMPOSITING_MODE", "1");
+            driver = Browser.start(List.of(), folder, variables, this::hear, "WebKitWebDriver", "-p", port + "");
             String url = "http://127.0.0.1:" + port;
             RelayTest.eventually(() -> isUp(url), "a WebDriver");
             var options = Map.of("args", List.of("--automation", "--enable-write-console-messages-to-stdout=true",

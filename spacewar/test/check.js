@@ -14,6 +14,14 @@ export function near(actual, expected, tolerance, what = 'number') {
   }
 }
 
+/**
+ * How many seeds a test tries of so many: all, or one in five where the address says `brief`, as in browsers beside the
+ * one that tries them all.
+ */
+export function seeds(all) {
+  return new URLSearchParams(location.search).has('brief') ? Math.ceil(all / 5) : all;
+}
+
 /** Anything that counts as true. */
 export function ok(value, what = 'condition') {
   if (!value) throw new Error(`${what}: expected it to hold, got ${show(value)}`);

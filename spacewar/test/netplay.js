@@ -5,7 +5,7 @@
 import { Identity } from '../identity.js';
 import { advance, fly } from '../physics.js';
 import { random } from '../random.js';
-import { equal, near, ok } from './check.js';
+import { equal, near, ok, seeds } from './check.js';
 import { FRAME, HOUR, Page, Room, duel, hit, orbitAt, shipOf } from './room.js';
 
 /** How far the ship of one is drawn from where it is, in px, and how it moves between two frames. */
@@ -97,7 +97,7 @@ export default {
   // ---- The same sky for everyone ----
 
   'a coasting ship is where its pilot sees it, over loopback': () => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= seeds(3); seed++) {
       const game = duel({ ...LOOPBACK, seed, warm: 20_000 });
       orbitAt(game.one, 250, 1);
       orbitAt(game.two, 340, 4);
@@ -108,7 +108,7 @@ export default {
   },
 
   'a ship that never flies straight is where its pilot sees it, over loopback': () => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= seeds(3); seed++) {
       const game = duel({ ...LOOPBACK, seed });
       game.one.steer = restless(seed);
       const { worst, jump } = watch(game, 60_000);
@@ -117,7 +117,7 @@ export default {
   },
 
   'a coasting ship is where its pilot sees it, 100 ms away': () => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= seeds(3); seed++) {
       const game = duel({ ...ABROAD, seed, warm: 10_000 });
       orbitAt(game.one, 250, 1);
       orbitAt(game.two, 340, 4);
@@ -128,7 +128,7 @@ export default {
   },
 
   'a ship that never flies straight is nearly where its pilot sees it, 100 ms away': () => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= seeds(3); seed++) {
       const game = duel({ ...ABROAD, seed });
       game.one.steer = restless(seed);
       const { worst, jump } = watch(game, 60_000);

@@ -7,7 +7,8 @@
 import { random } from '../random.js';
 import { cut } from '../ws-relay.js';
 
-const TURNS = 60;   // of the microtask queue after each event: more than any promise here needs
+const DONE = 1_000; // events that are done and then removed at once: to remove each by itself would take long
+const TURNS = 15;   // of the microtask queue after each event: no promise here needs more than 5
 
 export class Network {
   time = 0;
@@ -19,7 +20,8 @@ export class Network {
   candidates = 2;         // that each connection finds
   timers = [];            // all that were set
   leavings = [];          // who wants to know when a page is left, in the order of asking
-  #due = [];              // { at, action }, sorted
+  #due = [];              // { at, action }, sorted; those before #next are done
+  #next = 0;
   #lastId = 0;
   #blocked = false;
 
@@ -39,7 +41,8 @@ export class Network {
 
   at(time, action) {
     const due = { at: time, action };
-    this.#due.splice(this.#due.findLastIndex(({ at }) => at <= time) + 1, 0, due);
+    const before = this.#due.findLastIndex((other, i) => i < this.#next || other.at <= time);
+    this.#due.splice(before + 1, 0, due);
     return due;
   }
 
@@ -50,8 +53,9 @@ export class Network {
   async run(ms) {
     const end = this.time + ms;
     await settled();
-    while (this.#due.length && this.#due[0].at <= end) {
-      const { at, action } = this.#due.shift();
+    while (this.#due[this.#next]?.at <= end) {
+      const { at, action } = this.#due[this.#next++];
+      if (this.#next === DONE) this.#next -= this.#due.splice(0, DONE).length;
       this.time = at;
       action();
       await settled();

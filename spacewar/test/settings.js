@@ -18,7 +18,7 @@ function isFresh({ name, look, keys, muted, names, practice }, what) {
 
 export default {
   'the game starts with defaults whatever the storage holds': () => {
-    const foreign = [null, '', '{', 'undefined', 'null', '[]', '[1]', '"text"', '7', 'true', '{}', '\0',
+    const foreign = [null, '', '{', 'undefined', 'null', '[]', '[1]', '"text"', '7', 'true', '{}', '\0', '\ud800\0',
       '{"name":7,"look":"3","keys":[],"muted":0,"names":"no","practice":"2"}',
       '{"name":null,"look":null,"keys":null,"muted":null,"names":null,"practice":null}',
       '{"name":{},"look":64,"keys":"x","muted":[],"names":{},"practice":4}',

@@ -69,6 +69,16 @@ export default {
     }
   },
 
+  'the sun glows, and less the farther from it': () => {
+    withView({ x: 0, y: 100 }, { reducedMotion: true }, at => {
+      // the least of several, as there are stars
+      const light = radius => Math.min(...[0, 1, 2, 3, 4, 5, 6, 7].map(way =>
+        Math.max(...at(radius * Math.cos(way), radius * Math.sin(way), 1))));
+      const [near, farther, far] = [45, 90, 200].map(light);
+      ok(near > 40 && near > 2 * farther && farther > far, `${near}, ${farther} and ${far}`);
+    });
+  },
+
   'four arcs mark the own ship, and no other that looks like it': () => {
     withView({ x: -150, y: 0 }, { others: [{ x: 150, y: 0, look: 0 }] }, at => {
       for (const [x, y] of [[1, 1], [1, -1], [-1, 1], [-1, -1]]) {

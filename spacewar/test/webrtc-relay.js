@@ -7,7 +7,7 @@
 import { BEAT_MS, Connection } from '../connection.js';
 import { random } from '../random.js';
 import { WebRTCRelay } from '../webrtc-relay.js';
-import { equal, near, ok } from './check.js';
+import { equal, near, ok, seeds } from './check.js';
 import { FakeRelay, Network } from './network.js';
 
 const SOON = 300;        // ms in which pages that can connect have
@@ -189,7 +189,7 @@ export default {
 
   'nothing is lost, doubled or overtaken, whatever breaks': async () => {
     let breaks = 0;
-    for (let seed = 1; seed <= 40; seed++) {
+    for (let seed = 1; seed <= seeds(40); seed++) {
       const chance = random(seed);
       await pages(2, async (a, b, network) => {
         const [slowRelay, slowDirect] = [chance() * 300, chance() * 300];
@@ -217,7 +217,7 @@ export default {
         breaks += a.events.filter(event => event === 'path 2 relay').length;
       }, { seed })();
     }
-    ok(breaks > 40, `${breaks} breaks`);
+    ok(breaks > seeds(40), `${breaks} breaks`);
   },
 
   'a connection that closes is given up at once, and replaced by a new one': pages(2, async (a, b, network) => {
@@ -500,7 +500,7 @@ export default {
   }),
 
   'after a restart of the relay each is new to the others, and the pairs connect again': async () => {
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= seeds(60); seed++) {
       const chance = random(seed);
       const number = 2 + Math.floor(4 * chance());
       await pages(number, async (...made) => {
@@ -543,7 +543,7 @@ export default {
 
   'who loses only its own connection to the relay stays, and is new when it is back': async () => {
     for (const told of [true, false]) {
-      for (let seed = 1; seed <= 20; seed++) {
+      for (let seed = 1; seed <= seeds(20); seed++) {
         const chance = random(seed);
         await pages(3, async (a, b, c, network) => {
           network.relayDelay = () => 50 * chance();
@@ -633,7 +633,7 @@ export default {
   }),
 
   'whatever breaks, in the end each knows all others by their ids, and nobody is there twice': async () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= seeds(20); seed++) {
       const chance = random(seed);
       const some = list => list[Math.floor(list.length * chance())];
       await pages(4, async (...made) => {
