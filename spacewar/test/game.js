@@ -416,11 +416,11 @@ export default {
     ann.type('An');
     await ann.until(({ sight }) => sight.time > 2_500, 'the shield of the beginning is over');
     const eve = await Stranger.join(room);
-    await eve.fliesBefore(ann);
-    const shot = number => {
+    const shot = async number => {
+      await eve.fliesBefore(ann);   // anew, since who has been silent for 5 s is not there, and cannot fire
       ann.place(660, 600);
       eve.flies().says('fire', 1, 0, 0, 600, 600, 0, 0, 0, 0, 0, number);
-      return ann.until(({ sight }) => sight.missiles.some(({ owner }) => owner === eve.id), `shot ${number}`);
+      await ann.until(({ sight }) => sight.missiles.some(({ owner }) => owner === eve.id), `shot ${number}`);
     };
     await shot(1);
     await wait(500);
