@@ -222,10 +222,11 @@ public class Relay implements AutoCloseable {
     //   log          platform                  prints, so that nobody else waits for a terminal
     //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
-    // There are three locks. No thread that holds one waits for a socket, a window or memory:
+    // There are four locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
+    //   httpLock              nothing: one request is answered at a time, so thousands leave processors to the rooms
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
@@ -235,6 +236,7 @@ public class Relay implements AutoCloseable {
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
     private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // HTTP; guarded by its monitor
+    private final ReentrantLock httpLock = new ReentrantLock();
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -583,11 +585,17 @@ public class Relay implements AutoCloseable {
                 Response response;
                 try {
                     endWithin(options.headTimeout);
-                    request = Request.read(input);
+                    String head = Request.readHead(input);
                     endDue = NEVER;
-                    if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
-                    boolean isLocal = address(request).matches("127\\..*|::1");
-                    response = respond(request, host(request), isLocal);
+                    httpLock.lock();
+                    try {
+                        request = Request.parse(head);
+                        if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
+                        boolean isLocal = address(request).matches("127\\..*|::1");
+                        response = respond(request, host(request), isLocal);
+                    } finally {
+                        httpLock.unlock();
+                    }
                 } catch (HttpException refusal) {
                     response = refusal.response;
                     logRefusal(request, refusal);
@@ -710,7 +718,7 @@ public class Relay implements AutoCloseable {
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
-        private static final int MAX_DELIVERIES = 500;
+        private static final int MAX_DELIVERIES = 100;
         private long lastWait = System.nanoTime();          // when it ended
         private int deliveries;                             // to outboxes, since others could run
 
@@ -852,9 +860,9 @@ public class Relay implements AutoCloseable {
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+");
         private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
 
-        /** Reads the next request head, RFC 9112. @throws EOFException if the peer closes before its end */
-        static Request read(Input input) throws IOException, HttpException {
-            List<String> lines = readHead(input).lines().toList();   // the last one is empty
+        /** Parses a request head, RFC 9112. */
+        static Request parse(String head) throws HttpException {
+            List<String> lines = head.lines().toList();   // the last one is empty
             String[] start = lines.getFirst().split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
             if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines.getFirst());
@@ -873,8 +881,11 @@ public class Relay implements AutoCloseable {
             return new Request(start[0], target, start[2], headers);
         }
 
-        /** Reads up to the first empty line. Lines end with CR LF and hold no other control characters than tabs. */
-        private static String readHead(Input input) throws IOException, HttpException {
+        /**
+         * Reads the next request head, up to the first empty line. Lines end with CR LF and hold no other control
+         * characters than tabs. @throws EOFException if the peer closes before its end
+         */
+        static String readHead(Input input) throws IOException, HttpException {
             var head = new StringBuilder();   // a character for each byte
             int previous = 0;
             while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
