@@ -23,7 +23,6 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
@@ -1127,9 +1126,7 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
-    @Order(1)   // takes the longest of these
-    @RelayTest.Waits
-    @ResourceLock("the LAN")   // by one of its tests at a time
+    @Order(1)   // takes the longest of these; one test at a time, in one LAN
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
