@@ -195,6 +195,7 @@ public class Relay implements AutoCloseable {
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
     private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; more would hide a slow one's progress
     private static final int SEND_BUFFER = 64 << 10;      // the system's; a larger one is longer full without progress
+    private static final int HTTP_SEND_BUFFER = 32 << 10; // the same for files, which fill it even over a slow link
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
@@ -563,7 +564,7 @@ public class Relay implements AutoCloseable {
             try {
                 connections.add(this);
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
-                socket.setSendBufferSize(SEND_BUFFER);
+                socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp();
                 if (closing) closeOrAbort();   // close() may have missed a WebSocket that came too late for it
                 if (webSocket != null) webSocket.run();
@@ -621,8 +622,9 @@ public class Relay implements AutoCloseable {
             log("refuse", request.target, "-", address(request), status, refusal.getMessage());
         }
 
-        private WebSocket upgrade(Request request) throws HttpException {
+        private WebSocket upgrade(Request request) throws IOException, HttpException {
             byte[] response = acceptHandshake(request, host(request));
+            socket.setSendBufferSize(SEND_BUFFER);
             removeEvictable(this);
             return newWebSocket(this, response, request.target, address(request));
         }
