@@ -27,7 +27,7 @@
  *   window        what one sender may have waiting for single receivers, in bytes; when it is full, that sender waits
  *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
- *   clock         ms that the relay has run; it stops while the process is suspended, so no deadline passes meanwhile
+ *   clock         ms that the relay has run; does not include the time for which the process was suspended
  *   Memory        counts the bytes that clients make the relay hold, and says who has to wait when they are too many
  */
 
@@ -109,7 +109,7 @@ public class Relay implements AutoCloseable {
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
         int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                   // a client for which more waits is closed
+        int maxOutbox = 4 << 20;                                   // a client is closed if more waits for it
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
         long headTimeout = 10_000;                                 // for a request head
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
@@ -227,7 +227,7 @@ public class Relay implements AutoCloseable {
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              nothing: one request is answered at a time, so thousands leave processors to the rooms
+    //   httpLock              no data; at most one thread parses a request and finds its response, as in each room
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
     // runs out, the connection for which it was needed ends, without a close frame; all others go on.
@@ -566,7 +566,7 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp();
-                if (closing) closeOrAbort();   // close() may have missed a WebSocket that came too late for it
+                if (closing) closeOrAbort();   // close() may have run before webSocket was set
                 if (webSocket != null) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -603,7 +603,7 @@ public class Relay implements AutoCloseable {
                 }
                 more = request.keepsAlive() && !closing;
                 boolean withBody = !request.method.equals("HEAD");
-                makeEvictable(this);   // last again
+                makeEvictable(this);   // moves it to the end
                 response.send(this, more, withBody);
                 input.turn.letOthersRun();
             }

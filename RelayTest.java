@@ -1278,7 +1278,8 @@ class RelayTest extends Streams {
         void pipelinedRequestsAreAnsweredInOrder() throws IOException {
             raw.send((Answer.request("GET", "/health") + Answer.request("GET", "/nothing")).repeat(50));
             for (int i = 0; i < 100; i++)
-                Answer.read(raw, "GET").expect(i % 2 == 0 ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok"
+                Answer.read(raw, "GET").expect(i % 2 == 0
+                        ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok"
                         : "404 ¶ Connection:");
         }
 
@@ -1312,15 +1313,18 @@ class RelayTest extends Streams {
             GET / | GET HTTP/1.1 | GET / a HTTP/1.1 | GET  / HTTP/1.1 | ␠GET / HTTP/1.1 | GET / HTTP/1.1␠
             GET␉/␉HTTP/1.1 | ␠/ HTTP/1.1 | G@T / HTTP/1.1 | GET / http/1.1 | GET / HTTP/1.1.1 | GET / HTTP/11
             GET / ICY/1.1 | GET a HTTP/1.1 | GET ftp://h/ HTTP/1.1 | CONNECT h:443 HTTP/1.1 | GET /ä HTTP/1.1
-            GET /␀ HTTP/1.1 | GET /␡ HTTP/1.1 | GET / HTTP/1.1␊ | GET / HTTP/1.1␍ | ␖␃␁␂␀␁␀␁ü␃␃""")
+            GET /␀ HTTP/1.1 | GET /␡ HTTP/1.1 | GET / HTTP/1.1␊
+            GET / HTTP/1.1␍ | ␖␃␁␂␀␁␀␁ü␃␃""")
         void aBrokenRequestLineIsRefused(String line) throws IOException {
             expectLastWords(raw.send(Row.text(line) + "\r\nHost: h\r\n\r\n"), "400");
         }
 
         @Table("""
             X: no host | Host: h¶Host: h | Host:¶Host: | Host: a, b | Host: a b | Host: h/x | Host: me@h | Host: h␊
-            Host: h␍ | Host: h¶X: a␍b | Host: h¶X: a␊b | Host: h¶X: a␀b | Host: h¶X: ␛[2J | Host: h¶X: ␡ | Host: h¶␋X: a
-            Host: h¶X: a¶ folded | Host: h¶X: a¶␉folded | ␠Host: h | Host : h | Host: h¶X␉: a | Host: h¶X | Host: h¶: a
+            Host: h␍ | Host: h¶X: a␍b | Host: h¶X: a␊b | Host: h¶X: a␀b
+            Host: h¶X: ␛[2J | Host: h¶X: ␡ | Host: h¶␋X: a
+            Host: h¶X: a¶ folded | Host: h¶X: a¶␉folded | ␠Host: h | Host : h
+            Host: h¶X␉: a | Host: h¶X | Host: h¶: a
             Host: h¶X Y: a | Host: h¶Ä: a""")
         void aBrokenHeaderIsRefused(String headers) throws IOException {
             expectLastWords(raw.send("GET / HTTP/1.1\r\n" + Row.text(headers) + "\r\n\r\n"), "400");
@@ -1374,7 +1378,8 @@ class RelayTest extends Streams {
             Transfer-Encoding: chunked¶Content-Length: 0 | Content-Length: 0¶Transfer-Encoding: identity
             Transfer-Encoding: chunked | Transfer-Encoding:␉chunked | Transfer-Encoding: xchunked | Transfer-Encoding:
             Transfer-Encoding: identity | Transfer-Encoding: chunked¶Transfer-Encoding: x | Transfer-Encoding : chunked
-            ␠Transfer-Encoding: chunked | X: x¶ Content-Length: 40 | X: x␊Content-Length: 40 | X: x␍Content-Length: 40
+            ␠Transfer-Encoding: chunked | X: x¶ Content-Length: 40
+            X: x␊Content-Length: 40 | X: x␍Content-Length: 40
             Content-Length␉: 40 | X␀: Content-Length: 40""")
         void aRequestHiddenBehindAnotherIsNeverAnswered(String headers) throws IOException {
             for (String start : List.of("GET /", "HEAD /health", "POST /", "GET /ws-relay"))
@@ -1554,7 +1559,7 @@ class RelayTest extends Streams {
             new Row("/game/no-extension", "200 ¶ Content-Type: application/octet-stream").check(raw);
         }
 
-        /** TAG stands for the file's ETag. RFC 9110 §13.1, §14. Its ten bytes are of Tue, 14 Nov 2023 22:13:20 GMT. */
+        /** TAG stands for the file's ETag, RFC 9110 §13.1, §14. The ten bytes are of Tue, 14 Nov 2023 22:13:20 GMT. */
         @Table("""
             GET => 200 ¶ ETag: TAG ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT ¶ Content-Range: ¶ = 0123456789
             If-None-Match: TAG => 304 ¶ ETag: TAG ¶ Cache-Control: no-cache
@@ -1745,9 +1750,11 @@ class RelayTest extends Streams {
         }
 
         @Table("""
-            / => 302 ¶ Location: (\\./)?more/ | /more => 302 ¶ Location: (\\./)?more/ | /more/b.txt => 200 ¶ = another
+            / => 302 ¶ Location: (\\./)?more/ | /more => 302 ¶ Location: (\\./)?more/
+            /more/b.txt => 200 ¶ = another
             /more/ => 404 ¶ "index.html" | /game/a.txt => 200 ¶ = a file | /game/ => 200 ¶ = <title>game</title>
-            /more/ice.json => 200 ¶ "stun:" | /game/ice.json => 200 ¶ "stun:" | /more/a.txt => 404 | /game/b.txt => 404
+            /more/ice.json => 200 ¶ "stun:" | /game/ice.json => 200 ¶ "stun:"
+            /more/a.txt => 404 | /game/b.txt => 404
             /a.txt => 404 | /more/../game/a.txt => 404""")
         void severalFoldersAreServedEachUnderItsNameAndTheFirstIsTheStart(String target, String answer)
                 throws IOException {
@@ -2203,7 +2210,8 @@ class RelayTest extends Streams {
         00:x 81:Hello => 1002 | 01:f1 81:f2 => 1002 | 01:f1 80:f2 00:f3 81:f4 => 81:f1f2 1002
         00:f1 01:f2 80:f3 => 1002 | 01:f1 89:ping 80:f2 => 89:ping 81:f1f2 end
         01:f1 00:f2 89:p1 00:f3 00:f4 89:p2 80:f5 => 89:p1 89:p2 81:f1f2f3f4f5 end
-        01: 00:middle 80: => 81:middle end | 81:Hello-µ@ßöä => same | 01:Hello-µ@ 80:ßöä => 81:Hello-µ@ßöä end
+        01: 00:middle 80: => 81:middle end | 81:Hello-µ@ßöä => same
+        01:Hello-µ@ 80:ßöä => 81:Hello-µ@ßöä end
         81/1:Hello-µ@ßöä => same | 81/1:0xcebae1bdb9cf83cebcceb5 => same | 81:0xcebae1bdb9eda0806564 => 1007
         81/1:0xcebae1bdb9eda0806564 => 1007 | 01:0xceb5 00:0xf4908080 => 1007
         0195 00000000 cebae1bdb9cf83cebcceb5f490 => 1007 | 01:0xcebae1bdb9cf83cebcceb5f4 00:0x90 => 1007
@@ -2857,7 +2865,8 @@ class RelayTest extends Streams {
         @Test
         void anyOtherMsgtypeIsTheClientsOwnToDefine() throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 2)) {
-                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80",
+                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1",
+                        "é\uD83D\uDE80",
                         "selfjoinquit")) {
                     room.get(1).send(text("* " + msgtype + " data"));
                     room.get(2).expect("1 " + msgtype + " data");

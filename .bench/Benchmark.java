@@ -90,7 +90,7 @@ class Benchmark {
         private final ByteBuffer in = ByteBuffer.allocateDirect(256 << 10), out = ByteBuffer.allocateDirect(16 << 10);
         private final ArrayDeque<Client> ready = new ArrayDeque<>();   // perhaps they may send
         private final Map<String, Integer> faults = new TreeMap<>();
-        private final int[] latencies = new int[1_000_000];            // how many took so many µs, or more for the last
+        private final int[] latencies = new int[1_000_000];            // how many took so many µs; the last: or more
         private long delivered, worst;                                 // worst: the greatest latency in ns
         private long due;                                              // when the next message is, by System.nanoTime
         private int turn;                                              // whose it is

@@ -141,14 +141,17 @@ final class Proxy extends Fixtures implements AutoCloseable {
         });
     }
 
-    /** What the README says that any other proxy must do: this one's way to say it. */
-    private static final String HAPROXY = """
+    private static final String HAPROXY_DEFAULTS = """
             defaults
                 mode http
                 timeout http-request 10s
                 timeout connect 5s
                 timeout client 60s
                 timeout server 60s
+            """;
+
+    /** What the README says that any other proxy must do: this one's way to say it. */
+    private static final String HAPROXY = HAPROXY_DEFAULTS + """
 
             frontend game
                 bind :443 ssl crt /etc/haproxy/game.pem
@@ -163,13 +166,7 @@ final class Proxy extends Fixtures implements AutoCloseable {
      * HAProxy needs no reload: it knows who stands in for whom, and closes the connections of the stand-ins when
      * the relay is back. A room, that is path and query, has a home, and two stand-ins in order.
      */
-    static final String HOMES = """
-            defaults
-                mode http
-                timeout http-request 10s
-                timeout connect 5s
-                timeout client 60s
-                timeout server 60s
+    static final String HOMES = HAPROXY_DEFAULTS + """
                 default-server check inter 1s on-marked-down shutdown-sessions on-marked-up shutdown-backup-sessions
 
             frontend game

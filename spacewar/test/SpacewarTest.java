@@ -306,7 +306,8 @@ class SpacewarTest {
                 options.maxClients = 1;
             }); var first = RelayTest.Raw.open(relay, ITS_ROOM).expect("1 self");
                     var player = new Player(Player.address(relay.port()), page -> {})) {
-                player.until("document.querySelector('#link').textContent === 'offline · the relay is full (limit: 1)'")
+                player.until("document.querySelector('#link').textContent"
+                        + " === 'offline · the relay is full (limit: 1)'")
                         .fliesOn();
             }
         }
