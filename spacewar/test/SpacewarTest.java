@@ -138,10 +138,21 @@ class SpacewarTest {
         isSeen(victim, shooter);
         victim.place(60, y, 0).ask("game.setShip({ shieldUntil: 0 })");
         shooter.place(-60, y, 0);
+        for (Player player : List.of(shooter, victim)) player.ask(STAY);
         shooter.page.press("KeyF");
         victim.until("me().state === 'exploded'");
+        shooter.ask("clearInterval(stay)");
         shooter.place(-460, y, 0);
     }
+
+    /** Keeps a ship where it is while it flies: on a busy machine it would fall far before the next command comes. */
+    private static final String STAY = """
+            (({ x, y }) => {
+              globalThis.stay = setInterval(() => {
+                if (me().state === 'flying') game.setShip({ x, y, vx: 0, vy: 0 });
+                else clearInterval(stay);
+              }, 10);
+            })(me())""";
 
     // --- the tests ---------------------------------------------------------------------------
 
