@@ -308,8 +308,8 @@ class HostileLoad extends Fixtures {
 
     /** A main class in a process of its own, which gets the time of the processors that nobody else needs. */
     private static Program inBackground(Class<?> main, String... args) throws IOException {
-        var command = Stream.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp",
-                System.getProperty("java.class.path"), main.getName());
+        var command = Stream.of("nice", "-n", "10", Program.JAVA, "-Xmx512m", "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC", "-cp", System.getProperty("java.class.path"), main.getName());
         return new Program(Program.ROOT, Map.of(), Stream.concat(command, Stream.of(args)).toList());
     }
 
@@ -606,10 +606,15 @@ class HostileLoad extends Fixtures {
 
         /**
          * The attackers: thousands of connections from one address, on one thread, in a process of its own that gets
-         * the processors when the relay and the bystanders do not need them. It prints a line when the attack has been
-         * set up, and on SIGTERM what became of the connections.
+         * the processors when the relay and the bystanders do not need them. It reads a line for each attack and prints
+         * one when that has been set up. The next line that it reads ends the attack: it closes the connections and
+         * prints what became of them.
          */
-        static final class Attackers {
+        static final class Attackers implements AutoCloseable {
+            private static final class Ended extends IOException {
+                private static final long serialVersionUID = 1;
+            }
+
             interface Deed {
                 void run(Attacker attacker) throws IOException;
             }
@@ -621,8 +626,7 @@ class HostileLoad extends Fixtures {
 
             private final int port;
             private final Selector selector = Selector.open();
-            private final String address =   // another one each time, as the system keeps used ports for a minute
-                    "127.0.0." + (2 + ProcessHandle.current().pid() % 200);
+            private final String address;
             private final ByteBuffer in = ByteBuffer.allocateDirect(256 << 10);
             private final List<Attacker> all = new ArrayList<>();
             private final Queue<Attacker> comingAgain = new ArrayDeque<>();
@@ -635,17 +639,35 @@ class HostileLoad extends Fixtures {
             private long lastOpened;                // when a connection opened, by System.nanoTime
             private long lastProgress;              // when one opened or a byte went either way
 
-            Attackers(int port) throws IOException {
+            Attackers(int port, String address) throws IOException {
                 this.port = port;
+                this.address = address;
             }
 
-            /** @param args port, attack, how many attackers, a number more */
+            /** @param args the relay's port. A line of the input is an attack, how many attackers, a number more */
             public static void main(String[] args) throws IOException {
-                var attackers = new Attackers(Integer.parseInt(args[0]));
-                Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println(attackers)));
-                attackers.attack(args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3]));
-                System.out.println("the attack has been set up");
-                while (true) attackers.turn();
+                int port = Integer.parseInt(args[0]);
+                var in = new BufferedReader(new InputStreamReader(System.in));
+                // each attack has another address, as the system keeps used ports for a minute
+                for (long next = ProcessHandle.current().pid(); ; next++) {
+                    String line = in.readLine();
+                    if (line == null) return;
+                    try (var attackers = new Attackers(port, "127.0.0." + (2 + next % 200))) {
+                        attackers.attack(line.split(" "));
+                    }
+                    in.readLine();
+                }
+            }
+
+            /** Attacks until the input has a line more. */
+            private void attack(String[] words) throws IOException {
+                try {
+                    attack(words[0], Integer.parseInt(words[1]), Integer.parseInt(words[2]));
+                    System.out.println("the attack has been set up");
+                    while (true) turn();
+                } catch (Ended asTold) {
+                    System.out.println(this);
+                }
             }
 
             private void attack(String name, int count, int more) throws IOException {
@@ -767,12 +789,20 @@ class HostileLoad extends Fixtures {
                 return outcomes + (pongs == 0 ? "" : ", pongs=" + pongs);
             }
 
+            /** @throws Ended if the attack is to end */
             private void turn() throws IOException {
+                if (System.in.available() > 0) throw new Ended();
                 for (int i = 0; i < 20 && opening < AT_ONCE && !comingAgain.isEmpty(); i++) {
                     Attacker gone = comingAgain.poll();
                     new Attacker(gone.number, gone.request, gone.then);
                 }
                 selector.select(key -> ((Attacker) key.attachment()).attend(), 10);
+            }
+
+            @Override
+            public void close() throws IOException {
+                for (Attacker one : all) one.channel.close();
+                selector.close();
             }
 
             private final class Attacker {
@@ -918,9 +948,9 @@ class HostileLoad extends Fixtures {
             void run() throws Exception;
         }
 
-        /** What is attacked: a relay, and the bystanders on it. */
+        /** What is attacked: a relay, and the bystanders on it; and who attacks it. */
         static final class Target implements AutoCloseable {
-            final Program relay;
+            final Program relay, attackers;
             final int port;
             final Bystanders bystanders;
             final Holding before;   // what the relay held before the first attack
@@ -933,6 +963,7 @@ class HostileLoad extends Fixtures {
                 eventually(() -> !lines().isEmpty() || !relay.process.isAlive(), "a first line");
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
+                attackers = inBackground(Attackers.class, port + "");
                 bystanders = new Bystanders(port);
                 bystanders.begin();
                 Thread.sleep(1_000);   // the code that they need has been compiled
@@ -965,6 +996,7 @@ class HostileLoad extends Fixtures {
             @Override
             public void close() throws IOException {
                 bystanders.close();
+                attackers.close();
                 relay.close();
                 Files.delete(log);
             }
@@ -1001,8 +1033,8 @@ class HostileLoad extends Fixtures {
             private final Bystanders bystanders = target.bystanders;
             private final StringBuilder remarks = new StringBuilder();
             private final HealthCheck health;
-            private Program attackers;                       // null: there are none
-            private boolean passed;
+            private final Program attackers = target.attackers;
+            private boolean attacked, attacking, passed;
 
             Trial(String name) {
                 this.name = name;
@@ -1012,10 +1044,11 @@ class HostileLoad extends Fixtures {
 
             /** Starts them. Returns when all is set up, or after so many seconds. */
             Trial attack(int atMost, String... what) throws Exception {
-                attackers = inBackground(Attackers.class, Stream.concat(Stream.of(port + ""), Stream.of(what))
-                        .toArray(String[]::new));
+                int lines = attackers.out.size();
                 long start = System.nanoTime(), end = start + atMost * 1_000 * MS;
-                while (attackers.out.isEmpty() && attackers.process.isAlive() && System.nanoTime() < end)
+                attacked = attacking = true;
+                attackers.tell(String.join(" ", what));
+                while (attackers.out.size() == lines && attackers.process.isAlive() && System.nanoTime() < end)
                     Thread.sleep(10);
                 assertTrue(attackers.process.isAlive(), attackers.err::toString);
                 remark("set up in %d ms", since(start));
@@ -1024,8 +1057,9 @@ class HostileLoad extends Fixtures {
 
             /** @return how the attackers fared */
             String endAttack() throws Exception {
-                if (attackers.process.isAlive()) attackers.signal("TERM");
-                attackers.exitCode();
+                if (attacking) attackers.tell("end");
+                attacking = false;
+                eventually(() -> attackers.out.getLast().startsWith("{"), "an end of the attack");
                 return attackers.out.getLast();
             }
 
@@ -1041,7 +1075,7 @@ class HostileLoad extends Fixtures {
             /** Ends the attack, looks at what is left of it, and prints the line. */
             void verdict() throws Exception {
                 health.close();
-                if (attackers != null) remark("%s", endAttack());
+                if (attacked) remark("%s", endAttack());
                 long left = System.nanoTime();
                 while (!isBack() && System.nanoTime() - left < 10_000 * MS) Thread.sleep(10);
                 check(isBack(), "descriptors or threads stay");
@@ -1092,7 +1126,6 @@ class HostileLoad extends Fixtures {
             @Override
             public void close() throws IOException {
                 health.close();
-                if (attackers != null) attackers.close();
                 if (passed) return;
                 target.close();
                 target = null;
