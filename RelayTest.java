@@ -158,7 +158,7 @@ class RelayTest extends Streams {
             var home = oldJdk();
             Assumptions.assumeTrue(home.isPresent(), "needs a JDK older than 21, such as openjdk-17-jdk-headless");
             try (var program = new Program(Program.ROOT, Map.of(),
-                    List.of(home.get() + "/bin/java", Program.QUICK, "Relay.java", "--version"))) {
+                    List.of(home.get() + "/bin/java", "-XX:TieredStopAtLevel=1", "Relay.java", "--version"))) {
                 assertNotEquals(0, program.exitCode());
                 int complaint = 0;
                 while (!program.err.get(complaint).contains(" error: ")) complaint++;
@@ -740,7 +740,7 @@ class RelayTest extends Streams {
         /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
         @Test
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
-            try (var relay = Program.local(Program.QUICK); var one = relay.open(ROOM);
+            try (var relay = Program.local(Program.ROOT); var one = relay.open(ROOM);
                     var two = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
                 try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
                     pump.awaitBlocked();

@@ -567,7 +567,7 @@ class Benchmark {
         @Timeout(value = 1, unit = TimeUnit.DAYS)
         void whatTheRelayHoldsStaysWhereItIsForAsLongAsTheStormLasts() throws Exception {
             var resident = new ArrayList<Long>();
-            try (var relay = HostileLoad.smallRelay("--quiet");
+            try (var relay = HostileLoad.smallRelay("", "--quiet");
                     var games = new Crowd(HostileLoad.GAMES).open(relay.url().getPort())) {
                 int port = relay.url().getPort();
                 System.out.printf(

@@ -32,10 +32,10 @@ class HostileLoad extends Fixtures {
     /** Of the storm's rates. Two processors have to do for it, the relay and us: with 1, they are all busy. */
     static final double STRENGTH = 1;
 
-    /** A relay of 64 MB with the default limits. */
-    static Program smallRelay(String... more) throws IOException {
-        return Program.local("-Xmx64m", Stream.concat(Stream.of("--no-stun", "--metrics"), Stream.of(more))
-                .toArray(String[]::new));
+    /** A relay of 64 MB with the default limits. @param flags for Java, with a space between them */
+    static Program smallRelay(String flags, String... more) throws IOException {
+        var args = Stream.concat(Stream.of("0", "--host", "127.0.0.1", "--no-stun", "--metrics"), Stream.of(more));
+        return Program.relay(List.of(), Program.ROOT, Map.of(), "-Xmx64m " + flags, args.toArray(String[]::new));
     }
 
     /** What such a process holds. Memory in kB; how many objects of each of Relay's classes, and virtual threads. */
@@ -374,7 +374,7 @@ class HostileLoad extends Fixtures {
         @Test
         void aRelayTakesNoMoreClientsThanItsHeapHasRoomFor() throws Exception {
             var clients = new ArrayList<Raw>();
-            try (var relay = Program.local(Program.QUICK + " -Xmx32m")) {
+            try (var relay = Program.local("-Xmx32m")) {
                 for (int i = 0; i < 100; i++) clients.add(relay.open("/ws-relay/" + i));
                 try (var raw = new Raw(relay.url().getPort()).open("/ws-relay")) {
                     assertTrue(raw.expectClose(1013).contains("(limit: 100"));
@@ -432,7 +432,7 @@ class HostileLoad extends Fixtures {
         @Test
         void whoWasFarBehindOnceCostsNoMoreThanOthers() throws Exception {
             byte[] messages = times(1_000, text("* m"));
-            try (var relay = Program.local(Program.QUICK + " -XX:+UseSerialGC -Xmx64m"); var one = relay.open(ROOM)) {
+            try (var relay = Program.local("-Xmx64m"); var one = relay.open(ROOM)) {
                 var others = new ArrayList<Raw>();
                 for (int id = 2; id <= 5; id++) {
                     others.add(lazy(new Raw(relay.url().getPort())).open(ROOM).expect(id + " self"));
@@ -458,7 +458,7 @@ class HostileLoad extends Fixtures {
     class Storms {
         @Test
         void whoPlaysNoticesNothingOfAStormOfStrangersAndItLeavesNothingBehind() throws Exception {
-            try (var relay = smallRelay(); var games = new Benchmark.Crowd(GAMES).open(relay.url().getPort())) {
+            try (var relay = smallRelay(Program.QUICK); var games = new Benchmark.Crowd(GAMES).open(relay.url().getPort())) {
                 games.send(Duration.ofSeconds(1));
                 var before = Holding.afterCollection(relay);
                 var newcomers = new Newcomers(relay.url().getPort());
@@ -956,10 +956,10 @@ class HostileLoad extends Fixtures {
             final Holding before;   // what the relay held before the first attack
             private final Path log = Files.createTempFile("relay", ".log");
 
-            Target() throws Exception {
+            /** @param flags for Java, with a space between them */
+            Target(String flags) throws Exception {
                 relay = Program.relay(List.of("bash", "-c", "exec \"$@\" > $LOG", "-"), Program.ROOT,
-                        Map.of("LOG", log.toString()), "-Xmx64m -XX:+UseSerialGC", "0", "--host", "127.0.0.1",
-                        "--no-stun");
+                        Map.of("LOG", log.toString()), "-Xmx64m " + flags, "0", "--host", "127.0.0.1", "--no-stun");
                 eventually(() -> !lines().isEmpty() || !relay.process.isAlive(), "a first line");
                 assertFalse(lines().isEmpty(), () -> "it has ended: " + relay.err);
                 port = URI.create(lines().getFirst()).getPort();
@@ -1005,13 +1005,18 @@ class HostileLoad extends Fixtures {
         private static Target target;   // null: the next test starts one
 
         @BeforeEach
-        void start() throws Exception {
-            if (target == null) target = new Target();
+        void start(TestInfo test) throws Exception {
+            String flags = isOfFullSize(test) ? "-XX:+UseSerialGC" : Program.QUICK;
+            if (target == null) target = new Target(flags);
         }
 
         @AfterEach
         void endIfOfFullSize(TestInfo test) throws Exception {
-            if (test.getTags().contains("bench")) end();
+            if (isOfFullSize(test)) end();
+        }
+
+        private static boolean isOfFullSize(TestInfo test) {
+            return test.getTags().contains("bench");
         }
 
         @AfterAll

@@ -420,8 +420,8 @@ abstract class Fixtures {
         static final String CLASSES = System.getenv().getOrDefault("CLASSES",
                 Path.of(URI.create(Relay.class.getProtectionDomain().getCodeSource().getLocation() + "")).toString());
 
-        /** Compiles once and simply: most processes end before more of it would pay. */
-        static final String QUICK = "-XX:TieredStopAtLevel=1";
+        /** Compiles once and simply, and collects garbage on one thread: more would not pay in so short a time. */
+        static final String QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
 
         final Process process;
         final List<String> out = new CopyOnWriteArrayList<>(), err = new CopyOnWriteArrayList<>();
@@ -467,10 +467,10 @@ abstract class Fixtures {
                     .toArray(String[]::new));
         }
 
-        /** On a free port of 127.0.0.1. @param flags for Java, with a space between them */
+        /** On a free port of 127.0.0.1. @param flags for Java besides QUICK, with a space between them */
         static Program local(String flags, String... more) throws IOException {
             var args = Stream.concat(Stream.of("0", "--host", "127.0.0.1"), Stream.of(more)).toArray(String[]::new);
-            return relay(List.of(), ROOT, Map.of(), flags, args);
+            return relay(List.of(), ROOT, Map.of(), QUICK + " " + flags, args);
         }
 
         static Program relay(List<String> before, Path folder, Map<String, String> environment, String flags,
