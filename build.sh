@@ -108,8 +108,9 @@ run() {
     exec "$JAVA_HOME/bin/java" Relay.java "$@"
 }
 
-java_of_tests() {   # [JAVA-OPTION]... CLASS [ARG]...
-    "$JAVA_HOME/bin/java" -Xmx1g -cp 'build/classes:build/test-classes:build/junit/*' "$@"
+java_of_tests() {   # [JAVA-OPTION]... CLASS [ARG]...; the export is for HostileLoad.Holding
+    "$JAVA_HOME/bin/java" -Xmx1g --add-exports jdk.attach/sun.tools.attach=ALL-UNNAMED \
+        -cp 'build/classes:build/test-classes:build/junit/*' "$@"
 }
 
 # As with javac, less costs less.
