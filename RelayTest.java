@@ -1026,7 +1026,7 @@ class RelayTest extends Streams {
         @ValueSource(booleans = {true, false})
         void newcomersGetInWhileOthersNeverStop(boolean talking) throws Exception {
             byte[] request = bytes(Answer.request("GET", "/health"));
-            byte[] all = talking ? times(20_000, text("99 m x")) : times(2_000, request);
+            byte[] all = talking ? times(20_000, text("99 m x")) : times(500, request);
             var floods = new ArrayList<Pump>();
             try (var relay = Program.local("-XX:ActiveProcessorCount=1", "--quiet")) {
                 for (int i = 0; i < (talking ? 10 : 100); i++) {
@@ -3014,7 +3014,7 @@ class RelayTest extends Streams {
             long seed = new Random().nextLong();
             var random = new Random(seed);
             int answers = 0;
-            for (int i = 0; i < 10_000; i++) {
+            for (int i = 0; i < 3_000; i++) {
                 byte[] request = randomRequest(random);
                 InetSocketAddress from = random.nextBoolean() ? V4 : V6;
                 Supplier<String> input = () -> "seed " + seed + ", " + HexFormat.of().formatHex(request);
@@ -3027,7 +3027,7 @@ class RelayTest extends Streams {
                 assertArrayEquals(expected, answer, input);
                 assertNull(answer(answer, from), "two servers would answer one another for ever");
             }
-            assertTrue(answers > 1_000, "only " + answers + " requests");
+            assertTrue(answers > 300, "only " + answers + " requests");
         }
 
         /** Attributes of all kinds, and in one of two something spoiled. */

@@ -25,7 +25,8 @@ abstract class Streams extends Fixtures {
             if (!word.matches("[0-9a-f]+\\*\\d+")) return bytes(word.replace('_', ' '));
             byte[] pattern = hex(word.substring(0, word.indexOf('*')));
             var repeated = new byte[Integer.parseInt(word.substring(word.indexOf('*') + 1))];
-            for (int i = 0; i < repeated.length; i++) repeated[i] = pattern[i % pattern.length];
+            for (int at = 0; at < repeated.length; at += pattern.length)
+                System.arraycopy(pattern, 0, repeated, at, Math.min(pattern.length, repeated.length - at));
             return repeated;
         }).toArray(byte[][]::new));
     }
