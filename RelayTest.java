@@ -370,7 +370,7 @@ class RelayTest extends Streams {
         void nobodyCanHoldItUp() throws Exception {
             try (var relay = relay(options -> options.shutdownTimeout = 1_000); var room = new Clients(relay, 2);
                     var half = new Raw(relay.port()).send("GET / HT"); var page = new Raw(relay.port());
-                    var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                    var paused = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
                 assertEquals(200, Limits.health(page));
                 paused.awaitBlocked();
                 long before = System.nanoTime();
@@ -742,7 +742,7 @@ class RelayTest extends Streams {
         void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
             try (var relay = Program.local(Program.ROOT); var one = relay.open(ROOM);
                     var two = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
-                try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> FILL_FOR_2)) {
                     pump.awaitBlocked();
                     expectIdle(relay);
                 }
@@ -910,7 +910,7 @@ class RelayTest extends Streams {
         @Test
         void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
             try (var relay = relay(options -> options.stallTimeout = 500); var room = new Clients(relay, 2);
-                    var pump = new Pump(room.get(1), 1_000, number -> text("2 " + FILL))) {
+                    var pump = new Pump(room.get(1), 1_000, number -> FILL_FOR_2)) {
                 room.get(1).expect("2 quit");
                 eventually(() -> pump.sent.get() == 1_000, "all sent");
                 room.expectNothingElse(1);
@@ -1124,7 +1124,7 @@ class RelayTest extends Streams {
         @Test
         void aLongMessageThatWaitsForItsReceiverIsCounted() throws Exception {
             try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3);
-                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
                 pump.awaitBlocked();   // since 2 reads nothing, and the window of 1 is full
                 byte[] message = text("2 " + "x".repeat(600 << 10));
                 room.get(3).send(concat(message, message));   // the first one fills its window, the second one waits

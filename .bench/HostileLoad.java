@@ -397,7 +397,7 @@ class HostileLoad extends Fixtures {
         @Test
         void aDeadClientLeavesItsRoomAlthoughAnotherTakesNothingOfIt() throws Exception {
             try (var relay = relay(); var room = new Clients(relay, 3);
-                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
                 pump.awaitBlocked();
                 room.get(1).socket.setSoLinger(true, 0);
                 room.get(1).close();
@@ -420,7 +420,7 @@ class HostileLoad extends Fixtures {
                 options.maxClients = 12;
                 options.closeTimeout = 30_000;   // longer than we wait
             }); var room = new Clients(relay, 12);
-                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> text("2 " + FILL))) {
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
                 pump.awaitBlocked();
                 for (int id = 3; id <= 12; id++) room.get(id).send(text("1 " + FILL));
                 Received next = room.get(1).receive();

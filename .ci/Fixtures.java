@@ -656,6 +656,7 @@ abstract class Fixtures {
     // --- clients -----------------------------------------------------------------------------------------------------
 
     static final String ROOM = "/ws-relay/game", FILL = "x".repeat(64 << 10);
+    static final byte[] FILL_FOR_2 = text("2 " + FILL);
 
     /** Clients 1 to n of one room, who all know of each other. What one does not read is soon the relay's to keep. */
     static final class Clients implements AutoCloseable {
