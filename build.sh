@@ -108,7 +108,7 @@ run() {
     exec "$JAVA_HOME/bin/java" Relay.java "$@"
 }
 
-java_of_tests() {   # [JAVA-OPTION]... CLASS [ARG]...; the export is for HostileLoad.Holding
+java_of_tests() {   # [JAVA-OPTION]... CLASS [ARG]...; the export is for HostileLoad.Holding.command
     "$JAVA_HOME/bin/java" -Xmx1g --add-exports jdk.attach/sun.tools.attach=ALL-UNNAMED \
         -cp 'build/classes:build/test-classes:build/junit/*' "$@"
 }

@@ -65,7 +65,10 @@ class HostileLoad extends Fixtures {
             return new Holding(now.resident, now.descriptors, now.threads, heap, objects);
         }
 
-        /** Does what the JDK's jcmd does, without a process for it. @return the lines of the answer */
+        /**
+         * Does what the JDK's jcmd does, without a process for it. The method is for jcmd alone, so build.sh exports it
+         * to the tests. @return the lines of the answer
+         */
         private static List<String> command(Program relay, String command) throws IOException {
             try {
                 var machine = VirtualMachine.attach(relay.process.pid() + "");
@@ -621,6 +624,7 @@ class HostileLoad extends Fixtures {
          * prints what became of them.
          */
         static final class Attackers implements AutoCloseable {
+            /** Thrown when the attack is to end, at whatever depth it is. */
             private static final class Ended extends IOException {
                 private static final long serialVersionUID = 1;
             }
@@ -1067,9 +1071,13 @@ class HostileLoad extends Fixtures {
 
             /** @return how the attackers fared */
             String endAttack() throws Exception {
-                if (attacking) attackers.tell("end");
-                attacking = false;
-                eventually(() -> attackers.out.getLast().startsWith("{"), "an end of the attack");
+                if (attacking) {
+                    int lines = attackers.out.size();
+                    attackers.tell("end");
+                    eventually(() -> attackers.out.size() > lines && attackers.out.getLast().startsWith("{"),
+                            "what became of the attackers");
+                    attacking = false;
+                }
                 return attackers.out.getLast();
             }
 
