@@ -13,17 +13,18 @@ import java.util.stream.*;
  */
 final class Player implements AutoCloseable {
     /**
-     * Lets a page have and draw each frame. Otherwise it has some thirty a second, or all while they are recorded or
-     * counted, and draws ten of them at most: to draw costs most.
+     * Lets a page have and draw each frame. Otherwise a timer gives it twenty a second, or the browser all while they
+     * are recorded or counted, and it draws four of them at most: frames of the browser and drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
         {
           const { requestAnimationFrame } = globalThis;
-          globalThis.requestAnimationFrame = callback => globalThis.everyFrame || globalThis.counting
-            ? requestAnimationFrame(callback)
-            : setTimeout(() => requestAnimationFrame(callback), 25);
+          globalThis.requestAnimationFrame = callback =>
+            globalThis.everyFrame || globalThis.counting || document.hidden   // a hidden page has none
+              ? requestAnimationFrame(callback)
+              : setTimeout(() => callback(performance.now()), 50);
         }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
@@ -32,7 +33,7 @@ final class Player implements AutoCloseable {
           const { draw } = View.prototype;
           let drawnAt = -Infinity;
           View.prototype.draw = function (scene) {
-            if (!globalThis.everyFrame && scene.time - drawnAt < 100) return;
+            if (!globalThis.everyFrame && scene.time - drawnAt < 250) return;
             drawnAt = scene.time;
             draw.call(this, scene);
           };

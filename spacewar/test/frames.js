@@ -9,7 +9,7 @@ import { Settings } from '../settings.js';
 
 const PATIENCE = 15_000;  // ms for what a test waits for
 const LOOK = 15;          // ms between looks
-const FRAME = 25;         // ms between frames at least: nobody looks at them, and drawing costs the most
+const FRAME = 40;         // ms between frames at least: nobody looks at them, and drawing costs the most
 const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));
