@@ -546,24 +546,28 @@ class SpacewarTest {
         @TestFactory
         @Timeout(300)   // the games that the tests play take a minute, and of a processor that others use as well
         Stream<DynamicNode> allHold() throws IOException {
-            return in(InChromium.chromium, "");
+            return in(InChromium.chromium, "?without=game,play", "?only=game", "?only=play");
         }
 
-        /** @param more names of modules that are left out, a comma before each, and what else the query says */
-        static Stream<DynamicNode> in(Browser browser, String more) throws IOException {
-            // one page computes while the other waits
-            try (var relay = withPages(0); var modules = browser.open(address(relay, "?without=game" + more));
-                    var game = browser.open(address(relay, "?only=game"))) {
-                var results = new ArrayList<Map<?, ?>>();
-                for (var page : List.of(modules, game)) {
-                    page.until("globalThis.results?.length > 0", Duration.ofSeconds(270));
-                    for (Object result : (List<?>) page.evaluate("results")) results.add((Map<?, ?>) result);
-                    assertEquals("[]", page.complaints.toString());
+        /** Runs them in pages with these queries, at once: one computes while the others wait. */
+        static Stream<DynamicNode> in(Browser browser, String... queries) throws IOException {
+            try (var relay = withPages(0)) {
+                var pages = new ArrayList<Browser.Page>();
+                try {
+                    for (String query : queries) pages.add(browser.open(address(relay, query)));
+                    var results = new ArrayList<Map<?, ?>>();
+                    for (var page : pages) {
+                        page.until("globalThis.results?.length > 0", Duration.ofSeconds(270));
+                        for (Object result : (List<?>) page.evaluate("results")) results.add((Map<?, ?>) result);
+                        assertEquals("[]", page.complaints.toString());
+                    }
+                    return results.stream().collect(Collectors.groupingBy(result -> (String) result.get("module"),
+                            LinkedHashMap::new, Collectors.toList()))
+                            .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
+                            module.getValue().stream().map(Modules::test)));
+                } finally {
+                    for (var page : pages) page.close();
                 }
-                return results.stream().collect(Collectors.groupingBy(result -> (String) result.get("module"),
-                        LinkedHashMap::new, Collectors.toList()))
-                        .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
-                        module.getValue().stream().map(Modules::test)));
             }
         }
 
@@ -576,7 +580,7 @@ class SpacewarTest {
         }
     }
 
-    /** What the original of the game got wrong, by the numbers it had there; others are in game.js, 14 in Direct. */
+    /** What the original of the game got wrong, by the numbers it had there; others are in play.js, 14 in Direct. */
     @Nested
     @ExtendWith({InChromium.class, Players.class})
     @SuppressWarnings("try")   // the relay is closed within

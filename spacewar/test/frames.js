@@ -269,6 +269,45 @@ export async function shoot(shooter, victim, y) {
   shooter.place(-460, y);
 }
 
+/** A test with these players in a room of their own, who leave it at its end. */
+export const players = (...namesAndTest) => async () => {
+  const test = namesAndTest.pop();
+  const room = newRoom();
+  const all = [];
+  try {
+    for (const name of namesAndTest) all.push(await Player.named(name, room));
+    await meet(...all);
+    await test(...all, room);
+  } finally {
+    for (const player of all) player.close();
+  }
+};
+
+/** A test with a page as somebody sees it who has never been here. */
+export const newcomer = test => async () => {
+  const room = newRoom();
+  const player = await Player.open(room);
+  try {
+    await player.until(isAsking, 'it asks for a name');
+    await test(player, room);
+  } finally {
+    player.close();
+  }
+};
+
+export const isAsking = player => player.$('#name').open;
+
+/** Where a ship is on the screen, our own if no name is given: css px. */
+export const where = (player, name = player.me.name) => player.seen(name).at;
+
+/** A click at a point of the sky. */
+export function click({ document, window }, [clientX, clientY]) {
+  for (const type of ['pointerdown', 'pointerup']) {
+    document.querySelector('#sky').dispatchEvent(new window.PointerEvent(type,
+      { clientX, clientY, pointerId: 1, isPrimary: true, bubbles: true }));
+  }
+}
+
 /** Somebody in the room who gives a name there, and then says whatever the test wants. */
 export class Stranger {
   id = null;
