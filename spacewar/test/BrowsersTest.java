@@ -36,12 +36,12 @@ class BrowsersTest {
         }
     }
 
-    private static final String WITHOUT_PLAY = "?without=game,play,pilots&brief";
-
     /**
-     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without the pilots, who only compute,
-     * and that for long, and what happens between players, who meet here in GamesOverTheRelay.
+     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without those that only compute, and
+     * that for long, and without what happens between players, who meet here in GamesOverTheRelay.
      */
+    private static final String MODULES = "?without=game,play,pilots,netplay,standings,webrtc-relay,qr&brief";
+
     @Nested
     @Order(3)
     @RelayTest.Waits
@@ -50,11 +50,10 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.firefox(), WITHOUT_PLAY, "?only=game");
+            return SpacewarTest.Modules.in(InBrowsers.firefox(), MODULES, "?only=game");
         }
     }
 
-    /** The same in WebKit. */
     @Nested
     @Order(2)   // takes the longest
     @RelayTest.Waits
@@ -63,7 +62,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.webKit(), WITHOUT_PLAY, "?only=game");
+            return SpacewarTest.Modules.in(InBrowsers.webKit(), MODULES, "?only=game");
         }
     }
 

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
@@ -31,9 +32,9 @@ import org.junit.jupiter.params.provider.*;
 class SpacewarTest {
     static final String GAME = "/spacewar/?game=1", ITS_ROOM = "/ws-relay/spacewar?game=1";
 
-    /** Lets a page have five frames a second from now on: there are many of it, or it is there for long. */
+    /** Lets a page have two frames a second from now on: there are many of it, or it is there for long. */
     static final String RARELY =
-            "globalThis.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 200)";
+            "globalThis.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 500)";
 
     /** A relay that serves the pages that come with it. */
     static Relay withPages(int port) throws IOException {
@@ -1142,7 +1143,9 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
-    @Order(1)   // takes the longest of these; one test at a time, in one LAN
+    @Order(1)   // takes the longest of these
+    @RelayTest.Waits
+    @ResourceLock("the LAN of Direct")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
@@ -1579,6 +1582,8 @@ class SpacewarTest {
 
     /** Players at home, behind routers, who learn from the relay where they come from. */
     @Nested
+    @RelayTest.Waits
+    @ResourceLock("the networks of DirectFromHome")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class DirectFromHome {
         /** The candidates of a browser with the servers of the relay: their kinds and addresses. */
