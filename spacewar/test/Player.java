@@ -13,16 +13,19 @@ import java.util.stream.*;
  */
 final class Player implements AutoCloseable {
     /**
-     * Lets a page have and draw each frame. Otherwise a timer gives it twenty a second, or the browser all while they
-     * are recorded or counted, and it draws four of them at most: frames of the browser and drawing cost most.
+     * Lets a page have and draw each frame. Otherwise it has twenty a second, nearly all of them by a timer, or all of
+     * the browser's while they are recorded or counted, and it draws four of them at most: the browser's frames and
+     * drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
         {
           const { requestAnimationFrame } = globalThis;
+          let frames = 0;
           globalThis.requestAnimationFrame = callback =>
             globalThis.everyFrame || globalThis.counting || document.hidden   // a hidden page has none
+              || ++frames % 10 === 0
               ? requestAnimationFrame(callback)
               : setTimeout(() => callback(performance.now()), 50);
         }
