@@ -131,13 +131,16 @@ final class Player implements AutoCloseable {
     }
 
     static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
-        return new Player(chromium, address, before.andThen(page -> page.first(settings(name))))
-                .until("me().state === 'flying'");
+        return new Player(chromium, address, before.andThen(page -> page.first(settings(name)))).untilItFliesAs(name);
     }
 
     static Player of(Browser browser, String address, String name) throws IOException {
-        return new Player(browser.blank(), address, page -> page.first(settings(name)))
-                .until("me().state === 'flying'");
+        return new Player(browser.blank(), address, page -> page.first(settings(name))).untilItFliesAs(name);
+    }
+
+    /** It has found its own settings, and none of a page that was in its window before. */
+    private Player untilItFliesAs(String name) {
+        return until("me().state === 'flying'").until("me().name === " + Json.write(name));
     }
 
     private static String settings(String name) {

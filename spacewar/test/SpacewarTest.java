@@ -1252,14 +1252,14 @@ class SpacewarTest {
             witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
         }
 
-        /** The first message over a channel came within a second of the join. */
+        /** The first message over a channel came soon after the join, also on a busy machine: servers may take 40 s. */
         private static void expectInTime(Player player, String name) {
             double first = player.number("times.heard - times.joined");
             System.out.printf(
                     "  %s: in the room %.0f ms after the start, a channel open %.0f ms later, the first message "
                     + "through it after %.0f ms%n", name, player.number("times.joined"),
                     player.number("times.opened - times.joined"), first);
-            assertTrue(first < GamePage.AT_ONCE.toMillis(), "it took " + first + " ms");
+            assertTrue(first < 3_000, "it took " + first + " ms");
         }
 
         @Test
@@ -1499,6 +1499,7 @@ class SpacewarTest {
         }
 
         @Test
+        @Timeout(120)   // five players, who do much
         void whenTheRelayIsKilledTheyPlayOnAndWhenItIsBackTheyAreConnectedAnewWithTheirScores() throws IOException {
             Consumer<Chromium.Page> notes = page -> page.first(NOTES);
             try (var first = lan.relay("0"); var ann = player(first, "Ann", notes);
