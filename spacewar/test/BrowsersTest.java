@@ -37,9 +37,11 @@ class BrowsersTest {
     }
 
     /**
-     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without the pilots, who only compute,
-     * and that for long.
+     * The tests of the game's modules, as in Chromium, but with fewer seeds, and without those that only compute, and
+     * that for long, and without what happens between players, who meet here in GamesOverTheRelay.
      */
+    private static final String MODULES = "?without=game,play,pilots,netplay,standings,webrtc-relay,qr&brief";
+
     @Nested
     @Order(3)
     @RelayTest.Waits
@@ -48,11 +50,10 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.firefox(), ",pilots&brief");
+            return SpacewarTest.Modules.in(InBrowsers.firefox(), MODULES, "?only=game");
         }
     }
 
-    /** The same in WebKit. */
     @Nested
     @Order(2)   // takes the longest
     @RelayTest.Waits
@@ -61,7 +62,7 @@ class BrowsersTest {
         @TestFactory
         @Timeout(300)
         Stream<DynamicNode> allHold() throws IOException {
-            return SpacewarTest.Modules.in(InBrowsers.webKit(), ",pilots&brief");
+            return SpacewarTest.Modules.in(InBrowsers.webKit(), MODULES, "?only=game");
         }
     }
 
@@ -118,51 +119,6 @@ class BrowsersTest {
         @Test
         void oneInWebKitAndOneInFirefox() throws IOException {
             play(InBrowsers.webKit(), InBrowsers.firefox());
-        }
-    }
-
-    /** Two players who are connected directly, in a LAN of their own. */
-    @Nested
-    @Timeout(60)
-    @RelayTest.Waits
-    class DirectWithFirefox {
-        private static Network lan;
-        private static RelayTest.Program relay;
-
-        @BeforeAll
-        static void begin() throws IOException {
-            Firefox.require();
-            lan = Network.lan();
-            relay = lan.relay("0");
-        }
-
-        @AfterAll
-        static void end() throws IOException {
-            if (lan == null) return;
-            relay.close();
-            lan.close();
-        }
-
-        private static void play(Browser one, Browser other, String room) throws IOException {
-            String address = "http://10.77.0.1:" + relay.url().getPort() + "/spacewar/?game=" + room;
-            try (var ann = Player.of(one, address, "Ann"); var bob = Player.of(other, address, "Bob")) {
-                SpacewarTest.meet(ann, bob);
-                SpacewarTest.Direct.areConnected("webrtc", ann, bob);
-                SpacewarTest.Direct.playOn(ann, bob);
-                SpacewarTest.Direct.playOn(bob, ann);
-                SpacewarTest.shoot(ann, bob, 800);
-                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
-            }
-        }
-
-        @Test
-        void twoInFirefox() throws IOException {
-            play(lan.firefox(), lan.firefox(), "1");
-        }
-
-        @Test
-        void oneInFirefoxAndOneInChromium() throws IOException {
-            play(lan.firefox(), lan.chromium(), "2");
         }
     }
 

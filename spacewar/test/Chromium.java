@@ -10,14 +10,21 @@ import java.util.concurrent.*;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
-/** A headless Chromium, driven over its DevTools protocol. It ends with the tests, however they end. */
+/**
+ * A headless Chromium, driven over its DevTools protocol. It ends with the tests, however they end. A page that is
+ * closed leaves its window to the next, empty, as a new one costs more than the game.
+ */
 final class Chromium implements Browser {
     private final Path folder = Files.createTempDirectory("relay-chromium");
     private final Process process;
     // not answered yet, by id
     private final Map<Integer, CompletableFuture<Map<?, ?>>> calls = new ConcurrentHashMap<>();
     private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by session
+    private final Queue<Window> free = new ConcurrentLinkedQueue<>();   // windows without a page
     private int lastId;
+
+    /** A window with a storage of its own, which it shares with no other. */
+    private record Window(Object context, Object target, Map<String, ?> session) {}
 
     /**
      * One that sends nothing past the relay: connections of WebRTC never open, and no names are looked up, not even by
@@ -40,7 +47,7 @@ final class Chromium implements Browser {
                 "--headless", "--remote-debugging-pipe", "--user-data-dir=" + folder, "--no-sandbox", "--disable-gpu",
                 "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
                 "--disable-sync", "--no-startup-window", "--disable-features=Translate,MediaRouter,OptimizationHints,"
-                + "PaintHolding,WebUIOmniboxPopup,WebUIOmniboxAimPopup"));
+                + "PaintHolding,WebUIOmniboxPopup,WebUIOmniboxAimPopup,BackForwardCache"));
         command.addAll(List.of(switches));
         process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
         RelayTest.Program.reader(() -> {
@@ -97,14 +104,20 @@ final class Chromium implements Browser {
 
     @Override
     public Page blank() {
+        Window window = free.poll();
+        var page = new Page(window == null ? window() : window);
+        pages.put(page.window.session.get("sessionId"), page);
+        return page;
+    }
+
+    private Window window() {
         Object context = call(Map.of(), "Target.createBrowserContext", Map.of()).get("browserContextId");
         Object target = tab(context, true);
-        Object session = call(Map.of(), "Target.attachToTarget", Map.of("targetId", target, "flatten", true))
-                .get("sessionId");
-        var page = new Page(context, target, Map.of("sessionId", session));
-        pages.put(session, page);
-        for (String domain : List.of("Page", "Runtime", "Log")) page.call(domain + ".enable", Map.of());
-        return page.focus(true);
+        Map<String, ?> session = Map.of("sessionId", call(Map.of(), "Target.attachToTarget",
+                Map.of("targetId", target, "flatten", true)).get("sessionId"));
+        for (String domain : List.of("Page", "Runtime", "Log")) call(session, domain + ".enable", Map.of());
+        call(session, "Emulation.setFocusEmulationEnabled", Map.of("enabled", true));
+        return new Window(context, target, session);
     }
 
     private Object tab(Object context, boolean ownWindow) {
@@ -145,26 +158,27 @@ final class Chromium implements Browser {
     record Finger(int id, double x, double y) {}
 
     final class Page extends Browser.Page {
-        private final Object context, target;
-        private final Map<String, ?> session;
-        private final Map<Object, Consumer<String>> bindings = new ConcurrentHashMap<>();
-        private int touched;   // fingers on it
+        private final Window window;
+        private final List<Object> scripts = new ArrayList<>();   // that run first
+        private final Set<String> origins = new HashSet<>();      // of the documents that it has gone to
+        private final Map<String, Consumer<String>> bindings = new ConcurrentHashMap<>();
+        private boolean isLast;   // its window is left to no other
+        private int touched;      // fingers on it
 
-        private Page(Object context, Object target, Map<String, ?> session) {
-            this.context = context;
-            this.target = target;
-            this.session = session;
+        private Page(Window window) {
+            this.window = window;
         }
 
         @Override
         Page go(String address) {
+            if (address.startsWith("http")) origins.add(address.replaceFirst("(?<=[^:/])/.*", ""));
             call("Page.navigate", Map.of("url", address));
             return this;
         }
 
         @Override
         Page first(String script) {
-            call("Page.addScriptToEvaluateOnNewDocument", Map.of("source", script));
+            scripts.add(call("Page.addScriptToEvaluateOnNewDocument", Map.of("source", script)).get("identifier"));
             return this;
         }
 
@@ -178,7 +192,8 @@ final class Chromium implements Browser {
 
         /** Its process dies. */
         Page crash() {
-            send(session, "Page.crash", Map.of());   // nobody is left to answer
+            isLast = true;
+            send(window.session, "Page.crash", Map.of());   // nobody is left to answer
             return this;
         }
 
@@ -190,12 +205,13 @@ final class Chromium implements Browser {
 
         /** Opens another tab over it. */
         Page hide() {
-            focus(false).activate(tab(context, false));
+            isLast = true;
+            focus(false).activate(tab(window.context, false));
             return until("document.hidden");
         }
 
         Page show() {
-            activate(target);
+            activate(window.target);
             return focus(true).until("!document.hidden");
         }
 
@@ -225,7 +241,7 @@ final class Chromium implements Browser {
         }
 
         Map<?, ?> call(String method, Map<String, ?> parameters) {
-            return Chromium.this.call(session, method, parameters);
+            return Chromium.this.call(window.session, method, parameters);
         }
 
         /** From now on its scripts have a function of that name, by which they tell something to a listener. */
@@ -319,7 +335,21 @@ final class Chromium implements Browser {
         @Override
         public void close() {
             pages.values().remove(this);
-            Chromium.this.call(Map.of(), "Target.disposeBrowserContext", Map.of("browserContextId", context));
+            if (isLast) {
+                Chromium.this.call(Map.of(), "Target.disposeBrowserContext", Map.of("browserContextId",
+                        window.context));
+                return;
+            }
+            for (Object script : scripts) call("Page.removeScriptToEvaluateOnNewDocument",
+                    Map.of("identifier", script));
+            for (String name : bindings.keySet()) call("Runtime.removeBinding", Map.of("name", name));
+            call("Page.navigate", Map.of("url", "about:blank"));
+            for (String origin : origins) call("Storage.clearDataForOrigin",
+                    Map.of("origin", origin, "storageTypes", "all"));
+            call("Emulation.clearDeviceMetricsOverride", Map.of());
+            call("Emulation.setTouchEmulationEnabled", Map.of("enabled", false));
+            call("Emulation.setEmulatedMedia", Map.of("features", List.of()));
+            free.add(window);
         }
     }
 

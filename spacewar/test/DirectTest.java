@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What webrtc-relay.js promises to any game, between pages that do nothing but send: what comes over the direct path,
- * and after it has failed.
+ * and after it has failed. And two players who are connected directly, in Firefox as well. All of them, one after the
+ * other, are in one LAN with its browsers.
  */
 
 import static org.junit.jupiter.api.Assertions.*;
@@ -15,22 +16,31 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(120)
+@Order(1)   // waits for long
 class DirectTest {
-    /** A network with a relay, for pairs of pages. */
-    private record Lan(Network network, RelayTest.Program relay) implements AutoCloseable {
-        static Lan begin() throws IOException {
-            var network = Network.lan();
-            return new Lan(network, network.relay("0"));
-        }
+    private static Network lan;
+    private static RelayTest.Program relay;
 
-        @Override
-        public void close() throws IOException {
-            try (network; relay) { }
-        }
+    @BeforeAll
+    static void begin() throws IOException {
+        lan = Network.lan();
+        relay = lan.relay("0");
+    }
+
+    @AfterAll
+    static void end() throws IOException {
+        if (lan == null) return;
+        relay.close();
+        lan.close();
+    }
+
+    /** An address of the relay. */
+    private static String address(String path) {
+        return "http://10.77.0.1:" + relay.url().getPort() + path;
     }
 
     /** Two pages, which send each other numbers and note what is wrong with what comes. Their room is their own. */
-    private static final class Pair {
+    private static final class Pair implements AutoCloseable {
         private static final String PAGE = """
             (async () => {
               const { WebRTCRelay } = await import('/spacewar/webrtc-relay.js');
@@ -56,10 +66,9 @@ class DirectTest {
         final List<Browser.Page> pages = new ArrayList<>();
         private final String room = UUID.randomUUID().toString();
 
-        Pair(Lan lan, String... browsers) throws IOException {
+        Pair(String... browsers) throws IOException {
             for (String browser : browsers) {
-                var page = (browser.equals("Firefox") ? lan.network.firefox() : lan.network.chromium())
-                        .open("http://10.77.0.1:" + lan.relay.url().getPort() + "/health");
+                var page = (browser.equals("Firefox") ? lan.firefox() : lan.chromium()).open(address("/health"));
                 pages.add(page);
                 page.until("document.readyState === 'complete' && location.pathname === '/health'")
                         .evaluate(PAGE.formatted(room));
@@ -81,10 +90,14 @@ class DirectTest {
                         .filter(complaint -> !complaint.contains("/favicon.ico")).toList());
             }
         }
+
+        @Override
+        public void close() {
+            for (var page : pages) page.close();
+        }
     }
 
     @Nested
-    @RelayTest.Waits
     class DirectAfterAnOutage {
         @ParameterizedTest
         @ValueSource(ints = {8, 18, 32})
@@ -100,17 +113,17 @@ class DirectTest {
 
         /** The WebSocket is there all the while. */
         private static void tryPairs(int seconds, String... browsers) throws Exception {
-            try (var lan = Lan.begin()) {
-                var pairs = new ArrayList<Pair>();
-                for (String pair : browsers) pairs.add(new Pair(lan, pair.split(" and ")));
+            var pairs = new ArrayList<Pair>();
+            try {
+                for (String pair : browsers) pairs.add(new Pair(pair.split(" and ")));
                 for (var pair : pairs)
                     for (var page : pair.pages) page.evaluate(
                             "globalThis.sending = setInterval(() => relay.send(`number ${++sent}`), 50); null");
-                lan.network.cutUdp();
+                lan.cutUdp();
                 long mendAt = System.nanoTime() + seconds * 1_000_000_000L;
                 for (var pair : pairs) pair.expect("path() === 'relay'", Duration.ofSeconds(5));
                 Thread.sleep(Math.max(0, (mendAt - System.nanoTime()) / 1_000_000));
-                lan.network.mendUdp();
+                lan.mendUdp();
                 long mended = System.nanoTime();
                 for (var pair : pairs) {
                     pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
@@ -121,12 +134,14 @@ class DirectTest {
                     for (var page : pair.pages) page.evaluate("clearInterval(sending)");
                     pair.expectAll();
                 }
+            } finally {
+                lan.mendUdp();
+                for (var pair : pairs) pair.close();
             }
         }
     }
 
     @Nested
-    @RelayTest.Waits
     class DirectInBulk {
         /** As a game sends a map or a saved game: 8 MB, more while little waits. */
         private static final String PACED = """
@@ -138,33 +153,50 @@ class DirectTest {
               }
             })()""";
 
-        private static Lan lan;
-
-        @BeforeAll
-        static void begin() throws IOException {
-            lan = Lan.begin();
-        }
-
-        @AfterAll
-        static void end() throws IOException {
-            if (lan != null) lan.close();
-        }
-
         @Test
         void eightMegabytesPacedByWhatIsBufferedComeWholeOverOneConnection() throws IOException {
-            var pair = new Pair(lan, "Chromium", "Chromium");
-            pair.pages.getFirst().evaluate(PACED);
-            pair.expectAll();
-            for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
+            try (var pair = new Pair("Chromium", "Chromium")) {
+                pair.pages.getFirst().evaluate(PACED);
+                pair.expectAll();
+                for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
+            }
         }
 
         @Test
         void unpacedTheyComeWholeAsWell() throws IOException {
-            var pair = new Pair(lan, "Chromium", "Chromium");
-            for (var page : pair.pages) page.evaluate(
-                    "while (sent < 500) relay.send(`number ${++sent} ${'x'.repeat(16_000)}`); null");
-            pair.expectAll();
-            pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
+            try (var pair = new Pair("Chromium", "Chromium")) {
+                for (var page : pair.pages) page.evaluate(
+                        "while (sent < 500) relay.send(`number ${++sent} ${'x'.repeat(16_000)}`); null");
+                pair.expectAll();
+                pair.expect("path() === 'webrtc'", Duration.ofSeconds(20));
+            }
+        }
+    }
+
+    /** Two players who are connected directly. */
+    @Nested
+    @Timeout(60)
+    class DirectWithFirefox {
+        private static void play(Browser one, Browser other, String room) throws IOException {
+            String address = address("/spacewar/?game=" + room);
+            try (var ann = Player.of(one, address, "Ann"); var bob = Player.of(other, address, "Bob")) {
+                SpacewarTest.meet(ann, bob);
+                SpacewarTest.Direct.areConnected("webrtc", ann, bob);
+                SpacewarTest.Direct.playOn(ann, bob);
+                SpacewarTest.Direct.playOn(bob, ann);
+                SpacewarTest.shoot(ann, bob, 800);
+                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
+            }
+        }
+
+        @Test
+        void twoInFirefox() throws IOException {
+            play(lan.firefox(), lan.firefox(), "1");
+        }
+
+        @Test
+        void oneInFirefoxAndOneInChromium() throws IOException {
+            play(lan.firefox(), lan.chromium(), "2");
         }
     }
 }

@@ -6,7 +6,10 @@ import java.util.*;
 import java.util.concurrent.*;
 import java.util.stream.*;
 
-/** A headless Firefox, driven over WebDriver BiDi, which is JSON over a WebSocket. */
+/**
+ * A headless Firefox, driven over WebDriver BiDi, which is JSON over a WebSocket. A page that is closed leaves its
+ * window to the next, empty, as a new one costs more than the game.
+ */
 final class Firefox implements Browser {
     /** No first steps, no play only after a click, and windows that do not wait for one another. */
     private static final String PREFERENCES = """
@@ -33,6 +36,7 @@ final class Firefox implements Browser {
     private final Process connection;
     private final Map<Integer, CompletableFuture<Map<?, ?>>> calls = new ConcurrentHashMap<>();   // unanswered, by id
     private final Map<Object, Page> pages = new ConcurrentHashMap<>();                            // by context
+    private final Queue<Object> free = new ConcurrentLinkedQueue<>();   // contexts: windows without a page
     private int lastId;
 
     /** One that sends nothing past the relay: connections of WebRTC never open, and no names are looked up. */
@@ -119,11 +123,15 @@ final class Firefox implements Browser {
 
     @Override
     public Page blank() {
-        Object user = call("browser.createUserContext", Map.of()).get("userContext");
-        Object context = call("browsingContext.create", Map.of("type", "window", "userContext", user)).get("context");
-        var page = new Page(user, context);
-        pages.put(context, page);
+        Object left = free.poll();
+        var page = new Page(left == null ? window() : left);
+        pages.put(page.context, page);
         return page;
+    }
+
+    private Object window() {
+        Object user = call("browser.createUserContext", Map.of()).get("userContext");
+        return call("browsingContext.create", Map.of("type", "window", "userContext", user)).get("context");
     }
 
     @Override
@@ -133,10 +141,10 @@ final class Firefox implements Browser {
     }
 
     final class Page extends Browser.WebDriverPage {
-        private final Object user, context;
+        private final Object context;
+        private final List<Object> scripts = new ArrayList<>();   // that run first
 
-        private Page(Object user, Object context) {
-            this.user = user;
+        private Page(Object context) {
             this.context = context;
         }
 
@@ -149,8 +157,8 @@ final class Firefox implements Browser {
         @Override
         Page first(String script) {
             // the document of about:blank is none of the page's
-            call("script.addPreloadScript", Map.of("functionDeclaration",
-                    "() => { if (location.host) {" + script + "\n} }", "contexts", List.of(context)));
+            scripts.add(call("script.addPreloadScript", Map.of("functionDeclaration",
+                    "() => { if (location.host) {" + script + "\n} }", "contexts", List.of(context))).get("script"));
             return this;
         }
 
@@ -190,7 +198,10 @@ final class Firefox implements Browser {
         @Override
         public void close() {
             pages.remove(context);
-            call("browser.removeUserContext", Map.of("userContext", user));
+            for (Object script : scripts) call("script.removePreloadScript", Map.of("script", script));
+            evaluate("location.host && localStorage.clear()");
+            call("browsingContext.navigate", Map.of("context", context, "url", "about:blank", "wait", "complete"));
+            free.add(context);
         }
     }
 }

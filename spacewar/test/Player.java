@@ -13,17 +13,21 @@ import java.util.stream.*;
  */
 final class Player implements AutoCloseable {
     /**
-     * Lets a page have and draw each frame. Otherwise it has some thirty a second, or all while they are recorded or
-     * counted, and draws ten of them at most: to draw costs most.
+     * Lets a page have and draw each frame. Otherwise it has twenty a second, nearly all of them by a timer, or all of
+     * the browser's while they are recorded or counted, and it draws four of them at most: the browser's frames and
+     * drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
         {
           const { requestAnimationFrame } = globalThis;
-          globalThis.requestAnimationFrame = callback => globalThis.everyFrame || globalThis.counting
-            ? requestAnimationFrame(callback)
-            : setTimeout(() => requestAnimationFrame(callback), 25);
+          let frames = 0;
+          globalThis.requestAnimationFrame = callback =>
+            globalThis.everyFrame || globalThis.counting || document.hidden   // a hidden page has none
+              || ++frames % 10 === 0
+              ? requestAnimationFrame(callback)
+              : setTimeout(() => callback(performance.now()), 50);
         }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
@@ -32,7 +36,7 @@ final class Player implements AutoCloseable {
           const { draw } = View.prototype;
           let drawnAt = -Infinity;
           View.prototype.draw = function (scene) {
-            if (!globalThis.everyFrame && scene.time - drawnAt < 100) return;
+            if (!globalThis.everyFrame && scene.time - drawnAt < 250) return;
             drawnAt = scene.time;
             draw.call(this, scene);
           };
@@ -127,13 +131,16 @@ final class Player implements AutoCloseable {
     }
 
     static Player of(Chromium chromium, String address, String name, Consumer<Chromium.Page> before) {
-        return new Player(chromium, address, before.andThen(page -> page.first(settings(name))))
-                .until("me().state === 'flying'");
+        return new Player(chromium, address, before.andThen(page -> page.first(settings(name)))).untilItFliesAs(name);
     }
 
     static Player of(Browser browser, String address, String name) throws IOException {
-        return new Player(browser.blank(), address, page -> page.first(settings(name)))
-                .until("me().state === 'flying'");
+        return new Player(browser.blank(), address, page -> page.first(settings(name))).untilItFliesAs(name);
+    }
+
+    /** It has found its own settings, and none of a page that was in its window before. */
+    private Player untilItFliesAs(String name) {
+        return until("me().state === 'flying'").until("me().name === " + Json.write(name));
     }
 
     private static String settings(String name) {

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
@@ -31,9 +32,9 @@ import org.junit.jupiter.params.provider.*;
 class SpacewarTest {
     static final String GAME = "/spacewar/?game=1", ITS_ROOM = "/ws-relay/spacewar?game=1";
 
-    /** Lets a page have five frames a second from now on: there are many of it, or it is there for long. */
+    /** Lets a page have two frames a second from now on: there are many of it, or it is there for long. */
     static final String RARELY =
-            "globalThis.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 200)";
+            "globalThis.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 500)";
 
     /** A relay that serves the pages that come with it. */
     static Relay withPages(int port) throws IOException {
@@ -546,24 +547,28 @@ class SpacewarTest {
         @TestFactory
         @Timeout(300)   // the games that the tests play take a minute, and of a processor that others use as well
         Stream<DynamicNode> allHold() throws IOException {
-            return in(InChromium.chromium, "");
+            return in(InChromium.chromium, "?without=game,play", "?only=game", "?only=play");
         }
 
-        /** @param more names of modules that are left out, a comma before each, and what else the query says */
-        static Stream<DynamicNode> in(Browser browser, String more) throws IOException {
-            // one page computes while the other waits
-            try (var relay = withPages(0); var modules = browser.open(address(relay, "?without=game" + more));
-                    var game = browser.open(address(relay, "?only=game"))) {
-                var results = new ArrayList<Map<?, ?>>();
-                for (var page : List.of(modules, game)) {
-                    page.until("globalThis.results?.length > 0", Duration.ofSeconds(270));
-                    for (Object result : (List<?>) page.evaluate("results")) results.add((Map<?, ?>) result);
-                    assertEquals("[]", page.complaints.toString());
+        /** Runs them in pages with these queries, at once: one computes while the others wait. */
+        static Stream<DynamicNode> in(Browser browser, String... queries) throws IOException {
+            try (var relay = withPages(0)) {
+                var pages = new ArrayList<Browser.Page>();
+                try {
+                    for (String query : queries) pages.add(browser.open(address(relay, query)));
+                    var results = new ArrayList<Map<?, ?>>();
+                    for (var page : pages) {
+                        page.until("globalThis.results?.length > 0", Duration.ofSeconds(270));
+                        for (Object result : (List<?>) page.evaluate("results")) results.add((Map<?, ?>) result);
+                        assertEquals("[]", page.complaints.toString());
+                    }
+                    return results.stream().collect(Collectors.groupingBy(result -> (String) result.get("module"),
+                            LinkedHashMap::new, Collectors.toList()))
+                            .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
+                            module.getValue().stream().map(Modules::test)));
+                } finally {
+                    for (var page : pages) page.close();
                 }
-                return results.stream().collect(Collectors.groupingBy(result -> (String) result.get("module"),
-                        LinkedHashMap::new, Collectors.toList()))
-                        .entrySet().stream().map(module -> DynamicContainer.dynamicContainer(module.getKey(),
-                        module.getValue().stream().map(Modules::test)));
             }
         }
 
@@ -576,7 +581,7 @@ class SpacewarTest {
         }
     }
 
-    /** What the original of the game got wrong, by the numbers it had there; others are in game.js, 14 in Direct. */
+    /** What the original of the game got wrong, by the numbers it had there; others are in play.js, 14 in Direct. */
     @Nested
     @ExtendWith({InChromium.class, Players.class})
     @SuppressWarnings("try")   // the relay is closed within
@@ -1138,7 +1143,9 @@ class SpacewarTest {
 
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
-    @Order(1)   // takes the longest of these; one test at a time, in one LAN
+    @Order(1)   // takes the longest of these
+    @RelayTest.Waits
+    @ResourceLock("the LAN of Direct")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
@@ -1245,14 +1252,14 @@ class SpacewarTest {
             witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
         }
 
-        /** The first message over a channel came within a second of the join. */
+        /** The first message over a channel came soon after the join, also on a busy machine: servers may take 40 s. */
         private static void expectInTime(Player player, String name) {
             double first = player.number("times.heard - times.joined");
             System.out.printf(
                     "  %s: in the room %.0f ms after the start, a channel open %.0f ms later, the first message "
                     + "through it after %.0f ms%n", name, player.number("times.joined"),
                     player.number("times.opened - times.joined"), first);
-            assertTrue(first < GamePage.AT_ONCE.toMillis(), "it took " + first + " ms");
+            assertTrue(first < 3_000, "it took " + first + " ms");
         }
 
         @Test
@@ -1492,6 +1499,7 @@ class SpacewarTest {
         }
 
         @Test
+        @Timeout(120)   // five players, who do much
         void whenTheRelayIsKilledTheyPlayOnAndWhenItIsBackTheyAreConnectedAnewWithTheirScores() throws IOException {
             Consumer<Chromium.Page> notes = page -> page.first(NOTES);
             try (var first = lan.relay("0"); var ann = player(first, "Ann", notes);
@@ -1575,6 +1583,8 @@ class SpacewarTest {
 
     /** Players at home, behind routers, who learn from the relay where they come from. */
     @Nested
+    @RelayTest.Waits
+    @ResourceLock("the networks of DirectFromHome")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class DirectFromHome {
         /** The candidates of a browser with the servers of the relay: their kinds and addresses. */

@@ -9,7 +9,8 @@ import { Settings } from '../settings.js';
 
 const PATIENCE = 15_000;  // ms for what a test waits for
 const LOOK = 15;          // ms between looks
-const FRAME = 25;         // ms between frames at least: nobody looks at them, and drawing costs the most
+const FRAME = 50;         // ms between frames: nobody looks at them, and those of the browser cost the most ...
+const OWN_FRAME = 10;     // ... so that only every tenth is one of those
 const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));
@@ -78,7 +79,11 @@ export class Player {
     }
     for (const level of ['error', 'warn']) window.console[level] = (...what) => this.complaints.push(what.join(' '));
     const { requestAnimationFrame } = window;
-    window.requestAnimationFrame = callback => window.setTimeout(() => requestAnimationFrame(callback), FRAME);
+    let frames = 0;
+    window.requestAnimationFrame = callback => window.setTimeout(() => {
+      if (++frames % OWN_FRAME === 0) requestAnimationFrame(callback);
+      else callback(window.performance.now());
+    }, FRAME);
     before(window);
     await until(() => document.head, 'a page');
     const script = document.createElement('script');
@@ -267,6 +272,45 @@ export async function shoot(shooter, victim, y) {
   shooter.press('KeyF');
   await victim.until(({ me }) => me.state === 'exploded', 'it is hit');
   shooter.place(-460, y);
+}
+
+/** A test with these players in a room of their own, who leave it at its end. */
+export const players = (...namesAndTest) => async () => {
+  const test = namesAndTest.pop();
+  const room = newRoom();
+  const all = [];
+  try {
+    for (const name of namesAndTest) all.push(await Player.named(name, room));
+    await meet(...all);
+    await test(...all, room);
+  } finally {
+    for (const player of all) player.close();
+  }
+};
+
+/** A test with a page as somebody sees it who has never been here. */
+export const newcomer = test => async () => {
+  const room = newRoom();
+  const player = await Player.open(room);
+  try {
+    await player.until(isAsking, 'it asks for a name');
+    await test(player, room);
+  } finally {
+    player.close();
+  }
+};
+
+export const isAsking = player => player.$('#name').open;
+
+/** Where a ship is on the screen, our own if no name is given: css px. */
+export const where = (player, name = player.me.name) => player.seen(name).at;
+
+/** A click at a point of the sky. */
+export function click({ document, window }, [clientX, clientY]) {
+  for (const type of ['pointerdown', 'pointerup']) {
+    document.querySelector('#sky').dispatchEvent(new window.PointerEvent(type,
+      { clientX, clientY, pointerId: 1, isPrimary: true, bubbles: true }));
+  }
 }
 
 /** Somebody in the room who gives a name there, and then says whatever the test wants. */

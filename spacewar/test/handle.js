@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 // In a frame of frames.js: hands the game to the tests, and the class whose calls tell what can be heard of it. The
-// game draws ten frames a second at most: nobody looks, and to draw costs most.
+// game draws four frames a second at most: nobody looks, and to draw costs most.
 
 import { Sound } from '../sound.js';
 import { game } from '../spacewar.js';
 import { View } from '../view.js';
 
-const DRAWN_MS = 100;   // ms between frames that are drawn
+const DRAWN_MS = 250;   // ms between frames that are drawn
 
 const { draw } = View.prototype;
 let drawnAt = -Infinity;

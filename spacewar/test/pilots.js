@@ -68,7 +68,7 @@ export default {
   'practice ships begin easily and grow with each kill': () => {
     const hits = skill => {
       let count = 0;
-      play(20, 2, { person: true, bots: 2, skill }, ({ type, ship, cause }, world, me) => {
+      play(10, 2, { person: true, bots: 2, skill }, ({ type, ship, cause }, world, me) => {
         if (type === 'destroyed' && ship === me && cause === 'missile') count++;
       });
       return count;

@@ -4,14 +4,14 @@
 // by the sentence that they prove; one that throws, or whose promise is rejected, has failed. They run
 // one after the other, so that none disturbs another. When all are done, `results` tells a program the
 // same: a list of { module, name, error, ms }, where the error is null for a test that passed. An address that ends in
-// `?only=hud,round` runs these modules alone, one with `?without=game` all others; with `brief` what tries many seeds
-// tries but some of them.
+// `?only=hud,round` runs these modules alone, one with `?without=game,play` all others; with `brief` what tries many
+// seeds tries but some of them.
 
 // The pilots come first: they compute most, and three times as long after tests with bodies of other fields.
 const MODULES = ['pilots', 'physics', 'world', 'netplay', 'identity', 'round', 'standings', 'crowd',
   'clock', 'feed', 'settings', 'address', 'qr', 'font', 'hud', 'effects', 'ships',
   'camera', 'view', 'keys', 'controls', 'sound', 'stream', 'connection', 'webrtc-relay', 'threaded-socket',
-  'ws-relay', 'game'];
+  'ws-relay', 'game', 'play'];
 const PATIENCE = 90_000;   // ms for one test, which may open ten games on a busy machine: what takes longer never ends
 const PAUSE = 50;          // ms of tests after which the page may draw
 
