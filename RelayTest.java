@@ -1188,14 +1188,20 @@ class RelayTest extends Streams {
         private static final String HEAD =
                 "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
 
+        private static final InetAddress PEER = InetAddress.getLoopbackAddress();
+
         private static Relay.Request parse(String latin1) throws Relay.HttpException, IOException {
             var input = new Relay.Input(pieces(latin1.getBytes(StandardCharsets.ISO_8859_1), 9999));
-            return Relay.Request.parse(Relay.Request.readHead(input));
+            return next(input);
+        }
+
+        private static Relay.Request next(Relay.Input input) throws Relay.HttpException, IOException {
+            return Relay.Request.parse(Relay.Request.readHead(input), PEER);
         }
 
         private static void expectWhole(Relay.Request request) {
             assertEquals(new Relay.Request("GET", "/a?b=c", "HTTP/1.1",
-                    Map.of("host", "localhost:8080", "x-thing", "some, more")), request);
+                    Map.of("host", "localhost:8080", "x-thing", "some, more"), PEER), request);
         }
 
         @Test
@@ -1203,9 +1209,9 @@ class RelayTest extends Streams {
             for (int most : new int[] {1, 9999}) {
                 String all = "\r\n" + HEAD + "GET /2 HTTP/1.0\r\n\r\n\r\n" + HEAD + "rest";
                 var input = new Relay.Input(pieces(bytes(all), most));
-                expectWhole(Relay.Request.parse(Relay.Request.readHead(input)));
-                assertEquals("/2", Relay.Request.parse(Relay.Request.readHead(input)).target());
-                expectWhole(Relay.Request.parse(Relay.Request.readHead(input)));
+                expectWhole(next(input));
+                assertEquals("/2", next(input).target());
+                expectWhole(next(input));
                 for (char next : "rest".toCharArray()) assertEquals(next, input.read());
             }
         }
@@ -1246,7 +1252,7 @@ class RelayTest extends Streams {
                             : signs.charAt(random.nextInt(signs.length())));
                 try {
                     var input = new Relay.Input(pieces(damaged, 9999));
-                    var request = Relay.Request.parse(Relay.Request.readHead(input));
+                    var request = next(input);
                     assertTrue(request.target().matches("[!-~]+") && request.toString().matches("[^\r\n\0]+"),
                             () -> request + ", seed " + seed);
                 } catch (Relay.HttpException | EOFException refused) {
