@@ -1450,7 +1450,7 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or if too much waits. Pings and pongs are
+         * Adds a frame. Never waits. Returns false if there is a close reason, or if too much waits. Pings, pongs are
          * never too much: one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
@@ -1573,6 +1573,7 @@ public class Relay implements AutoCloseable {
     abstract class WebSocket {
         final String target, address;      // what the client asked for; where it is
         final Connection connection;
+        private final Thread thread = Thread.currentThread();   // the connection's, which makes this
         final Outbox outbox;
         private final FrameReader reader;
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
@@ -1681,7 +1682,8 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                Thread.startVirtualThread(this::leave);   // not here: tellOthers() may be iterating over the clients
+                // serve() leaves the room next; other threads may be iterating over the clients there, in tellOthers().
+                if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
