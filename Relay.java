@@ -26,7 +26,7 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        how many bytes of one sender's messages to single clients may wait; when it is full, the sender waits
+ *   window        one sender's messages to single clients that wait in outboxes; when it is full, the sender waits
  *   close reason  why a connection ends; the first one counts
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
  *   clock         ms that the relay has run; does not include the time for which the process was suspended
@@ -229,7 +229,7 @@ public class Relay implements AutoCloseable {
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              no data; HTTP finds one response at a time, so it leaves other processors to the rooms
+    //   httpLock              no data; one request at a time is answered, so HTTP takes one processor at most
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
@@ -342,7 +342,7 @@ public class Relay implements AutoCloseable {
                 var connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
                 Thread.startVirtualThread(connection);
-                if (hasEvicted) pause(1);   // time to ask, before the next ones evict this one
+                if (hasEvicted) pause(1);   // or the next ones would evict this one before its request has come
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
@@ -454,7 +454,7 @@ public class Relay implements AutoCloseable {
             long slept = (System.nanoTime() - start) / 1_000_000;
             clock += Math.min(slept, 2 * options.lookInterval);   // it is more after the process was suspended
             try {
-                connections.forEach(Connection::look);
+                connections.forEach(connection -> connection.watch.look());
                 if (memory.isShort()) relieveMemory();
                 if (clock < nextLog) continue;
                 nextLog = clock + 60_000;
@@ -465,17 +465,74 @@ public class Relay implements AutoCloseable {
 
     /**
      * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
-     * that hold less than the share of one connection. Connection.look() has set `stuckBytes`.
+     * that hold less than the share of one connection.
      */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
         long excess = memory.inUse() - memory.limit / 2;
-        List<Connection> stuck = connections.stream().filter(one -> one.stuckBytes > share)
-                .sorted(Comparator.comparing(one -> -one.stuckBytes)).toList();
-        for (Connection largest : stuck) {
+        List<Watch> stuck = connections.stream().map(connection -> connection.watch)
+                .filter(watch -> watch.stuckBytes > share)
+                .sorted(Comparator.comparing(watch -> -watch.stuckBytes)).toList();
+        for (Watch largest : stuck) {
             if (excess <= 0) return;
-            largest.abort(MEMORY_FULL);
+            largest.connection.abort(MEMORY_FULL);
             excess -= largest.stuckBytes;   // its thread gives some of them back only later
+        }
+    }
+
+    /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
+    private final class Watch {
+        final Connection connection;
+        private long readBefore, writtenBefore;   // bytes, at the last look
+        private boolean wasWriting;               // a write was under way at the last look
+        private long lastUnblocked = clock;       // when no write was blocked
+        private long lastHeard = clock;           // when the peer had sent something, or we were not reading
+        private long lastTaken = clock;           // when a write that had been waiting had moved on: the peer reads
+        private boolean isPinged;                 // since it was heard last
+        int stuckBytes;                           // held for a client that is stuck; 0 if it is not
+
+        Watch(Connection connection) { this.connection = connection; }
+
+        /** Closes the socket if the connection is overdue. Pings a client that is silent. */
+        void look() {
+            noteProgress();
+            WebSocket client = connection.webSocket;
+            if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
+            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
+            else if (client != null && client.isOpen()) checkSilence(client);
+            stuckBytes = client != null && isStuck(client) ? client.heldBytes() : 0;
+        }
+
+        /**
+         * Notes what the peer has done since the last look. A write that was under way then, is still under way and has
+         * moved no byte is blocked. If it has moved some, the peer reads; what other writes have moved proves nothing,
+         * as it may be in the system's buffer.
+         */
+        private void noteProgress() {
+            long read = connection.input.bytesRead, written = connection.bytesWritten;
+            boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
+            boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            if (!isBlocked) lastUnblocked = clock;
+            if (read != readBefore || connection.input.isPaused) lastHeard = clock;
+            if (wasWriting && hasWritten) lastTaken = clock;
+            readBefore = read;
+            writtenBefore = written;
+            wasWriting = isWriting;
+        }
+
+        /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
+        private void checkSilence(WebSocket client) {
+            boolean isSilent = clock - lastHeard >= options.pingInterval;
+            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
+            if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
+            isPinged = isSilent;
+            if (isGone) connection.abort(SILENT);
+        }
+
+        /** Returns whether a client does not read what we write, or does not send the rest of a long message. */
+        private boolean isStuck(WebSocket client) {
+            boolean isPausing = client.isWithinLongMessage() && clock - lastHeard >= MESSAGE_GAP;
+            return isPausing || clock - lastUnblocked >= WRITE_GAP;
         }
     }
 
@@ -502,9 +559,9 @@ public class Relay implements AutoCloseable {
      *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
      *   A message may be relayed while         inOutboxes <= limit, or limit * 5/4 if it adds no more than LITTLE
      *
-     * The first bound rises with n: when long messages fill the memory, the small ones among them wait, while the
-     * largest goes on, until it has been relayed and frees its memory. The messages of games are short and seldom wait.
-     * From 3/4 on, the sweeper cuts off clients that are stuck.
+     * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
+     * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
+     * messages, among which is the one to relay. From 3/4 on, the sweeper cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -518,12 +575,12 @@ public class Relay implements AutoCloseable {
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
         /** Returns whether a message that is arriving may grow to so many bytes. */
-        boolean allowsArriving(int capacity, int maxMessage) {
+        boolean allowsArriving(int bytes, int maxMessage) {
             long quarter = limit / 4;
-            return inUse() < 3 * quarter + quarter * capacity / maxMessage;
+            return inUse() < 3 * quarter + quarter * bytes / maxMessage;
         }
 
-        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
+        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all: few, or more. */
         boolean allowsRelaying(long bytes) {
             long most = bytes <= LITTLE ? limit / 4 * 5 : limit;
             return inOutboxes.sum() <= most;
@@ -581,14 +638,7 @@ public class Relay implements AutoCloseable {
         private volatile long endDue = NEVER;     // when the sweeper closes the socket, on the relay's clock
         private volatile boolean isWriting;       // a call of the system may wait for the peer
         private volatile long bytesWritten;       // by the thread that responds, then by drains
-
-        // What the sweeper has seen. Confined to the sweeper; times are on the relay's clock.
-        private long readBefore, writtenBefore;   // bytes, at its last look
-        private boolean wasWriting;               // at its last look: a write was under way
-        private long lastUnblocked = clock;       // the last look at which no write was blocked
-        private long lastHeard = clock;           // ... at which the peer had sent a byte, or we did not read
-        private long lastTaken = clock;           // ... at which a write that had waited had moved on: the peer reads
-        private int stuckBytes;                   // held for a peer that is stuck; 0 if it is not
+        private final Watch watch = new Watch(this);
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -652,31 +702,6 @@ public class Relay implements AutoCloseable {
             if (webSocket == null) abort(SHUTTING_DOWN);
             else webSocket.close(SHUTTING_DOWN);
         }
-
-        /** Compares with the last look, and closes the socket if the connection is overdue. Called by the sweeper. */
-        void look() {
-            noteProgress();
-            long sinceHeard = clock - lastHeard, sinceTaken = clock - lastTaken, sinceUnblocked = clock - lastUnblocked;
-            WebSocket current = webSocket;
-            boolean isStuck = current != null && current.isStuck(sinceHeard, sinceUnblocked);
-            stuckBytes = isStuck ? current.heldBytes() : 0;
-            if (clock >= endDue) abort(CONNECTION_LOST);
-            else if (sinceUnblocked >= options.stallTimeout) abort(STALLED);
-            else if (current != null) current.checkSilence(sinceHeard, sinceTaken);
-        }
-
-        /** Notes what the peer has done since the last look. */
-        private void noteProgress() {
-            long read = input.bytesRead, written = bytesWritten;
-            boolean isWritingNow = isWriting, hasWritten = written != writtenBefore;
-            boolean isBlocked = wasWriting && isWritingNow && !hasWritten;   // the same write all the time
-            if (!isBlocked) lastUnblocked = clock;
-            if (read != readBefore || input.isPaused) lastHeard = clock;
-            if (wasWriting && hasWritten) lastTaken = clock;   // what had not waited may be in the system's buffer only
-            readBefore = read;
-            writtenBefore = written;
-            wasWriting = isWritingNow;
-        }
     }
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
@@ -717,9 +742,9 @@ public class Relay implements AutoCloseable {
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             turn.letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
-            long start = System.nanoTime();
+            long before = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            turn.noteRead(start);
+            if (System.nanoTime() - before > Turn.SHORTEST_WAIT) turn.lastWait = System.nanoTime();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -741,7 +766,7 @@ public class Relay implements AutoCloseable {
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
-        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
+        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
         private static final int MAX_DELIVERIES = 100;
         private long lastWait = System.nanoTime();          // when it ended
         private int deliveries;                             // to outboxes, since others could run
@@ -760,12 +785,6 @@ public class Relay implements AutoCloseable {
             deliveries += count;
             if (deliveries >= MAX_DELIVERIES) letOthersRun();
         }
-
-        /** Notes a read that began at `start`. It has waited for the peer if it took long. */
-        void noteRead(long start) {
-            long now = System.nanoTime();
-            if (now - start > SHORTEST_WAIT) lastWait = now;
-        }
     }
 
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
@@ -777,7 +796,7 @@ public class Relay implements AutoCloseable {
     private WebSocket serveHttp(Connection connection) throws IOException {
         boolean more = true;
         while (more) {
-            Request request = Request.unread(connection.peer);
+            var request = new Request("", "-", "", Map.of(), connection.peer);   // stands for one that cannot be read
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
@@ -842,7 +861,11 @@ public class Relay implements AutoCloseable {
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
     }
 
-    private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
+    /** Returns the name of the first folder for a URL; "" if there is none. */
+    private String firstFolder() {
+        String name = folders.keySet().stream().findFirst().orElse("");
+        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
+    }
 
     /**
      * Returns ice.json of a folder that has none: what a page passes to RTCPeerConnection, with our STUN server. A page
@@ -885,9 +908,6 @@ public class Relay implements AutoCloseable {
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+"),
                 ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"), LOCAL = form("127\\..*|::1");
         private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
-
-        /** Stands for a request that cannot be read. */
-        static Request unread(InetAddress peer) { return new Request("", "-", "", Map.of(), peer); }
 
         /** Parses a request head, RFC 9112. */
         static Request parse(String head, InetAddress peer) throws HttpException {
@@ -1033,10 +1053,6 @@ public class Relay implements AutoCloseable {
         } catch (IllegalArgumentException malformed) {
             throw new HttpException(404, "expected a path with %xx, got " + path);
         }
-    }
-
-    private static String urlEncode(String name) {
-        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
     }
 
     /** Returns the response with a file, or a redirect to a folder. @throws HttpException 404, 416, 503 */
@@ -1237,7 +1253,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            if (!isWithinMessage()) release();   // the last message, which has been relayed by now
+            if (!isWithinMessage()) release();   // what was returned last, which has been relayed by now
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1333,7 +1349,6 @@ public class Relay implements AutoCloseable {
         }
 
         private boolean isWithinMessage() { return messageOpcode != CONTINUATION; }
-        boolean isWithinLongMessage() { return counted > 0; }
         int heldBytes() { return counted; }
 
         /** Forgets the message, as it has been relayed or will never be whole. It is not counted any more. */
@@ -1450,8 +1465,8 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or if too much waits. Pings, pongs are
-         * never too much: one ping waits at most, and the pongs fit into a window.
+         * Adds a frame. Never waits. Returns false if there is a close reason, or if too much waits. The latter does not
+         * stop pings and pongs: one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
@@ -1578,7 +1593,6 @@ public class Relay implements AutoCloseable {
         private final FrameReader reader;
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
         final Semaphore window = new Semaphore(windowSize);
-        private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         /** @param response to the handshake */
         WebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1610,7 +1624,7 @@ public class Relay implements AutoCloseable {
                 if (isFull) refuse();
                 else join();
                 outbox.begin();
-                while (isOpen()) respond(reader.next());
+                while (isOpen()) handle(reader.next());
             } catch (CloseException e) {
                 close(e);   // echoes the client's close frame, RFC 6455 §5.5.1, or tells what was wrong
             } catch (IOException gone) {
@@ -1632,19 +1646,23 @@ public class Relay implements AutoCloseable {
             log("refuse", target, "-", address, outbox.closeReason);
         }
 
-        private void respond(Incoming frame) throws CloseException {
-            if (frame.opcode == PONG) return;   // that it has come is all it is for
-            if (frame.opcode == PING) {
-                int permits = awaitWindow(frame.length);
-                send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
-                return;
+        private void handle(Incoming frame) throws CloseException {
+            switch (frame.opcode) {
+                case PONG -> { }   // that it has come is all it is for
+                case PING -> {
+                    int permits = awaitWindow(frame.length);
+                    send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
+                }
+                default -> {
+                    metrics.messages.increment();
+                    receive(frame);
+                }
             }
-            metrics.messages.increment();
-            receive(frame);
         }
 
         boolean isOpen() { return outbox.closeReason == null; }
         int heldBytes() { return outbox.heldBytes() + reader.heldBytes(); }
+        boolean isWithinLongMessage() { return reader.heldBytes() > 0; }
 
         /** Puts a frame into the outbox. Closes a client that is too far behind. From any thread. */
         void send(Outgoing frame) {
@@ -1682,7 +1700,8 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                // serve() leaves the room next; other threads may be iterating over the clients there, in tellOthers().
+                // The connection's own thread leaves the room next, in serve(). Another one may be within tellOthers(),
+                // iterating over the clients there, so it must not take this one out.
                 if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
@@ -1697,20 +1716,6 @@ public class Relay implements AutoCloseable {
 
         /** Wakes the thread that waits in awaitWindow(), if it does. From now on the window bounds nothing. */
         private void wakeSender() { window.release(windowSize); }
-
-        /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
-        boolean isStuck(long sinceHeard, long sinceUnblocked) {
-            return sinceUnblocked >= WRITE_GAP || (sinceHeard >= MESSAGE_GAP && reader.isWithinLongMessage());
-        }
-
-        /** Pings a client that is silent. Ends it if it stays so and reads nothing. By the sweeper; times in ms. */
-        void checkSilence(long sinceHeard, long sinceTaken) {
-            boolean isSilent = sinceHeard >= options.pingInterval;
-            boolean isGone = sinceHeard >= 2 * options.pingInterval && sinceTaken >= 2 * options.pingInterval;
-            if (isSilent && !isPinged && isOpen()) send(Outgoing.PING_FRAME);
-            isPinged = isSilent;   // once for each silence
-            if (isGone && isOpen()) connection.abort(SILENT);
-        }
     }
 
     // --- 10. Rooms ---------------------------------------------------------------------------------------------------
@@ -1721,7 +1726,7 @@ public class Relay implements AutoCloseable {
     // room's lock. So what each client receives is a true history. And only one thread works in a room at a time, so a
     // large room cannot take all processors.
 
-    private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // receive() relies on 4 bytes
+    private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // each of 4 bytes
     private static final Predicate<String> ID = form("[0-9]+");
     private static final int JOIN_COST = 64;   // bytes of a join in outboxes, for each client present: two short frames
 
@@ -1750,7 +1755,9 @@ public class Relay implements AutoCloseable {
                 var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
-                newcomer.enter(this, id);   // first, so that leave() works if memory runs out below
+                newcomer.id = id;
+                newcomer.quit = new Outgoing(encodeText(id + " quit"));
+                newcomer.room = this;   // before it is in `clients`, so that leave() works if memory runs out below
                 clients.put(id, newcomer);
                 newcomer.send(new Outgoing(present.toByteArray()));
                 tellOthers(newcomer, join);
@@ -1783,11 +1790,6 @@ public class Relay implements AutoCloseable {
             for (Client other : clients.values()) if (other != sender) other.send(frame);
         }
 
-        private void tell(Client receiver, Outgoing message) {
-            if (receiver != null) receiver.send(message);
-            else message.returnPermits();   // it has quit, or nobody ever had that id
-        }
-
         /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
@@ -1796,7 +1798,8 @@ public class Relay implements AutoCloseable {
                 if (!isIn) message.returnPermits();   // another thread has closed the sender, while it read this
                 else if (!memory.allowsRelaying(bytes)) return false;
                 else if (target.equals("*")) tellOthers(sender, message);
-                else tell(clients.get(target), message);
+                else if (clients.get(target) instanceof Client receiver) receiver.send(message);
+                else message.returnPermits();   // it has quit, or nobody ever had that id
                 return true;
             } finally {
                 lock.unlock();
@@ -1806,7 +1809,7 @@ public class Relay implements AutoCloseable {
 
     /** A WebSocket in a room. */
     private final class Client extends WebSocket {
-        private volatile Room room;   // null until it has joined
+        private volatile Room room;   // null until it joins, when all three are set, under the room's lock
         private String id;
         private Outgoing quit;        // made in advance, since there may be no memory left when it is needed
 
@@ -1818,15 +1821,8 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // enough for a room of any size
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // the room may be of any size
             }
-        }
-
-        /** Sets what it needs to leave again. Called under the room's lock. */
-        void enter(Room room, String id) {
-            this.id = id;
-            quit = new Outgoing(encodeText(id + " quit"));
-            this.room = room;
         }
 
         @Override void leave() { if (room != null) room.leave(this); }
@@ -1837,7 +1833,8 @@ public class Relay implements AutoCloseable {
             int typeEnd = message.indexOfSpace(typeStart);
             String target = message.text(0, targetEnd);
             boolean isToAll = target.equals("*"), isForm = typeEnd > typeStart && (isToAll || ID.test(target));
-            boolean isReserved = typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
+            boolean isFour = typeEnd == typeStart + 4;   // as each reserved type is; few others need a String
+            boolean isReserved = isFour && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
             if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
