@@ -363,9 +363,7 @@ public class Relay implements AutoCloseable {
         return first != null;
     }
 
-    private void removeEvictable(Connection connection) {
-        synchronized (evictable) { evictable.remove(connection); }
-    }
+    private void removeEvictable(Connection one) { synchronized (evictable) { evictable.remove(one); } }
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
@@ -1465,8 +1463,8 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or if too much waits. The latter does not
-         * stop pings and pongs: one ping waits at most, and the pongs fit into a window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or too much waits: that bound is not for
+         * pings and pongs, as one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
@@ -1714,7 +1712,7 @@ public class Relay implements AutoCloseable {
             wakeSender();
         }
 
-        /** Wakes the thread that waits in awaitWindow(), if it does. From now on the window bounds nothing. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). From now on the window bounds nothing. */
         private void wakeSender() { window.release(windowSize); }
     }
 
