@@ -1463,8 +1463,8 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Pings and
-         * pongs are added even then, as one ping waits at most, and the pongs fit into a window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Pings
+         * and pongs are added even then, as one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
