@@ -221,7 +221,7 @@ public class Relay implements AutoCloseable {
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
     //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
-    //   STUN         virtual                   answers datagrams
+    //   STUN         platform                  answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
@@ -268,7 +268,7 @@ public class Relay implements AutoCloseable {
         listen();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
         Thread.ofPlatform().name("relay-sweeper").daemon().start(this::sweep);
-        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
+        if (stun != null) threads.add(Thread.ofPlatform().name("relay-stun").start(this::serveStun));
         return this;
     }
 
@@ -338,12 +338,14 @@ public class Relay implements AutoCloseable {
 
     private void accept() {
         while (!closing) {
+            Connection connection = null;
             try {
-                var connection = new Connection(listener.accept());
+                connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
-                Thread.startVirtualThread(connection);
+                startThread(connection);
                 if (hasEvicted) pause(1);   // or the next ones would evict this one before its request has come
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
+                if (connection != null) connection.abort(CONNECTION_LOST);
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
                 pause(1_000);
@@ -385,6 +387,12 @@ public class Relay implements AutoCloseable {
     }
 
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
+
+    /** Starts a virtual thread. @throws OutOfMemoryError if there is no memory for one */
+    private static void startThread(Runnable task) {
+        try { Thread.startVirtualThread(task); }
+        catch (RejectedExecutionException e) { throw new OutOfMemoryError("no thread: " + e); }   // the JDK's other way
+    }
 
     private static void closeQuietly(Closeable socket) {
         try { socket.close(); } catch (IOException e) { /* the peer is gone, or this was done before */ }
@@ -434,14 +442,15 @@ public class Relay implements AutoCloseable {
     // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
     // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
     //
-    // A client is stuck if it does not read what we write, or pauses within a long message. That has no consequence
-    // until its deadline, unless memory is short.
+    // A client is stuck if it does not read what we write, or hardly goes on with a long message. That has no
+    // consequence until its deadline, unless memory is short.
     //
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long WRITE_GAP = 500;       // ms that a write may make no progress when memory is short
-    private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
+    private static final long WRITE_GAP = 1_500;     // ms that a write may make no progress when memory is short
+    private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
+    private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
@@ -482,10 +491,12 @@ public class Relay implements AutoCloseable {
     private final class Watch {
         final Connection connection;
         private long readBefore, writtenBefore;   // bytes, at the last look
+        private long stepStart;                   // bytes read, when the last step of a long message had come
         private boolean wasWriting;               // a write was under way at the last look
         private long lastUnblocked = clock;       // when no write was blocked
         private long lastHeard = clock;           // when the peer had sent something, or we were not reading
         private long lastTaken = clock;           // when a write that had been waiting had moved on: the peer reads
+        private long lastStep = clock;            // when a step of a long message had come, or none was due
         private boolean isPinged;                 // since it was heard last
         int stuckBytes;                           // held for a client that is stuck; 0 if it is not
 
@@ -495,10 +506,12 @@ public class Relay implements AutoCloseable {
         void look() {
             noteProgress();
             WebSocket client = connection.webSocket;
+            if (client != null) noteStep(client);
             if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
             else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
             else if (client != null && client.isOpen()) checkSilence(client);
-            stuckBytes = client != null && isStuck(client) ? client.heldBytes() : 0;
+            boolean isStuck = clock - lastStep >= MESSAGE_GAP || clock - lastUnblocked >= WRITE_GAP;
+            stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
         }
 
         /**
@@ -518,6 +531,14 @@ public class Relay implements AutoCloseable {
             wasWriting = isWriting;
         }
 
+        /** Notes whether a long message has moved on by a step. None is due if there is no such message. */
+        private void noteStep(WebSocket client) {
+            boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
+            if (!isStep && !connection.input.isPaused) return;
+            stepStart = readBefore;
+            lastStep = clock;
+        }
+
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
         private void checkSilence(WebSocket client) {
             boolean isSilent = clock - lastHeard >= options.pingInterval;
@@ -525,12 +546,6 @@ public class Relay implements AutoCloseable {
             if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
             isPinged = isSilent;
             if (isGone) connection.abort(SILENT);
-        }
-
-        /** Returns whether a client does not read what we write, or does not send the rest of a long message. */
-        private boolean isStuck(WebSocket client) {
-            boolean isPausing = client.isWithinLongMessage() && clock - lastHeard >= MESSAGE_GAP;
-            return isPausing || clock - lastUnblocked >= WRITE_GAP;
         }
     }
 
@@ -555,7 +570,9 @@ public class Relay implements AutoCloseable {
      *   inMessages   long messages, until they are in outboxes
      *
      *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
-     *   A message may be relayed while         inOutboxes <= limit, or limit * 5/4 if it adds no more than LITTLE
+     *   A message that adds n bytes to outboxes may be relayed while
+     *                                          inOutboxes <= limit - n, or limit / 2 for a larger n
+     *                                          inOutboxes <= limit * 5/4 if n is no more than LITTLE
      *
      * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
      * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
@@ -578,9 +595,9 @@ public class Relay implements AutoCloseable {
             return inUse() < 3 * quarter + quarter * bytes / maxMessage;
         }
 
-        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all: few, or more. */
+        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
         boolean allowsRelaying(long bytes) {
-            long most = bytes <= LITTLE ? limit / 4 * 5 : limit;
+            long most = bytes <= LITTLE ? limit / 4 * 5 : Math.max(limit - bytes, limit / 2);
             return inOutboxes.sum() <= most;
         }
     }
@@ -652,7 +669,7 @@ public class Relay implements AutoCloseable {
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
                 if (closing) closeOrAbort();   // close() may have run before webSocket was set
-                if (webSocket != null) webSocket.run();
+                if (webSocket != null && !input.isClosed) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -1058,9 +1075,10 @@ public class Relay implements AutoCloseable {
         String path = request.path();
         boolean isIndex = path.endsWith("/");
         try {
+            if (!names.stream().allMatch(FILE_NAME)) throw new IOException("not a name within the folder");
             Path root = folder.toRealPath();
             Path file = root.resolve(String.join("/", names)).toRealPath();   // follows links
-            boolean isServed = names.stream().allMatch(FILE_NAME) && file.startsWith(root) && Files.isReadable(file);
+            boolean isServed = file.startsWith(root) && Files.isReadable(file);
             if (isServed && Files.isRegularFile(file)) return open(request, file);
             if (isServed && Files.isDirectory(file) && !isIndex)
                 return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
@@ -1347,7 +1365,6 @@ public class Relay implements AutoCloseable {
         }
 
         private boolean isWithinMessage() { return messageOpcode != CONTINUATION; }
-        int heldBytes() { return counted; }
 
         /** Forgets the message, as it has been relayed or will never be whole. It is not counted any more. */
         void release() {
@@ -1477,7 +1494,7 @@ public class Relay implements AutoCloseable {
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
         synchronized boolean finish(CloseException reason, boolean dropsFrames) {
             if (closeReason != null) return false;
-            if (dropsFrames) drop();
+            if (dropsFrames) drop(messages);
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
             connection.endWithin(options.stallTimeout);   // to write all; shutDownOutput() sets the next deadline
@@ -1485,18 +1502,21 @@ public class Relay implements AutoCloseable {
             return true;
         }
 
-        /** Accepts no more frames and drops those that wait. Called before the socket is closed. Needs no memory. */
-        synchronized void discard(CloseException reason) {
-            if (closeReason == null) closeReason = reason;
-            drop();
+        /** As finish(), but drops all frames and sends nothing, as the socket is closed next. Needs no memory. */
+        synchronized boolean discard(CloseException reason) {
+            boolean isFirst = closeReason == null;
+            if (isFirst) closeReason = reason;
+            drop(urgent);
+            drop(messages);
             forgetWriting();   // its write will fail
             finished.countDown();
+            return isFirst;
         }
 
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (isIdle) Thread.startVirtualThread(this);
+            if (isIdle) startThread(this);
             isIdle = false;
         }
 
@@ -1506,16 +1526,18 @@ public class Relay implements AutoCloseable {
             memory.addToOutboxes(frame.cost());
         }
 
-        /** Removes the next frame. `memory` still counts it. */
-        private Outgoing remove() {
-            Outgoing frame = first().remove();
+        /** Removes the next frame of a queue. `memory` still counts it. */
+        private Outgoing remove(Queue<Outgoing> queue) {
+            Outgoing frame = queue.remove();
             waitingBytes -= frame.cost();
             frame.returnPermits();
             return frame;
         }
 
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
-        private void drop() { while (waitingBytes > 0) memory.addToOutboxes(-remove().cost()); }
+        private void drop(Queue<Outgoing> queue) {
+            while (!queue.isEmpty()) memory.addToOutboxes(-remove(queue).cost());
+        }
 
         /** Lets `memory` forget what the drain has taken. A second call changes nothing. */
         private void forgetWriting() {
@@ -1525,9 +1547,9 @@ public class Relay implements AutoCloseable {
 
         /** The drain: writes until nothing waits. */
         @Override public void run() {
-            var batch = new ArrayList<Outgoing>();
-            var turn = new Turn();
             try {
+                var batch = new ArrayList<Outgoing>();
+                var turn = new Turn();
                 for (int length = take(batch); length > 0; length = take(batch)) {
                     write(batch, length);
                     turn.letOthersRun();   // meanwhile more may gather for the next write
@@ -1545,10 +1567,10 @@ public class Relay implements AutoCloseable {
             forgetWriting();   // the frames taken before, which are written now
             int length = 0;
             while (waitingBytes > 0 && (length == 0 || length + first().peek().bytes.length <= MAX_TRANSFER)) {
-                Outgoing next = remove();
-                batch.add(next);
-                length += next.bytes.length;
+                Outgoing next = remove(first());
                 writingBytes += next.cost();
+                length += next.bytes.length;
+                batch.add(next);
             }
             isIdle = length == 0;
             if (isIdle && closeReason != null) {
@@ -1567,10 +1589,10 @@ public class Relay implements AutoCloseable {
                 return;
             }
             byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
-            var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
-            batch.forEach(frame -> bytes.put(frame.bytes));
-            batch.clear();   // the copies are enough
             try {
+                var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
+                batch.forEach(frame -> bytes.put(frame.bytes));
+                batch.clear();   // the copies are enough
                 connection.write(bytes.array(), length);
             } finally {
                 if (borrowed != null) writeBuffers.add(borrowed);
@@ -1597,8 +1619,8 @@ public class Relay implements AutoCloseable {
             this.target = target;
             this.address = address;
             this.connection = connection;
-            outbox = new Outbox(connection, response);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
+            outbox = new Outbox(connection, response);
         }
 
         void join() {}    // the WebSocket is open
@@ -1608,12 +1630,13 @@ public class Relay implements AutoCloseable {
         /** Serves the client. Returns when it has ended and everything is written; until then it counts as one. */
         void run() throws InterruptedException {
             boolean isFull = metrics.clients.incrementAndGet() > maxClients;
+            if (isFull) metrics.clients.decrementAndGet();
             try {
                 serve(isFull);
                 connection.discardInput();
                 outbox.finished.await();   // the peer may have closed its half while we still write
             } finally {
-                metrics.clients.decrementAndGet();
+                if (!isFull) metrics.clients.decrementAndGet();
             }
         }
 
@@ -1659,16 +1682,16 @@ public class Relay implements AutoCloseable {
         }
 
         boolean isOpen() { return outbox.closeReason == null; }
-        int heldBytes() { return outbox.heldBytes() + reader.heldBytes(); }
-        boolean isWithinLongMessage() { return reader.heldBytes() > 0; }
+        int heldBytes() { return outbox.heldBytes() + messageBytes(); }
+        int messageBytes() { return reader.counted; }   // of a long message that is arriving, or 0
 
         /** Puts a frame into the outbox. Closes a client that is too far behind. From any thread. */
         void send(Outgoing frame) {
             try {
                 if (outbox.put(frame)) return;
-                frame.returnPermits();
                 String reason = "too slow: over " + options.maxOutbox + " bytes behind";
                 if (isOpen()) close(new CloseException(POLICY_VIOLATION, reason), true);
+                frame.returnPermits();
             } catch (OutOfMemoryError e) {
                 frame.returnPermits();
                 connection.abort(FAILED);   // this client misses a frame, so it ends, not the one who sent it
@@ -1700,7 +1723,7 @@ public class Relay implements AutoCloseable {
                 wakeSender();
                 // The connection's own thread leaves the room next, in serve(). Another one may be within tellOthers(),
                 // iterating over the clients there, so it must not take this one out.
-                if (Thread.currentThread() != thread) Thread.startVirtualThread(this::leave);
+                if (Thread.currentThread() != thread) startThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
@@ -1708,8 +1731,7 @@ public class Relay implements AutoCloseable {
 
         /** Drops what waits. Its thread leaves the room, as it can read no more. Needs no memory. From any thread. */
         void onAbort(CloseException reason) {
-            outbox.discard(reason);
-            wakeSender();
+            if (outbox.discard(reason)) wakeSender();
         }
 
         /** Wakes the connection's thread if it waits in awaitWindow(). From now on the window bounds nothing. */
@@ -1770,8 +1792,9 @@ public class Relay implements AutoCloseable {
         void leave(Client client) {
             lock.lock();
             try {
-                if (clients.remove(client.id) == null) return;
+                if (!clients.containsKey(client.id)) return;
                 tellOthers(client, client.quit);
+                clients.remove(client.id);   // last: if there is no memory to tell the others, leave() is called again
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
             } finally {
                 removeIfEmptyAndUnlock();
@@ -1779,9 +1802,12 @@ public class Relay implements AutoCloseable {
         }
 
         private void removeIfEmptyAndUnlock() {
-            isGone = clients.isEmpty();
-            if (isGone) rooms.remove(name, this);
-            lock.unlock();
+            try {
+                isGone = clients.isEmpty();
+                if (isGone) rooms.remove(name, this);
+            } finally {
+                lock.unlock();
+            }
         }
 
         private void tellOthers(Client sender, Outgoing frame) {
@@ -1823,7 +1849,14 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        @Override void leave() { if (room != null) room.leave(this); }
+        @Override void leave() {
+            while (room != null) {
+                try {
+                    room.leave(this);
+                    return;
+                } catch (OutOfMemoryError e) { pause(20); }   // the others have not been told yet
+            }
+        }
 
         /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
         @Override void receive(Incoming message) throws CloseException {
