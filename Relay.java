@@ -6,12 +6,14 @@
  *
  * A client opens ws://host:8080/ws-relay/some/game and is in the room of that name. The relay tells it its id
  * ("1 self"), who else is there ("2 join") and who leaves ("2 quit"). It sends "2 hello" to reach client 2, or
- * "* hello" to reach everyone else; they receive "1 hello". That is all.
+ * "* hello" to reach everyone else; they receive "1 hello".
  *
- * Contents: 1 command line, options and limits; 2 the relay: accepting, shutdown, log; 3 the sweeper: deadlines and
- * memory; 4 connection and its input; 5 HTTP and files; 6 handshake; 7 frames in; 8 frames out and the outbox;
- * 9 WebSocket; 10 rooms; 11 STUN. On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization";
- * look up limits, which are constants and options, at the end of 1.
+ *    1  command line, options and limits      5  HTTP and files       9  WebSocket
+ *    2  the relay: accepting, shutdown, log   6  handshake           10  rooms
+ *    3  the sweeper: deadlines and memory     7  frames in           11  STUN
+ *    4  connection and its input              8  frames out, outbox
+ *
+ * On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization".
  *
  * The path of a message: the sender's thread reads bytes into its Input (part 4) -> FrameReader (7) unmasks and checks
  * them and returns a message -> the sender's Client (10) encodes the outgoing frame once -> that one array is put into
@@ -24,8 +26,8 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        what one sender may have waiting for single receivers, in bytes; when it is full, that sender waits
- *   close reason  why a WebSocket ends; only the first one counts, and its close frame, if any, is the last one sent
+ *   window        one sender's messages to single clients that wait in outboxes; when it is full, the sender waits
+ *   close reason  why a connection ends; the first one counts
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
  *   clock         ms that the relay has run; does not include the time for which the process was suspended
  *   Memory        counts the bytes that clients make the relay hold, and says who has to wait when they are too many
@@ -62,7 +64,7 @@ public class Relay implements AutoCloseable {
             else run(Options.parse(words.iterator()));
         } catch (IllegalArgumentException | IOException failure) {
             System.err.println("relay: " + printable(failure.getMessage()));
-            // An older javac does not know the pattern below, and prints this line with its comment.
+            // An older compiler stops at the next line, and prints it.
             System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
         }
     }
@@ -102,7 +104,7 @@ public class Relay implements AutoCloseable {
     static final class Options {
         int port = 8080;                                           // 0: any free one
         InetAddress host = null;                                   // null: all addresses of this machine
-        int stunPort = 0;                                          // UDP; 0: same number as `port`, or any; -1: none
+        int stunPort = 0;                                          // UDP; 0: the number of `port`; -1: none
         List<Path> folders = List.of(Path.of("spacewar"));         // those that do not exist are left out
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
@@ -115,7 +117,7 @@ public class Relay implements AutoCloseable {
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
         long stallTimeout = 30_000;                                // for a write that makes no progress
         long closeTimeout = 10_000;                                // for the peer to close after our close frame
-        long shutdownTimeout = 3_000;                              // for all clients to close when the relay ends
+        long shutdownTimeout = 3_000;                              // until close() aborts those that have not closed
         long lookInterval = 250;                                   // between two looks of the sweeper at all of them
 
         /** Parses the arguments. @throws IllegalArgumentException with a sentence for a person */
@@ -193,23 +195,23 @@ public class Relay implements AutoCloseable {
     // Bytes of each connection, besides maxMessage and maxOutbox above.
     private static final int IDLE_BUFFER = 512;           // for input, until more than that comes at once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
-    private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; more would hide a slow one's progress
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; a larger one is longer full without progress
-    private static final int HTTP_SEND_BUFFER = 32 << 10; // the same for files, which fill it even over a slow link
+    private static final int MAX_TRANSFER = 64 << 10;     // by one read or write; the sweeper sees no part of it
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; once full, it takes bytes only in large steps
+    private static final int HTTP_SEND_BUFFER = 32 << 10; // files always fill it; slow links need smaller steps
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
-    private static final int FRAME_OVERHEAD = 32;         // that a frame in an outbox counts besides its own bytes
+    private static final int FRAME_OVERHEAD = 32;         // bytes that a frame in an outbox counts besides its own
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
 
     // For the whole relay.
     private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap that are not for idle clients
     private static final int WRITE_BUFFERS = 16;          // of MAX_TRANSFER; if all are in use, a drain makes its own
     private static final int LOG_LINES = 10_000;          // that wait to be printed; more are lost
-    private static final int REFUSED_ORIGINS = 100;       // remembered for a minute, with up to 200 characters each
+    private static final int REFUSED_ORIGINS = 100;       // whose tries are counted, of up to 200 characters each
     private static final int MAX_STUN = 1_500;            // bytes of a datagram; browsers send 20
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ public class Relay implements AutoCloseable {
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
     //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
-    //   STUN         virtual                   answers datagrams
+    //   STUN         platform                  answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
     //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
@@ -227,10 +229,10 @@ public class Relay implements AutoCloseable {
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              no data; at most one thread parses a request and finds its response, as in each room
+    //   httpLock              no data; one request at a time is answered, so HTTP takes one processor at most
     //
-    // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. If memory
-    // runs out, the connection for which it was needed ends, without a close frame; all others go on.
+    // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
+    // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
 
     private final Options options;
     private final int maxClients;
@@ -248,7 +250,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // with ports: close() waits for them; empty until started
+    private final List<Thread> threads = new ArrayList<>();   // those that use a port; empty until started
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -266,7 +268,7 @@ public class Relay implements AutoCloseable {
         listen();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
         Thread.ofPlatform().name("relay-sweeper").daemon().start(this::sweep);
-        if (stun != null) threads.add(Thread.startVirtualThread(this::serveStun));
+        if (stun != null) threads.add(Thread.ofPlatform().name("relay-stun").start(this::serveStun));
         return this;
     }
 
@@ -336,12 +338,14 @@ public class Relay implements AutoCloseable {
 
     private void accept() {
         while (!closing) {
+            Connection connection = null;
             try {
-                var connection = new Connection(listener.accept());
+                connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
-                Thread.startVirtualThread(connection);
-                if (hasEvicted) pause(1);   // or newcomers would be evicted by the next ones, before they can ask
+                startThread(connection);
+                if (hasEvicted) pause(1);   // or the next ones would evict this one before its request has come
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
+                if (connection != null) connection.abort(CONNECTION_LOST);
                 if (closing) return;
                 log("error", "cannot accept: " + e.getMessage());
                 pause(1_000);
@@ -361,9 +365,7 @@ public class Relay implements AutoCloseable {
         return first != null;
     }
 
-    private void removeEvictable(Connection connection) {
-        synchronized (evictable) { evictable.remove(connection); }
-    }
+    private void removeEvictable(Connection one) { synchronized (evictable) { evictable.remove(one); } }
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
@@ -385,6 +387,12 @@ public class Relay implements AutoCloseable {
     }
 
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
+
+    /** Starts a virtual thread. @throws OutOfMemoryError if there is no memory for one */
+    private static void startThread(Runnable task) {
+        try { Thread.startVirtualThread(task); }
+        catch (RejectedExecutionException e) { throw new OutOfMemoryError("no thread: " + e); }   // the JDK's other way
+    }
 
     private static void closeQuietly(Closeable socket) {
         try { socket.close(); } catch (IOException e) { /* the peer is gone, or this was done before */ }
@@ -434,14 +442,15 @@ public class Relay implements AutoCloseable {
     // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
     // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
     //
-    // A client is stuck if it does not read what we write, or pauses within a long message. As long as there is memory,
-    // that has no consequence until its deadline. When memory is short, stuck clients are the first to go.
+    // A client is stuck if it does not read what we write, or hardly goes on with a long message. That has no
+    // consequence until its deadline, unless memory is short.
     //
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long WRITE_GAP = 500;       // ms that a write may make no progress when memory is short
-    private static final long MESSAGE_GAP = 1_000;   // ms that a long message may pause when memory is short
+    private static final long WRITE_GAP = 1_500;     // ms that a write may make no progress when memory is short
+    private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
+    private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
@@ -452,7 +461,7 @@ public class Relay implements AutoCloseable {
             long slept = (System.nanoTime() - start) / 1_000_000;
             clock += Math.min(slept, 2 * options.lookInterval);   // it is more after the process was suspended
             try {
-                connections.forEach(Connection::look);
+                connections.forEach(connection -> connection.watch.look());
                 if (memory.isShort()) relieveMemory();
                 if (clock < nextLog) continue;
                 nextLog = clock + 60_000;
@@ -463,17 +472,80 @@ public class Relay implements AutoCloseable {
 
     /**
      * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
-     * that hold less than their share. Connection.look() has found out who is stuck, and how many bytes it holds.
+     * that hold less than the share of one connection.
      */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
         long excess = memory.inUse() - memory.limit / 2;
-        List<Connection> stuck = connections.stream().filter(one -> one.stuckBytes > share)
-                .sorted(Comparator.comparing(one -> -one.stuckBytes)).toList();
-        for (Connection largest : stuck) {
+        List<Watch> stuck = connections.stream().map(connection -> connection.watch)
+                .filter(watch -> watch.stuckBytes > share)
+                .sorted(Comparator.comparing(watch -> -watch.stuckBytes)).toList();
+        for (Watch largest : stuck) {
             if (excess <= 0) return;
-            largest.abort(MEMORY_FULL);
+            largest.connection.abort(MEMORY_FULL);
             excess -= largest.stuckBytes;   // its thread gives some of them back only later
+        }
+    }
+
+    /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
+    private final class Watch {
+        final Connection connection;
+        private long readBefore, writtenBefore;   // bytes, at the last look
+        private long stepStart;                   // bytes read, when the last step of a long message had come
+        private boolean wasWriting;               // a write was under way at the last look
+        private long lastUnblocked = clock;       // when no write was blocked
+        private long lastHeard = clock;           // when the peer had sent something, or we were not reading
+        private long lastTaken = clock;           // when a write that had been waiting had moved on: the peer reads
+        private long lastStep = clock;            // when a step of a long message had come, or none was due
+        private boolean isPinged;                 // since it was heard last
+        int stuckBytes;                           // held for a client that is stuck; 0 if it is not
+
+        Watch(Connection connection) { this.connection = connection; }
+
+        /** Closes the socket if the connection is overdue. Pings a client that is silent. */
+        void look() {
+            noteProgress();
+            WebSocket client = connection.webSocket;
+            if (client != null) noteStep(client);
+            if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
+            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
+            else if (client != null && client.isOpen()) checkSilence(client);
+            boolean isStuck = clock - lastStep >= MESSAGE_GAP || clock - lastUnblocked >= WRITE_GAP;
+            stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
+        }
+
+        /**
+         * Notes what the peer has done since the last look. A write that was under way then, is still under way and has
+         * moved no byte is blocked. If it has moved some, the peer reads; what other writes have moved proves nothing,
+         * as it may be in the system's buffer.
+         */
+        private void noteProgress() {
+            long read = connection.input.bytesRead, written = connection.bytesWritten;
+            boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
+            boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            if (!isBlocked) lastUnblocked = clock;
+            if (read != readBefore || connection.input.isPaused) lastHeard = clock;
+            if (wasWriting && hasWritten) lastTaken = clock;
+            readBefore = read;
+            writtenBefore = written;
+            wasWriting = isWriting;
+        }
+
+        /** Notes whether a long message has moved on by a step. None is due if there is no such message. */
+        private void noteStep(WebSocket client) {
+            boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
+            if (!isStep && !connection.input.isPaused) return;
+            stepStart = readBefore;
+            lastStep = clock;
+        }
+
+        /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
+        private void checkSilence(WebSocket client) {
+            boolean isSilent = clock - lastHeard >= options.pingInterval;
+            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
+            if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
+            isPinged = isSilent;
+            if (isGone) connection.abort(SILENT);
         }
     }
 
@@ -492,14 +564,19 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Counts the bytes that clients make the relay hold: in outboxes, where a frame counts once for each of them, and
-     * in long messages, until they are in outboxes. From any thread.
+     * Counts the bytes that clients make the relay hold. From any thread.
      *
-     *   a long message may grow to n bytes    while in use < limit * (3/4 + 1/4 * n / maxMessage)
-     *   a message may be put into outboxes    while in outboxes <= limit, or limit * 5/4 if it needs little there
+     *   inOutboxes   frames, once for each outbox that they are in
+     *   inMessages   long messages, until they are in outboxes
      *
-     * So of the long messages, the largest can always go on; once it has been relayed, its memory is free for others.
-     * Small messages, as games send them, seldom wait. From 3/4 on, the sweeper cuts off clients that are stuck.
+     *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
+     *   A message that adds n bytes to outboxes may be relayed while
+     *                                          inOutboxes <= limit - n, or limit / 2 for a larger n
+     *                                          inOutboxes <= limit * 5/4 if n is no more than LITTLE
+     *
+     * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
+     * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
+     * messages, among which is the one to relay. From 3/4 on, the sweeper cuts off clients that are stuck.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -512,15 +589,15 @@ public class Relay implements AutoCloseable {
         long inUse() { return inOutboxes.sum() + inMessages.sum(); }
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether an arriving message may grow to so many bytes. */
-        boolean allowsArriving(int capacity, int maxMessage) {
+        /** Returns whether a message that is arriving may grow to so many bytes. */
+        boolean allowsArriving(int bytes, int maxMessage) {
             long quarter = limit / 4;
-            return inUse() < 3 * quarter + quarter * capacity / maxMessage;
+            return inUse() < 3 * quarter + quarter * bytes / maxMessage;
         }
 
-        /** Returns whether a message may be put into outboxes, where it needs so many bytes in all. */
+        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
         boolean allowsRelaying(long bytes) {
-            long most = bytes <= LITTLE ? limit / 4 * 5 : limit;
+            long most = bytes <= LITTLE ? limit / 4 * 5 : Math.max(limit - bytes, limit / 2);
             return inOutboxes.sum() <= most;
         }
     }
@@ -533,29 +610,54 @@ public class Relay implements AutoCloseable {
     //
     // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and the peer might lose
     // what we sent last. So both kinds end alike: the output is shut down once all is written, then what still comes is
-    // discarded until the peer closes, or until a deadline. abort() closes the socket without all that.
+    // discarded until the peer closes, or until a deadline. There are three ways to end a WebSocket:
+    //
+    //   WebSocket.close(reason)         sends what waits, then a close frame (none if the connection is lost, 1006)
+    //   WebSocket.close(reason, true)   drops what waits, sends a close frame
+    //   Connection.abort(reason)        drops what waits, closes the socket at once
+
+    // Close codes, RFC 6455 §7.4.1. The relay sends these:
+    private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
+            TOO_BIG = 1009, TRY_AGAIN_LATER = 1013;
+    // ... and only logs these:
+    private static final int NO_STATUS = 1005,   // a client's close frame had no code
+            ABNORMAL = 1006,                     // the connection ended without a close frame
+            INTERNAL_ERROR = 1011;               // there was an error, or no memory
+
+    private static final CloseException   // made in advance, since there may be no memory left when one is needed
+            SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
+            FAILED = new CloseException(INTERNAL_ERROR, "out of memory, or an internal error"),
+            CONNECTION_LOST = new CloseException(ABNORMAL, "connection lost"),
+            STALLED = new CloseException(ABNORMAL, "did not read"),
+            SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
+            MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
+
+    /** Why a WebSocket ends. Throw one where frames are read or received, or pass it to close() or abort(). */
+    static final class CloseException extends Exception {
+        final int code;
+        CloseException(int code, String reason) {
+            super(reason, null, false, false);   // without a stack trace
+            this.code = code;
+        }
+        @Override public String toString() { return (code + " " + printable(getMessage())).strip(); }
+    }
 
     /** A socket and the thread that reads from it. Confined to that thread unless noted otherwise. */
     final class Connection implements Runnable {
         private static final long NEVER = Long.MAX_VALUE;
         private final Socket socket;
+        private final InetAddress peer;
         private final Input input;
         private final OutputStream output;
         private volatile WebSocket webSocket;     // null while it speaks HTTP
         private volatile long endDue = NEVER;     // when the sweeper closes the socket, on the relay's clock
         private volatile boolean isWriting;       // a call of the system may wait for the peer
         private volatile long bytesWritten;       // by the thread that responds, then by drains
-
-        // What the sweeper has seen. Confined to the sweeper; times are on the relay's clock.
-        private long readBefore, writtenBefore;   // bytes, at its last look
-        private boolean wasWriting;               // at its last look: a write was under way
-        private long lastUnblocked = clock;       // when no write was blocked
-        private long lastHeard = clock;           // when the peer sent a byte, or we did not read
-        private long lastTaken = clock;           // when a write moved on that had lasted from one look to another
-        private int stuckBytes;                   // held for a peer that is stuck; 0 if it is not
+        private final Watch watch = new Watch(this);
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
+            peer = socket.getInetAddress();
             input = new Input(socket.getInputStream());
             output = socket.getOutputStream();
         }
@@ -565,9 +667,9 @@ public class Relay implements AutoCloseable {
                 connections.add(this);
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
-                if (!closing) webSocket = serveHttp();
+                if (!closing) webSocket = serveHttp(this);
                 if (closing) closeOrAbort();   // close() may have run before webSocket was set
-                if (webSocket != null) webSocket.run();
+                if (webSocket != null && !input.isClosed) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -576,57 +678,6 @@ public class Relay implements AutoCloseable {
                 connections.remove(this);
                 removeEvictable(this);
             }
-        }
-
-        /** Answers requests. Returns the WebSocket for which one asks; null after one that must be the last. */
-        private WebSocket serveHttp() throws IOException {
-            boolean more = true;
-            while (more) {
-                Request request = Request.NONE;   // stands for one that could not be read
-                Response response;
-                try {
-                    endWithin(options.headTimeout);
-                    String head = Request.readHead(input);
-                    endDue = NEVER;
-                    httpLock.lock();
-                    try {
-                        request = Request.parse(head);
-                        if (request.isForRelay() || request.wantsWebSocket()) return upgrade(request);
-                        boolean isLocal = address(request).matches("127\\..*|::1");
-                        response = respond(request, host(request), isLocal);
-                    } finally {
-                        httpLock.unlock();
-                    }
-                } catch (HttpException refusal) {
-                    response = refusal.response;
-                    logRefusal(request, refusal);
-                }
-                more = request.keepsAlive() && !closing;
-                boolean withBody = !request.method.equals("HEAD");
-                makeEvictable(this);   // moves it to the end
-                response.send(this, more, withBody);
-                input.turn.letOthersRun();
-            }
-            shutDownOutput();
-            discardInput();
-            return null;
-        }
-
-        /** Logs a refusal, unless a file is missing, an origin tries again, or a client asks if the relay is back. */
-        private void logRefusal(Request request, HttpException refusal) {
-            int status = refusal.response.status;
-            boolean isMissingFile = status == 404 && !request.wantsWebSocket();
-            boolean isQuestion = status == 426 && request.method.equals("HEAD");   // of a page: are you there again?
-            boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
-            if (isMissingFile || isQuestion || isRepeated) return;
-            log("refuse", request.target, "-", address(request), status, refusal.getMessage());
-        }
-
-        private WebSocket upgrade(Request request) throws IOException, HttpException {
-            byte[] response = acceptHandshake(request, host(request));
-            socket.setSendBufferSize(SEND_BUFFER);
-            removeEvictable(this);
-            return newWebSocket(this, response, request.target, address(request));
         }
 
         /** Writes bytes, in pieces, so that progress shows. By the thread of the connection, then by drains. */
@@ -657,7 +708,7 @@ public class Relay implements AutoCloseable {
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
             input.isClosed = true;   // ends pauseUntil()
-            if (webSocket != null) webSocket.abort(reason);
+            if (webSocket != null) webSocket.onAbort(reason);
             closeQuietly(socket);
         }
 
@@ -665,84 +716,6 @@ public class Relay implements AutoCloseable {
         void closeOrAbort() {
             if (webSocket == null) abort(SHUTTING_DOWN);
             else webSocket.close(SHUTTING_DOWN);
-        }
-
-        /** Compares with the last look, and closes the socket if the connection is overdue. Called by the sweeper. */
-        void look() {
-            noteProgress();
-            long now = clock, sinceHeard = now - lastHeard, sinceUnblocked = now - lastUnblocked;
-            WebSocket current = webSocket;
-            boolean isStuck = current != null && current.isStuck(sinceHeard, sinceUnblocked);
-            stuckBytes = isStuck ? current.heldBytes() : 0;
-            if (now >= endDue) abort(CONNECTION_LOST);
-            else if (sinceUnblocked >= options.stallTimeout) abort(STALLED);
-            else if (current != null) current.checkSilence(sinceHeard, now - lastTaken);
-        }
-
-        /**
-         * Notes what the peer has done since the last look. If a write was under way then, one is under way now, and no
-         * byte has gone in between, it is the same one: it is blocked.
-         */
-        private void noteProgress() {
-            long read = input.bytesRead, written = bytesWritten;
-            boolean isWritingNow = isWriting, hasWritten = written != writtenBefore;
-            boolean isBlocked = wasWriting && isWritingNow && !hasWritten;
-            if (!isBlocked) lastUnblocked = clock;
-            if (read != readBefore || input.isPaused) lastHeard = clock;
-            if (wasWriting && hasWritten) lastTaken = clock;
-            readBefore = read;
-            writtenBefore = written;
-            wasWriting = isWritingNow;
-        }
-
-        /** Returns a header that a proxy on this machine has set, the only one that we believe; without it, `other`. */
-        private String fromProxy(Request request, String header, String other) {
-            String all = request.header(header);
-            String told = all.substring(all.lastIndexOf(',') + 1).strip();   // by the nearest one
-            boolean isBelieved = socket.getInetAddress().isLoopbackAddress() && !told.isEmpty();
-            return isBelieved ? told : other;
-        }
-
-        /** Returns the host by which the client knows us. */
-        private String host(Request request) { return fromProxy(request, "x-forwarded-host", request.header("host")); }
-
-        private String address(Request request) {
-            String own = format(socket.getInetAddress()), told = fromProxy(request, "x-forwarded-for", own);
-            return ADDRESS.test(told) ? told : own;
-        }
-    }
-
-    /**
-     * Lets other threads run: a virtual thread that always finds something to read or write would keep its processor.
-     * It yields; but one that has not waited for MAX_TURN parks for a moment. That costs more, and puts it behind all
-     * others, while one that yields may go on before those that the network has just woken. Confined to one thread.
-     */
-    private static final class Turn {
-        private static final long MAX_TURN = 10_000_000;    // ns
-        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has found bytes there
-        private static final int MAX_DELIVERIES = 100;
-        private long lastWait = System.nanoTime();          // when it ended
-        private int deliveries;                             // to outboxes, since others could run
-
-        void letOthersRun() {
-            deliveries = 0;
-            if (System.nanoTime() - lastWait < MAX_TURN) {
-                Thread.yield();
-            } else {
-                LockSupport.parkNanos(1);
-                lastWait = System.nanoTime();
-            }
-        }
-
-        void countDeliveries(int count) {
-            deliveries += count;
-            if (deliveries >= MAX_DELIVERIES) letOthersRun();
-        }
-
-        /** Notes a read that began at `start`. It has waited for the peer if it took long. */
-        void noteRead(long start) {
-            long now = System.nanoTime();
-            if (now - start > SHORTEST_WAIT) lastWait = now;
         }
     }
 
@@ -784,9 +757,9 @@ public class Relay implements AutoCloseable {
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             turn.letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
-            long start = System.nanoTime();
+            long before = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            turn.noteRead(start);
+            if (System.nanoTime() - before > Turn.SHORTEST_WAIT) turn.lastWait = System.nanoTime();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -801,34 +774,120 @@ public class Relay implements AutoCloseable {
         }
     }
 
+    /**
+     * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something to
+     * read or write would keep its processor. Usually it yields. One that has not waited for MAX_TURN parks: that costs
+     * more, but then even those threads go first that the network has just woken. Confined to one thread.
+     */
+    private static final class Turn {
+        private static final long MAX_TURN = 10_000_000;    // ns
+        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
+        private static final int MAX_DELIVERIES = 100;
+        private long lastWait = System.nanoTime();          // when it ended
+        private int deliveries;                             // to outboxes, since others could run
+
+        void letOthersRun() {
+            deliveries = 0;
+            if (System.nanoTime() - lastWait < MAX_TURN) {
+                Thread.yield();
+            } else {
+                LockSupport.parkNanos(1);
+                lastWait = System.nanoTime();
+            }
+        }
+
+        void countDeliveries(int count) {
+            deliveries += count;
+            if (deliveries >= MAX_DELIVERIES) letOthersRun();
+        }
+    }
+
     // --- 5. HTTP -----------------------------------------------------------------------------------------------------
     // HTTP/1.1 (RFC 9112) as far as a game needs it: GET and HEAD, and no request bodies. What is not exactly right is
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
-    /** Returns the response to a request for a page. @param host as the client, maybe on this machine, knows us */
-    private Response respond(Request request, String host, boolean isLocal) throws HttpException {
+    /** Answers requests. Returns the WebSocket for which one asks; null after one that must be the last. */
+    private WebSocket serveHttp(Connection connection) throws IOException {
+        boolean more = true;
+        while (more) {
+            var request = new Request("", "-", "", Map.of(), connection.peer);   // stands for one that cannot be read
+            Response response;
+            try {
+                connection.endWithin(options.headTimeout);
+                String head = Request.readHead(connection.input);
+                connection.endDue = Connection.NEVER;
+                httpLock.lock();
+                try {
+                    request = Request.parse(head, connection.peer);
+                    if (request.isForRelay() || request.wantsWebSocket()) return upgrade(connection, request);
+                    response = respond(request);
+                } finally {
+                    httpLock.unlock();
+                }
+            } catch (HttpException refusal) {
+                response = refusal.response;
+                logRefusal(request, refusal);
+            }
+            more = request.keepsAlive() && !closing;
+            boolean withBody = !request.method.equals("HEAD");
+            makeEvictable(connection);   // moves it to the end
+            response.send(connection, more, withBody);
+            connection.input.turn.letOthersRun();
+        }
+        connection.shutDownOutput();
+        connection.discardInput();
+        return null;
+    }
+
+    /** Returns the WebSocket for which a request asks. @throws HttpException if it does so in a wrong way */
+    private WebSocket upgrade(Connection connection, Request request) throws IOException, HttpException {
+        byte[] response = acceptHandshake(request);
+        connection.socket.setSendBufferSize(SEND_BUFFER);
+        removeEvictable(connection);
+        return newWebSocket(connection, response, request.target, request.address());
+    }
+
+    /** Logs a refusal, unless a file is missing, an origin tries again, or a page asks whether the relay is back. */
+    private void logRefusal(Request request, HttpException refusal) {
+        int status = refusal.response.status;
+        boolean isMissingFile = status == 404 && !request.wantsWebSocket();
+        boolean isQuestion = status == 426 && request.method.equals("HEAD");
+        boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
+        if (isMissingFile || isQuestion || isRepeated) return;
+        log("refuse", request.target, "-", request.address(), status, refusal.getMessage());
+    }
+
+    /** Returns the response to a request for a page. */
+    private Response respond(Request request) throws HttpException {
         request.requireNoBody();
-        String path = request.path(), origin = request.header("origin");
+        String path = request.path(), host = request.host(), origin = request.header("origin");
         if (path.equals("/health")) return Response.text(200, "ok");
         if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
         if (path.equals("/") && !folders.isEmpty()) return Response.redirect(firstFolder(), request.query());
         if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
 
-        List<String> all = decode(path.endsWith("/") ? path + "index.html" : path), names = all.subList(1, all.size());
-        Path folder = folders.get(all.getFirst());
+        List<String> names = decode(path.endsWith("/") ? path + "index.html" : path);
+        Path folder = folders.get(names.removeFirst());
         if (folder == null) throw new HttpException(404, "file not found; WebSockets connect to /ws-relay/any/name");
         boolean isIce = names.equals(List.of("ice.json")) && !Files.exists(folder.resolve("ice.json"));
-        Response response = isIce ? iceServers(host, isLocal) : file(request, folder, names);
-        boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);
+        Response response = isIce ? iceServers(request) : file(request, folder, names);
+        boolean isShared = !origin.isEmpty() && isAllowedOrigin(origin, host);   // pages of that origin may read it
         return isShared ? response.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin") : response;
     }
 
-    private String firstFolder() { return folders.isEmpty() ? "" : urlEncode(folders.keySet().iterator().next()); }
+    /** Returns the name of the first folder for a URL; "" if there is none. */
+    private String firstFolder() {
+        String name = folders.keySet().stream().findFirst().orElse("");
+        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
+    }
 
-    /** Returns what RTCPeerConnection takes: our STUN, on the host by which the page found us; and our address. */
-    private Response iceServers(String host, boolean isLocal) {
-        String name = host.replaceFirst(":[0-9]*$", ""), outward = isLocal ? outwardAddress() : "";
+    /**
+     * Returns ice.json of a folder that has none: what a page passes to RTCPeerConnection, with our STUN server. A page
+     * on this machine, which may know us as localhost, also learns the address for others.
+     */
+    private Response iceServers(Request request) {
+        String name = request.host().replaceFirst(":[0-9]*$", ""), outward = request.isLocal() ? outwardAddress() : "";
         boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
         String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
         String address = outward.isEmpty() ? "" : ",\"address\":\"" + outward + "\"";
@@ -854,16 +913,19 @@ public class Relay implements AutoCloseable {
     /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
-    /** The head of a request: headers by name in lower case, several of one name joined with commas, RFC 9110 §5.2. */
-    record Request(String method, String target, String version, Map<String, String> headers) {
-        static final Request NONE = new Request("", "-", "", Map.of());
+    /**
+     * The head of a request from a peer: a client, or a proxy. Headers are by name in lower case, several of one name
+     * joined with commas, RFC 9110 §5.2.
+     */
+    record Request(String method, String target, String version, Map<String, String> headers, InetAddress peer) {
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
-                HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+");
+                HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+"),
+                ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"), LOCAL = form("127\\..*|::1");
         private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
 
         /** Parses a request head, RFC 9112. */
-        static Request parse(String head) throws HttpException {
+        static Request parse(String head, InetAddress peer) throws HttpException {
             List<String> lines = head.lines().toList();   // the last one is empty
             String[] start = lines.getFirst().split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
@@ -880,7 +942,7 @@ public class Relay implements AutoCloseable {
             boolean lacksHost = !headers.containsKey("host") && !start[2].equals("HTTP/1.0");
             String host = headers.getOrDefault("host", "");
             if (lacksHost || !HOST.test(host)) throw malformed("one Host", host);
-            return new Request(start[0], target, start[2], headers);
+            return new Request(start[0], target, start[2], headers, peer);
         }
 
         /**
@@ -933,6 +995,20 @@ public class Relay implements AutoCloseable {
         String header(String name) { return headers.getOrDefault(name, ""); }
         String path() { return target.split("\\?", 2)[0]; }
         String query() { return target.substring(path().length()); }   // from the question mark on, or ""
+        String host() { return fromProxy("x-forwarded-host", header("host")); }   // by which the client knows us
+        boolean isLocal() { return LOCAL.test(address()); }
+
+        /** Returns the address of the client. */
+        String address() {
+            String own = format(peer), told = fromProxy("x-forwarded-for", own);
+            return ADDRESS.test(told) ? told : own;
+        }
+
+        /** Returns the last value of a header if a proxy on this machine may have set it; otherwise `other`. */
+        private String fromProxy(String header, String other) {
+            String all = header(header), last = all.substring(all.lastIndexOf(',') + 1).strip();
+            return peer.isLoopbackAddress() && !last.isEmpty() ? last : other;
+        }
     }
 
     /** A response, of which the body has `length` bytes. */
@@ -981,21 +1057,17 @@ public class Relay implements AutoCloseable {
     // Files. Each folder is served under its own name. Names that begin with a dot are hidden. We trust whatever can
     // write into the folder: it could swap a link in after we have looked where it leads.
 
-    private static final Predicate<String> FILE_NAME =   // the separator is a backslash on Windows
+    private static final Predicate<String> FILE_NAME =   // without separators; on Windows a backslash is one, too
             form("[^./\\p{Cc}][^/\\p{Cc}\\Q" + File.separator + "\\E]*");
 
-    /** Decodes "/a/b%20c" to the names a and "b c". @throws HttpException 404 */
+    /** Decodes "/a/b%20c" to a mutable list of the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
         try {
-            return Stream.of(path.substring(1).replace("+", "%2B").split("/", -1))   // it takes a + for a space
-                    .map(name -> URLDecoder.decode(name, StandardCharsets.UTF_8)).toList();
+            return Stream.of(path.substring(1).replace("+", "%2B").split("/", -1))   // URLDecoder takes a + for a space
+                    .map(name -> URLDecoder.decode(name, StandardCharsets.UTF_8)).collect(Collectors.toList());
         } catch (IllegalArgumentException malformed) {
             throw new HttpException(404, "expected a path with %xx, got " + path);
         }
-    }
-
-    private static String urlEncode(String name) {
-        return URLEncoder.encode(name, StandardCharsets.UTF_8).replace("+", "%20").replace("%3A", ":");
     }
 
     /** Returns the response with a file, or a redirect to a folder. @throws HttpException 404, 416, 503 */
@@ -1003,9 +1075,10 @@ public class Relay implements AutoCloseable {
         String path = request.path();
         boolean isIndex = path.endsWith("/");
         try {
+            if (!names.stream().allMatch(FILE_NAME)) throw new IOException("not a name within the folder");
             Path root = folder.toRealPath();
             Path file = root.resolve(String.join("/", names)).toRealPath();   // follows links
-            boolean isServed = names.stream().allMatch(FILE_NAME) && file.startsWith(root) && Files.isReadable(file);
+            boolean isServed = file.startsWith(root) && Files.isReadable(file);
             if (isServed && Files.isRegularFile(file)) return open(request, file);
             if (isServed && Files.isDirectory(file) && !isIndex)
                 return Response.redirect(path.substring(path.lastIndexOf('/') + 1), request.query());
@@ -1087,7 +1160,6 @@ public class Relay implements AutoCloseable {
     // by a hash of this key and of a text that nobody else would use.
 
     private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
-            ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
                     + "(:([1-5]?[0-9]{1,4}|6[0-5][0-9]{3}))?/?");
     private static final String KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 §1.3
@@ -1095,14 +1167,14 @@ public class Relay implements AutoCloseable {
             {"Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Version", "13"};
 
     /** Returns the response that turns a connection into a WebSocket. @throws HttpException to refuse the request */
-    private byte[] acceptHandshake(Request request, String host) throws HttpException {
+    private byte[] acceptHandshake(Request request) throws HttpException {
         int length = request.target.length();
         if (!request.isForRelay())
-            throw new HttpException(404, "expected a WebSocket at ws://" + printable(host)
+            throw new HttpException(404, "expected a WebSocket at ws://" + printable(request.host())
                     + "/ws-relay/any/name, got one at " + printable(request.path()));
         if (length > MAX_ROOM_NAME)
             throw new HttpException(414, "a room name has at most " + MAX_ROOM_NAME + " bytes, got " + length);
-        requireOrigin(request, host);
+        requireOrigin(request);
         request.requireNoBody();
         boolean isUpgrade = request.version.equals("HTTP/1.1") && request.method.equals("GET")
                 && request.wantsWebSocket() && request.hasToken("connection", "upgrade");
@@ -1130,8 +1202,8 @@ public class Relay implements AutoCloseable {
     }
 
     /** Refuses pages of other origins, RFC 6455 §10.2. Browsers tell where a page came from, other clients do not. */
-    private void requireOrigin(Request request, String host) throws HttpException {
-        String origin = request.header("origin");
+    private void requireOrigin(Request request) throws HttpException {
+        String origin = request.header("origin"), host = request.host();
         if (!request.headers.containsKey("origin") || isAllowedOrigin(origin, host)) return;
         String refusal = "origin " + printable(origin) + " is not allowed for host " + printable(host);
         String advice = ORIGIN.test(origin) ? "; the option --origin " + origin + " would allow it" : "";
@@ -1160,33 +1232,7 @@ public class Relay implements AutoCloseable {
     private static final int MAX_CONTROL = 125;   // bytes of payload, §5.5
     private static final byte[] NOTHING = {};
 
-    // Close codes, RFC 6455 §7.4.1. The relay sends these:
-    private static final int GOING_AWAY = 1001, PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, POLICY_VIOLATION = 1008,
-            TOO_BIG = 1009, TRY_AGAIN_LATER = 1013;
-    // ... and only logs these:
-    private static final int NO_STATUS = 1005,   // a client's close frame had no code
-            ABNORMAL = 1006,                     // the connection ended without a close frame
-            INTERNAL_ERROR = 1011;               // there was an error, or no memory
-
-    private static final CloseException   // made in advance, since there may be no memory left when one is needed
-            SHUTTING_DOWN = new CloseException(GOING_AWAY, "the relay is shutting down"),
-            FAILED = new CloseException(INTERNAL_ERROR, "out of memory, or an internal error"),
-            CONNECTION_LOST = new CloseException(ABNORMAL, "connection lost"),
-            STALLED = new CloseException(ABNORMAL, "did not read"),
-            SILENT = new CloseException(ABNORMAL, "did not answer a ping"),
-            MEMORY_FULL = new CloseException(ABNORMAL, "the relay's memory is full, and this client was stuck");
-
-    /** Why a WebSocket ends. Throw one where frames are read or received, or pass it to close() or abort(). */
-    static final class CloseException extends Exception {
-        final int code;
-        CloseException(int code, String reason) {
-            super(reason, null, false, false);   // without a stack trace
-            this.code = code;
-        }
-        @Override public String toString() { return (code + " " + printable(getMessage())).strip(); }
-    }
-
-    /** What a FrameReader returns, a whole message, a ping or a pong: the first `length` bytes of the array. */
+    /** A whole message, a ping or a pong: the first `length` bytes of the array. Valid until the next one is read. */
     record Incoming(int opcode, byte[] bytes, int length) {
         String text(int from, int to) { return new String(bytes, from, to - from, StandardCharsets.UTF_8); }
 
@@ -1210,10 +1256,10 @@ public class Relay implements AutoCloseable {
         private int remaining;              // bytes of its payload that have not come yet
         private final byte[] maskingKey = new byte[4];
         private int messageOpcode;          // of the message that is arriving; CONTINUATION if there is none
-        private byte[] message = NOTHING;   // begins with what has come of it
-        private int length;                 // bytes that have come of it
-        private int checked;                // bytes of these that are whole characters, if it is a text
-        private volatile int counted;       // capacity of `message` if `memory` counts it; also read by the sweeper
+        private byte[] message = NOTHING;   // its payload, unmasked, as far as it has come, and then free bytes
+        private int length;                 // bytes that have come
+        private int checked;                // of a text: bytes at the beginning that are known to be UTF-8
+        private volatile int counted;       // bytes of `message` that `memory` counts: all, or 0; the sweeper reads it
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1223,7 +1269,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            if (messageOpcode == CONTINUATION) release();   // the last message, which has been relayed by now
+            if (!isWithinMessage()) release();   // what was returned last, which has been relayed by now
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1241,14 +1287,13 @@ public class Relay implements AutoCloseable {
             fin = (first & 0x80) != 0;
             opcode = first & 0x0f;
             boolean isControl = opcode >= CLOSE, continues = opcode == CONTINUATION;
-            boolean isWithin = messageOpcode != CONTINUATION;
             boolean isData = opcode == TEXT || opcode == BINARY;
             if ((first & 0x70) != 0) throw protocolError("a reserved bit is set, but no extension was agreed on");
             boolean isKnown = isData || continues || (isControl && opcode <= PONG);
             if (!isKnown) throw protocolError("there is no opcode " + opcode);
             if (isControl && !fin) throw protocolError("a control frame must not be fragmented");
-            if (continues && !isWithin) throw protocolError("a continuation frame continues nothing");
-            if (isData && isWithin) throw protocolError("expected a continuation frame, got opcode " + opcode);
+            if (continues && !isWithinMessage()) throw protocolError("a continuation frame continues nothing");
+            if (isData && isWithinMessage()) throw protocolError("expected a continuation frame, got opcode " + opcode);
 
             int second = input.read();
             if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
@@ -1307,10 +1352,10 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come; no more than needed. */
+        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come. Waits for memory. */
         private void grow() {
             int twice = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
-            int capacity = fin ? Math.min(length + remaining, twice) : twice;
+            int capacity = fin ? Math.min(length + remaining, twice) : twice;   // if fin, the length is known
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 memory.addToMessages(capacity - counted);
@@ -1319,8 +1364,7 @@ public class Relay implements AutoCloseable {
             message = Arrays.copyOf(message, capacity);
         }
 
-        int heldBytes() { return counted; }
-        boolean isWithinLongMessage() { return counted > 0; }
+        private boolean isWithinMessage() { return messageOpcode != CONTINUATION; }
 
         /** Forgets the message, as it has been relayed or will never be whole. It is not counted any more. */
         void release() {
@@ -1336,8 +1380,8 @@ public class Relay implements AutoCloseable {
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             int first = skipAscii(bytes, start, end);
             if (first == end) return end;
-            // We only want the place where a decoder stops, at a wrong byte or an incomplete character. So it writes
-            // the characters into a small buffer, again and again.
+            // We only want the place where a decoder stops, at a wrong byte or an incomplete character. The characters
+            // go into a small buffer, which is overwritten.
             var part = ByteBuffer.wrap(bytes, first, end - first);
             var characters = CharBuffer.allocate(Math.min(end - first, 1024));
             var decoder = StandardCharsets.UTF_8.newDecoder();
@@ -1346,7 +1390,7 @@ public class Relay implements AutoCloseable {
                 result = decoder.decode(part, characters.clear(), isEnd);
             } while (result.isOverflow());
             int at = part.position();
-            // There are no surrogates (ED A0 to ED BF) in UTF-8. Java reports one only with its third byte.
+            // ED followed by A0 to BF would be a surrogate, and is not UTF-8. Java notices only at the third byte.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1376,9 +1420,8 @@ public class Relay implements AutoCloseable {
     // A message to all waits for nobody: a receiver for which more than maxOutbox waits is closed.
     //
     // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window. Its
-    // messages to single clients take up a part of it until a drain takes them or they are dropped, and so do the pongs
-    // for itself. If the window is full, the sender's thread waits, and nothing more is read from it. Others do not
-    // notice.
+    // messages to single clients, and the pongs to itself, are in it until a drain takes them or they are dropped. If
+    // the window is full, the sender's thread waits and reads nothing. Nobody else waits.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1401,7 +1444,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`, perhaps none. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`; to all, none. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1411,8 +1454,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * What waits to be written to one client. Guarded by its monitor. `memory` counts a frame from when it is added
-     * until the drain has written it, or it is dropped. It leaves its sender's window as soon as the drain takes it.
+     * What waits to be written to one client. Guarded by its monitor. `memory` counts a frame until it is written or
+     * dropped; it leaves its sender's window already when the drain takes it.
      */
     final class Outbox implements Runnable {
         private final Connection connection;
@@ -1420,7 +1463,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
         private int writingBytes;                 // of those that the drain has taken and is writing now
-        private boolean isIdle;                   // no drain runs, and one may start
+        private boolean isIdle;                   // begin() has been called, and no drain runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
@@ -1430,20 +1473,20 @@ public class Relay implements AutoCloseable {
             add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start. Called after join(), so that a client that has the response is in its room. */
+        /** Lets the first drain start. Called after join(): whoever has the response is in its room already. */
         synchronized void begin() {
             isIdle = true;
             startDrain();
         }
 
         /**
-         * Adds a frame. Never waits. Returns false if there is a close reason, or too much waits already. For pings and
-         * pongs it is never too much: one ping waits at most, and the pongs fit into a window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Pings
+         * and pongs are added even then, as one ping waits at most, and the pongs fit into a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isTooMuch) return false;
-            startDrain();   // before the frame is added: if there is no memory for a thread, it is not
+            startDrain();   // first: if this throws an OutOfMemoryError, nothing has been added
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1451,26 +1494,29 @@ public class Relay implements AutoCloseable {
         /** Accepts no more frames. The close frame comes after all that wait. Returns false if it was closed before. */
         synchronized boolean finish(CloseException reason, boolean dropsFrames) {
             if (closeReason != null) return false;
-            if (dropsFrames) drop();
+            if (dropsFrames) drop(messages);
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.endWithin(options.stallTimeout);   // once all is written, closeTimeout replaces this
+            connection.endWithin(options.stallTimeout);   // to write all; shutDownOutput() sets the next deadline
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
 
-        /** Accepts no more frames and drops those that wait, before the socket is closed. Needs no memory. */
-        synchronized void discard(CloseException reason) {
-            if (closeReason == null) closeReason = reason;
-            drop();
-            countWritten();   // what the drain is writing now, too: that will fail
+        /** As finish(), but drops all frames and sends nothing, as the socket is closed next. Needs no memory. */
+        synchronized boolean discard(CloseException reason) {
+            boolean isFirst = closeReason == null;
+            if (isFirst) closeReason = reason;
+            drop(urgent);
+            drop(messages);
+            forgetWriting();   // its write will fail
             finished.countDown();
+            return isFirst;
         }
 
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (isIdle) Thread.startVirtualThread(this);
+            if (isIdle) startThread(this);
             isIdle = false;
         }
 
@@ -1480,28 +1526,30 @@ public class Relay implements AutoCloseable {
             memory.addToOutboxes(frame.cost());
         }
 
-        /** Removes the next frame. The caller tells `memory`, now or later. */
-        private Outgoing remove() {
-            Outgoing frame = first().remove();
+        /** Removes the next frame of a queue. `memory` still counts it. */
+        private Outgoing remove(Queue<Outgoing> queue) {
+            Outgoing frame = queue.remove();
             waitingBytes -= frame.cost();
             frame.returnPermits();
             return frame;
         }
 
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
-        private void drop() { while (waitingBytes > 0) memory.addToOutboxes(-remove().cost()); }
+        private void drop(Queue<Outgoing> queue) {
+            while (!queue.isEmpty()) memory.addToOutboxes(-remove(queue).cost());
+        }
 
-        /** Tells `memory` that the drain has written what it has taken; a second call changes nothing. */
-        private void countWritten() {
+        /** Lets `memory` forget what the drain has taken. A second call changes nothing. */
+        private void forgetWriting() {
             memory.addToOutboxes(-writingBytes);
             writingBytes = 0;
         }
 
         /** The drain: writes until nothing waits. */
         @Override public void run() {
-            var batch = new ArrayList<Outgoing>();
-            var turn = new Turn();
             try {
+                var batch = new ArrayList<Outgoing>();
+                var turn = new Turn();
                 for (int length = take(batch); length > 0; length = take(batch)) {
                     write(batch, length);
                     turn.letOthersRun();   // meanwhile more may gather for the next write
@@ -1516,13 +1564,13 @@ public class Relay implements AutoCloseable {
 
         /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            countWritten();
+            forgetWriting();   // the frames taken before, which are written now
             int length = 0;
             while (waitingBytes > 0 && (length == 0 || length + first().peek().bytes.length <= MAX_TRANSFER)) {
-                Outgoing next = remove();
-                batch.add(next);
-                length += next.bytes.length;
+                Outgoing next = remove(first());
                 writingBytes += next.cost();
+                length += next.bytes.length;
+                batch.add(next);
             }
             isIdle = length == 0;
             if (isIdle && closeReason != null) {
@@ -1541,10 +1589,10 @@ public class Relay implements AutoCloseable {
                 return;
             }
             byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
-            var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
-            batch.forEach(frame -> bytes.put(frame.bytes));
-            batch.clear();   // their copies are what is held now
             try {
+                var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
+                batch.forEach(frame -> bytes.put(frame.bytes));
+                batch.clear();   // the copies are enough
                 connection.write(bytes.array(), length);
             } finally {
                 if (borrowed != null) writeBuffers.add(borrowed);
@@ -1553,46 +1601,42 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 9. WebSocket ------------------------------------------------------------------------------------------------
-    // Both directions of one client. It ends once, for the first close reason: the client closes; it breaks a rule; the
-    // relay has a reason; the connection is lost. Then it leaves its room, the outbox is written to its end, and what
-    // still comes is discarded.
-    //
-    //   close(reason)              sends what waits and then a close frame, but none if the connection is lost (1006)
-    //   close(reason, true)        drops what waits and sends a close frame
-    //   Connection.abort(reason)   drops what waits and closes the socket at once, without a close frame
+    // Both directions of one client. Once it has a close reason, it leaves its room, the outbox is written to its end,
+    // and what still comes is discarded.
 
     /** A WebSocket; subclasses say what it is for. Confined to the thread of its connection unless noted otherwise. */
     abstract class WebSocket {
         final String target, address;      // what the client asked for; where it is
         final Connection connection;
+        private final Thread thread = Thread.currentThread();   // the connection's, which makes this
         final Outbox outbox;
         private final FrameReader reader;
         private final int windowSize = Math.max(options.maxOutbox / WINDOW_DIVISOR, 1);   // bytes
         final Semaphore window = new Semaphore(windowSize);
-        private boolean isPinged;          // since it was heard last; confined to the sweeper
 
         /** @param response to the handshake */
         WebSocket(Connection connection, byte[] response, String target, String address) {
             this.target = target;
             this.address = address;
             this.connection = connection;
-            outbox = new Outbox(connection, response);
             reader = new FrameReader(connection.input, options.maxMessage, memory);
+            outbox = new Outbox(connection, response);
         }
 
         void join() {}    // the WebSocket is open
         void leave() {}   // it has a close reason; on any thread; the second call, if there is one, changes nothing
         abstract void receive(Incoming message) throws CloseException;
 
-        /** Serves the client until it has ended and everything is written to it. Until then it counts as a client. */
+        /** Serves the client. Returns when it has ended and everything is written; until then it counts as one. */
         void run() throws InterruptedException {
             boolean isFull = metrics.clients.incrementAndGet() > maxClients;
+            if (isFull) metrics.clients.decrementAndGet();
             try {
                 serve(isFull);
                 connection.discardInput();
                 outbox.finished.await();   // the peer may have closed its half while we still write
             } finally {
-                metrics.clients.decrementAndGet();
+                if (!isFull) metrics.clients.decrementAndGet();
             }
         }
 
@@ -1601,49 +1645,53 @@ public class Relay implements AutoCloseable {
                 if (isFull) refuse();
                 else join();
                 outbox.begin();
-                while (isOpen()) respond(reader.next());   // if another thread has closed it, nothing is passed on
+                while (isOpen()) handle(reader.next());
             } catch (CloseException e) {
                 close(e);   // echoes the client's close frame, RFC 6455 §5.5.1, or tells what was wrong
             } catch (IOException gone) {
-                close(CONNECTION_LOST);   // perhaps the peer still reads, so what waits is written
+                close(CONNECTION_LOST);   // the peer may have closed only its half, so what waits is written
             } catch (RuntimeException | Error failure) {
                 connection.abort(FAILED);
                 throw failure;
             } finally {
                 reader.release();
                 leave();
-                // There is a close reason, whatever ended the loop.
+                // Whatever ended the loop, there is a close reason.
                 metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
         }
 
         private void refuse() {
-            makeEvictable(connection);   // it counts as one that is not of a client, of which there is a limit
+            makeEvictable(connection);   // as it is no client, it counts among the others, of which there is a limit
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }
 
-        private void respond(Incoming frame) throws CloseException {
-            if (frame.opcode == PONG) return;   // that it has come is all it is for
-            if (frame.opcode == PING) {
-                int permits = awaitWindow(frame.length);
-                send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
-                return;
+        private void handle(Incoming frame) throws CloseException {
+            switch (frame.opcode) {
+                case PONG -> { }   // that it has come is all it is for
+                case PING -> {
+                    int permits = awaitWindow(frame.length);
+                    send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
+                }
+                default -> {
+                    metrics.messages.increment();
+                    receive(frame);
+                }
             }
-            metrics.messages.increment();
-            receive(frame);
         }
 
         boolean isOpen() { return outbox.closeReason == null; }
-        int heldBytes() { return outbox.heldBytes() + reader.heldBytes(); }
+        int heldBytes() { return outbox.heldBytes() + messageBytes(); }
+        int messageBytes() { return reader.counted; }   // of a long message that is arriving, or 0
 
         /** Puts a frame into the outbox. Closes a client that is too far behind. From any thread. */
         void send(Outgoing frame) {
             try {
                 if (outbox.put(frame)) return;
-                frame.returnPermits();
                 String reason = "too slow: over " + options.maxOutbox + " bytes behind";
                 if (isOpen()) close(new CloseException(POLICY_VIOLATION, reason), true);
+                frame.returnPermits();
             } catch (OutOfMemoryError e) {
                 frame.returnPermits();
                 connection.abort(FAILED);   // this client misses a frame, so it ends, not the one who sent it
@@ -1673,34 +1721,21 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                Thread.startVirtualThread(this::leave);   // not here: tellOthers() may be iterating over the clients
+                // The connection's own thread leaves the room next, in serve(). Another one may be within tellOthers(),
+                // iterating over the clients there, so it must not take this one out.
+                if (Thread.currentThread() != thread) startThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
         }
 
-        /** Ends it without a close frame. Needs no memory. From any thread. */
-        void abort(CloseException reason) {
-            outbox.discard(reason);
-            wakeSender();
+        /** Drops what waits. Its thread leaves the room, as it can read no more. Needs no memory. From any thread. */
+        void onAbort(CloseException reason) {
+            if (outbox.discard(reason)) wakeSender();
         }
 
-        /** Wakes the thread that waits in awaitWindow(), if it does. From now on the window bounds nothing. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). From now on the window bounds nothing. */
         private void wakeSender() { window.release(windowSize); }
-
-        /** Returns whether it does not read what we write, or does not send the rest of a long message; times in ms. */
-        boolean isStuck(long sinceHeard, long sinceUnblocked) {
-            return sinceUnblocked >= WRITE_GAP || (sinceHeard >= MESSAGE_GAP && reader.isWithinLongMessage());
-        }
-
-        /** Pings a client that is silent. Ends it if it stays so, and takes nothing. By the sweeper; times in ms. */
-        void checkSilence(long sinceHeard, long sinceTaken) {
-            boolean isSilent = sinceHeard >= options.pingInterval;
-            boolean isGone = sinceHeard >= 2 * options.pingInterval && sinceTaken >= 2 * options.pingInterval;
-            if (isSilent && !isPinged && isOpen()) send(Outgoing.PING_FRAME);
-            isPinged = isSilent;   // once for each silence
-            if (isGone && isOpen()) connection.abort(SILENT);
-        }
     }
 
     // --- 10. Rooms ---------------------------------------------------------------------------------------------------
@@ -1708,12 +1743,12 @@ public class Relay implements AutoCloseable {
     // The types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
     //
     // All that is heard of a client - its join, its messages, its quit - is put into the others' outboxes under the
-    // room's lock. So what each client receives is a true history. And of each room one thread works at a time: a room
-    // gets no more of the processors by having more members.
+    // room's lock. So what each client receives is a true history. And only one thread works in a room at a time, so a
+    // large room cannot take all processors.
 
-    private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // of four bytes
+    private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // each of 4 bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final int JOIN_COST = 64;   // bytes in outboxes for each client present: its join, the newcomer's
+    private static final int JOIN_COST = 64;   // bytes of a join in outboxes, for each client present: two short frames
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
     WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1740,14 +1775,16 @@ public class Relay implements AutoCloseable {
                 var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
-                newcomer.enter(this, id);   // first: if memory runs out below, it still leaves again
+                newcomer.id = id;
+                newcomer.quit = new Outgoing(encodeText(id + " quit"));
+                newcomer.room = this;   // before it is in `clients`, so that leave() works if memory runs out below
                 clients.put(id, newcomer);
                 newcomer.send(new Outgoing(present.toByteArray()));
                 tellOthers(newcomer, join);
                 log("join", name, id, newcomer.address);
                 return true;
             } finally {
-                removeIfEmptyAndUnlock();
+                removeIfEmptyAndUnlock();   // a new room is still empty if memory is short
             }
         }
 
@@ -1755,8 +1792,9 @@ public class Relay implements AutoCloseable {
         void leave(Client client) {
             lock.lock();
             try {
-                if (clients.remove(client.id) == null) return;
+                if (!clients.containsKey(client.id)) return;
                 tellOthers(client, client.quit);
+                clients.remove(client.id);   // last: if there is no memory to tell the others, leave() is called again
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
             } finally {
                 removeIfEmptyAndUnlock();
@@ -1764,18 +1802,16 @@ public class Relay implements AutoCloseable {
         }
 
         private void removeIfEmptyAndUnlock() {
-            isGone = clients.isEmpty();
-            if (isGone) rooms.remove(name, this);
-            lock.unlock();
+            try {
+                isGone = clients.isEmpty();
+                if (isGone) rooms.remove(name, this);
+            } finally {
+                lock.unlock();
+            }
         }
 
         private void tellOthers(Client sender, Outgoing frame) {
             for (Client other : clients.values()) if (other != sender) other.send(frame);
-        }
-
-        private void tell(Client receiver, Outgoing message) {
-            if (receiver != null) receiver.send(message);
-            else message.returnPermits();   // it has quit, or nobody ever had that id
         }
 
         /** Puts a message into the outboxes of the target. Does nothing and returns false if memory is short. */
@@ -1783,10 +1819,11 @@ public class Relay implements AutoCloseable {
             lock.lock();
             try {
                 boolean isIn = sender.isOpen() && clients.containsKey(sender.id);
-                if (!isIn) message.returnPermits();   // another thread has closed the sender: nobody hears more of it
+                if (!isIn) message.returnPermits();   // another thread has closed the sender, while it read this
                 else if (!memory.allowsRelaying(bytes)) return false;
                 else if (target.equals("*")) tellOthers(sender, message);
-                else tell(clients.get(target), message);
+                else if (clients.get(target) instanceof Client receiver) receiver.send(message);
+                else message.returnPermits();   // it has quit, or nobody ever had that id
                 return true;
             } finally {
                 lock.unlock();
@@ -1796,7 +1833,7 @@ public class Relay implements AutoCloseable {
 
     /** A WebSocket in a room. */
     private final class Client extends WebSocket {
-        private volatile Room room;   // null until it has joined
+        private volatile Room room;   // null until it joins, when all three are set, under the room's lock
         private String id;
         private Outgoing quit;        // made in advance, since there may be no memory left when it is needed
 
@@ -1808,18 +1845,18 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as if the room were the largest one
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // the room may be of any size
             }
         }
 
-        /** Sets what it needs to leave again. Called under the room's lock. */
-        void enter(Room room, String id) {
-            this.id = id;
-            quit = new Outgoing(encodeText(id + " quit"));
-            this.room = room;
+        @Override void leave() {
+            while (room != null) {
+                try {
+                    room.leave(this);
+                    return;
+                } catch (OutOfMemoryError e) { pause(20); }   // the others have not been told yet
+            }
         }
-
-        @Override void leave() { if (room != null) room.leave(this); }
 
         /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
         @Override void receive(Incoming message) throws CloseException {
@@ -1827,7 +1864,8 @@ public class Relay implements AutoCloseable {
             int typeEnd = message.indexOfSpace(typeStart);
             String target = message.text(0, targetEnd);
             boolean isToAll = target.equals("*"), isForm = typeEnd > typeStart && (isToAll || ID.test(target));
-            boolean isReserved = typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
+            boolean isFour = typeEnd == typeStart + 4;   // as each reserved type is; few others need a String
+            boolean isReserved = isFour && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
             if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
@@ -1848,13 +1886,14 @@ public class Relay implements AutoCloseable {
 
     // --- 11. STUN ----------------------------------------------------------------------------------------------------
     // A browser behind a home router asks for its public address, RFC 8489 §12, and tells it to the other player
-    // through the relay; both then send there, which opens the way through both routers. Nothing is remembered here.
+    // through the relay; both then send there, which opens the way through both routers.
     //
     // A message has a header of 20 bytes: type, length of what follows, a cookie by which STUN is known, and an ID that
     // the response repeats. Attributes follow; those of a request are ignored. The address in the response is XORed
     // with cookie and ID, since some routers rewrite addresses that they see.
     //
-    // Forging a sender's address gains little: at most 44 bytes for 20. Servers never answer one another.
+    // A forged sender's address gains little, at most 44 bytes for 20; and as only requests are answered, two servers
+    // cannot keep answering one another.
 
     private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;
     private static final int COOKIE = 0x2112a442;   // in requests before 2008 there was none, RFC 3489
@@ -1869,7 +1908,7 @@ public class Relay implements AutoCloseable {
                 // Java cannot say from which address: a machine with several may use another than was asked, and the
                 // client's router drops that. --host is the remedy.
                 if (response != null) stun.send(new DatagramPacket(response, response.length, from));
-            } catch (IOException | OutOfMemoryError e) { /* a forged address, we have closed, or it gets no answer */ }
+            } catch (IOException | OutOfMemoryError e) { /* nothing can be sent there, or close() was called */ }
         }
     }
 

@@ -663,13 +663,13 @@ class RelayTest extends Streams {
 
         @Test
         void whoComesWhenTheRelayIsFullIsTold1013AndIsWelcomeOnceSomebodyHasLeft() throws IOException {
-            try (var relay = relay(options -> options.maxClients = 2); var room = new Clients(relay, 2)) {
-                for (String path : List.of(ROOM, "/ws-relay/another")) {
-                    try (var third = Raw.open(relay, path)) {
-                        assertTrue(third.expectClose(1013).contains("full"));
-                    }
-                }
-                room.expectNothingElse(1, 2);
+            try (var relay = relay(options -> {
+                options.maxClients = 2;
+                options.closeTimeout = 60_000;
+            }); var room = new Clients(relay, 2); var third = Raw.open(relay, ROOM);
+                    var fourth = Raw.open(relay, "/ws-relay/another")) {
+                for (Raw refused : List.of(third, fourth)) assertTrue(refused.expectClose(1013).contains("full"));
+                room.expectNothingElse(1, 2);   // and the refused stay, without a place
                 leave(room.get(2));
                 room.get(1).expect("2 quit");
                 room.get(2).close();   // until then, it takes up its place
@@ -1143,6 +1143,38 @@ class RelayTest extends Streams {
             }
         }
 
+        /** Bytes that wait in outboxes already, and that a message adds, of a thousand KiB; whether it may go on. */
+        @Table("""
+            0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false | 600 400 => true
+            601 400 => false | 984 16 => true | 1250 16 => true | 1251 16 => false | 984 17 => false | 983 17 => true""")
+        void aMessageGoesOnIfThereIsMemoryForItInOutboxes(String kilobytes, boolean expected) {
+            String[] words = kilobytes.split(" ");
+            var memory = new Relay.Memory(1000 << 10);
+            memory.addToOutboxes(Long.parseLong(words[0]) << 10);
+            assertEquals(expected, memory.allowsRelaying(Long.parseLong(words[1]) << 10));
+        }
+
+        @Test
+        void whoHardlyGoesOnWithALongMessageMakesWayWhenMemoryIsShort() throws Exception {
+            byte[] large = text("* " + "x".repeat(1_000_000));
+            var tricklers = new ArrayList<Raw>();
+            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 6; i++) tricklers.add(Raw.open(relay, "/ws-relay/tricklers"));
+                for (Raw trickler : tricklers) Thread.startVirtualThread(() -> {
+                    sendAnyway(trickler, Arrays.copyOf(large, 600_000));
+                    for (int i = 600_000; i < 600_200 && !trickler.socket.isClosed(); i++) {
+                        sendAnyway(trickler, Arrays.copyOfRange(large, i, i + 1));
+                        LockSupport.parkNanos(300_000_000);
+                    }
+                });
+                eventually(() -> relay.memory.isShort(), "they fill the memory");
+                room.get(1).send(text("2 " + "x".repeat(3_000)));
+                expectLong(room.get(2), "1 " + "x".repeat(3_000));
+            } finally {
+                for (Raw trickler : tricklers) trickler.close();
+            }
+        }
+
         @Test
         void aLongMessageGrowsNoFurtherUntilThereIsMemoryForIt() throws IOException {
             int limit = 3 << 20;
@@ -1188,14 +1220,20 @@ class RelayTest extends Streams {
         private static final String HEAD =
                 "GET /a?b=c HTTP/1.1\r\nHost: localhost:8080\r\nX-Thing:  some \t\r\nx-thing: more\r\n\r\n";
 
+        private static final InetAddress PEER = InetAddress.getLoopbackAddress();
+
         private static Relay.Request parse(String latin1) throws Relay.HttpException, IOException {
             var input = new Relay.Input(pieces(latin1.getBytes(StandardCharsets.ISO_8859_1), 9999));
-            return Relay.Request.parse(Relay.Request.readHead(input));
+            return next(input);
+        }
+
+        private static Relay.Request next(Relay.Input input) throws Relay.HttpException, IOException {
+            return Relay.Request.parse(Relay.Request.readHead(input), PEER);
         }
 
         private static void expectWhole(Relay.Request request) {
             assertEquals(new Relay.Request("GET", "/a?b=c", "HTTP/1.1",
-                    Map.of("host", "localhost:8080", "x-thing", "some, more")), request);
+                    Map.of("host", "localhost:8080", "x-thing", "some, more"), PEER), request);
         }
 
         @Test
@@ -1203,9 +1241,9 @@ class RelayTest extends Streams {
             for (int most : new int[] {1, 9999}) {
                 String all = "\r\n" + HEAD + "GET /2 HTTP/1.0\r\n\r\n\r\n" + HEAD + "rest";
                 var input = new Relay.Input(pieces(bytes(all), most));
-                expectWhole(Relay.Request.parse(Relay.Request.readHead(input)));
-                assertEquals("/2", Relay.Request.parse(Relay.Request.readHead(input)).target());
-                expectWhole(Relay.Request.parse(Relay.Request.readHead(input)));
+                expectWhole(next(input));
+                assertEquals("/2", next(input).target());
+                expectWhole(next(input));
                 for (char next : "rest".toCharArray()) assertEquals(next, input.read());
             }
         }
@@ -1246,7 +1284,7 @@ class RelayTest extends Streams {
                             : signs.charAt(random.nextInt(signs.length())));
                 try {
                     var input = new Relay.Input(pieces(damaged, 9999));
-                    var request = Relay.Request.parse(Relay.Request.readHead(input));
+                    var request = next(input);
                     assertTrue(request.target().matches("[!-~]+") && request.toString().matches("[^\r\n\0]+"),
                             () -> request + ", seed " + seed);
                 } catch (Relay.HttpException | EOFException refused) {
@@ -2432,6 +2470,27 @@ class RelayTest extends Streams {
         }
 
         private static Raw open() throws IOException { return Raw.open(echo, ROOM); }
+
+        @Test
+        void whoIsTooFarBehindBeforeTheResponseHasGoneOutStillGetsIt() throws IOException {
+            try (var relay = new Relay(options(options -> options.maxOutbox = 1_000)) {
+                @Override
+                WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
+                    return new WebSocket(connection, response, target, address) {
+                        @Override
+                        void join() {
+                            var frame = new Outgoing(encode(TEXT, new byte[0], new byte[2_000], 0, 2_000));
+                            for (int i = 0; i < 2; i++) send(frame);
+                        }
+
+                        @Override
+                        void receive(Incoming message) {}
+                    };
+                }
+            }.start(); var raw = Raw.open(relay, ROOM)) {
+                assertTrue(raw.expectClose(1008).contains("too slow"));
+            }
+        }
 
         /** Who closes its half within a message gets no close frame, but all answers. */
         @Table(STREAMS)
