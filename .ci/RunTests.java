@@ -26,7 +26,7 @@ import org.junit.platform.launcher.core.*;
 
 final class RunTests implements TestExecutionListener {
     static final String ALONE = "alone";   // the tag of what runs after all else, one test at a time
-    private static final String PARALLEL = "junit.jupiter.execution.parallel.", THREADS = "3";
+    private static final String PARALLEL = "junit.jupiter.execution.parallel.", THREADS = "4";
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
             "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");

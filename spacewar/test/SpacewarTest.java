@@ -460,9 +460,10 @@ class SpacewarTest {
         @Test
         @Timeout(150)
         void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
+            Consumer<Chromium.Page> allFrames = page -> page.first("globalThis.counting = true;");   // clocks need them
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
-                    var ann = Player.of(relay, "Ann");
-                    var bob = Player.of(proxy.port(), "Bob")) {
+                    var ann = Player.of(relay.port(), "Ann", allFrames);
+                    var bob = Player.of(proxy.port(), "Bob", allFrames)) {
                 areTogether(ann, bob, 80);
                 coast(4_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);
