@@ -108,7 +108,10 @@ final class RunTests implements TestExecutionListener {
         }
     }
 
-    /** Of the test classes, the one that says @Order(1) comes first. */
+    /**
+     * The test classes come in the order that @Order says. If they run side by side, one thread begins with the last,
+     * the others begin with the first ones.
+     */
     private static LauncherDiscoveryRequestBuilder request(List<? extends DiscoverySelector> selectors,
             Filter<?>... filters) {
         return LauncherDiscoveryRequestBuilder.request().selectors(selectors).filters(filters).configurationParameter(

@@ -16,7 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(120)
-@Order(1)   // waits for long
+@Order(2)   // waits for long
 class DirectTest {
     private static Network lan;
     private static RelayTest.Program relay;

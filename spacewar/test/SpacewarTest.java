@@ -28,7 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.*;
 
 @Timeout(60)
-@Order(2)
+@Order(1)
 class SpacewarTest {
     static final String GAME = "/spacewar/?game=1", ITS_ROOM = "/ws-relay/spacewar?game=1";
 
@@ -1145,8 +1145,6 @@ class SpacewarTest {
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
     @Order(1)   // takes the longest of these
-    @RelayTest.Waits
-    @ResourceLock("the LAN of Direct")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
