@@ -63,6 +63,12 @@ abstract class Fixtures {
     @Tag(RunTests.ALONE)
     @interface Measures {}
 
+    /** On a test or a group that measures what pages show: it runs after most others, beside one more of its kind. */
+    @Retention(RetentionPolicy.RUNTIME)
+    @Execution(ExecutionMode.CONCURRENT)
+    @Tag(RunTests.IN_PAIRS)
+    @interface MeasuresPages {}
+
     /** Waits, 10 s at most, until it holds. */
     static void eventually(BooleanSupplier condition, String what) {
         eventually(condition, what, Duration.ofSeconds(10));

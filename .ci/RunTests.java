@@ -7,7 +7,8 @@
  * last line `tests: N passed, N failed, N skipped`.
  *
  * The test classes run side by side, each on a thread, and so do the groups and tests that say so (Fixtures.Waits):
- * most of them mostly wait. After all of these come those that measure (Fixtures.Measures), one at a time.
+ * most of them mostly wait. After all of these come those that measure: first what pages show (MeasuresPages), two at
+ * a time, then the rest (Fixtures.Measures), one at a time.
  */
 
 import static org.junit.platform.engine.discovery.DiscoverySelectors.*;
@@ -25,8 +26,10 @@ import org.junit.platform.launcher.*;
 import org.junit.platform.launcher.core.*;
 
 final class RunTests implements TestExecutionListener {
-    static final String ALONE = "alone";   // the tag of what runs after all else, one test at a time
-    private static final String PARALLEL = "junit.jupiter.execution.parallel.", THREADS = "4";
+    static final String IN_PAIRS = "in pairs";   // the tag of what runs after most others, two tests at a time
+    static final String ALONE = "alone";         // the tag of what runs after all else, one test at a time
+    private static final String PARALLEL = "junit.jupiter.execution.parallel.";
+    private static final int THREADS = 5;
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
             "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");
@@ -89,7 +92,8 @@ final class RunTests implements TestExecutionListener {
             selectors = named;
         }
         var requests = bench ? List.of(request(selectors, tags)) : List.of(
-                sideBySide(request(selectors, tags, TagFilter.excludeTags(ALONE))),
+                sideBySide(THREADS, request(selectors, tags, TagFilter.excludeTags(IN_PAIRS, ALONE))),
+                sideBySide(2, request(selectors, tags, TagFilter.includeTags(IN_PAIRS))),
                 request(selectors, tags, TagFilter.includeTags(ALONE)));
         var plans = requests.stream().map(request -> launcher.discover(request.build()))
                 .filter(TestPlan::containsTests).toList();
@@ -118,13 +122,13 @@ final class RunTests implements TestExecutionListener {
                 "junit.jupiter.testclass.order.default", "org.junit.jupiter.api.ClassOrderer$OrderAnnotation");
     }
 
-    private static LauncherDiscoveryRequestBuilder sideBySide(LauncherDiscoveryRequestBuilder request) {
+    private static LauncherDiscoveryRequestBuilder sideBySide(int threads, LauncherDiscoveryRequestBuilder request) {
         return request.configurationParameter(PARALLEL + "enabled", "true")
                 .configurationParameter(PARALLEL + "mode.classes.default", "concurrent")
                 .configurationParameter(PARALLEL + "config.strategy", "fixed")
-                .configurationParameter(PARALLEL + "config.fixed.parallelism", THREADS)
+                .configurationParameter(PARALLEL + "config.fixed.parallelism", threads + "")
                 // also if some wait for futures
-                .configurationParameter(PARALLEL + "config.fixed.max-pool-size", THREADS);
+                .configurationParameter(PARALLEL + "config.fixed.max-pool-size", threads + "");
     }
 
     // --- which tests ------------------------------------------------------------------------------

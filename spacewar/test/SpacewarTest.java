@@ -343,7 +343,7 @@ class SpacewarTest {
 
     /** A remote ship is where its pilot sees it. */
     @Nested
-    @RelayTest.Measures
+    @RelayTest.MeasuresPages
     @ExtendWith({InChromium.class, Players.class})
     class Positions {
         private static final double JUMP = 6;   // px, between two frames
@@ -495,7 +495,7 @@ class SpacewarTest {
         }
 
         @Test
-        @RelayTest.Measures
+        @RelayTest.MeasuresPages
         void afterItsRestartAllAreInOneRoomAgainWithin5SecondsWithNameAndScore() throws IOException {
             try (var relay = withPages(0); var ann = Player.of(relay, "Ann"); var bob = Player.of(relay, "Bob");
                     var cyd = Player.of(relay, "Cyd")) {
@@ -1675,7 +1675,7 @@ class SpacewarTest {
      * Players far from each other: 100 ms and back, give or take 20, and of a hundred packets two are lost each way.
      */
     @Nested
-    @RelayTest.Measures
+    @RelayTest.MeasuresPages
     class DirectFromAfar {
         @Test
         void aShipIsWhereItsPilotSeesItDirectlyNoLessThanOverTheRelay() throws Exception {
