@@ -26,8 +26,8 @@ import org.junit.platform.launcher.*;
 import org.junit.platform.launcher.core.*;
 
 final class RunTests implements TestExecutionListener {
-    static final String IN_PAIRS = "in pairs";   // the tag of what runs after most others, two tests at a time
-    static final String ALONE = "alone";         // the tag of what runs after all else, one test at a time
+    static final String IN_PAIRS = "pairs";   // the tag of what runs after most others, two tests at a time
+    static final String ALONE = "alone";      // the tag of what runs after all else, one test at a time
     private static final String PARALLEL = "junit.jupiter.execution.parallel.";
     private static final int THREADS = 5;
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
