@@ -83,7 +83,7 @@ interface Browser extends AutoCloseable {
                         // so it is not true
                     }
                     // asking again and again would cost a processor, which the pages need
-                    LockSupport.parkNanos(Math.clamp((System.nanoTime() - began) / 20, 10_000_000, 100_000_000));
+                    LockSupport.parkNanos(Math.clamp((System.nanoTime() - began) / 20, 25_000_000, 100_000_000));
                     return false;
                 }, expression, atMost);
             } catch (AssertionError e) {

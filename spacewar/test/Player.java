@@ -14,7 +14,7 @@ import java.util.stream.*;
 final class Player implements AutoCloseable {
     /**
      * Lets a page have and draw each frame. Otherwise it has twenty a second, nearly all of them by a timer, or all of
-     * the browser's while they are recorded or counted, and it draws four of them at most: the browser's frames and
+     * the browser's while they are recorded or counted, and it draws two of them at most: the browser's frames and
      * drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
@@ -36,7 +36,7 @@ final class Player implements AutoCloseable {
           const { draw } = View.prototype;
           let drawnAt = -Infinity;
           View.prototype.draw = function (scene) {
-            if (!globalThis.everyFrame && scene.time - drawnAt < 250) return;
+            if (!globalThis.everyFrame && scene.time - drawnAt < 500) return;
             drawnAt = scene.time;
             draw.call(this, scene);
           };

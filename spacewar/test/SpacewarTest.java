@@ -465,12 +465,12 @@ class SpacewarTest {
                     var ann = Player.of(relay.port(), "Ann", allFrames);
                     var bob = Player.of(proxy.port(), "Bob", allFrames)) {
                 areTogether(ann, bob, 80);
-                coast(4_000, 1.5, ann, bob);
+                coast(3_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);
                 bob.place(600, 300, 0);
                 allSeeAtRest("Ann", "ship.x < -550", ann, bob);
                 allSeeAtRest("Bob", "ship.x > 550", ann, bob);
-                check(6_000, 4, ann, bob, end -> manoeuvre(end, ann, bob));
+                check(5_000, 4, ann, bob, end -> manoeuvre(end, ann, bob));
             }
         }
     }
