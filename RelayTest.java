@@ -921,12 +921,12 @@ class RelayTest extends Streams {
         @Test
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
             try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2);
-                    var pump = new Pump(room.get(1), 100, number -> text("2 " + number + " " + FILL))) {
-                for (int number = 0; number < 100; number++) {
+                    var pump = new Pump(room.get(1), 45, number -> text("2 " + number + " " + FILL))) {
+                for (int number = 0; number < 45; number++) {
                     expectLong(room.get(2), "1 " + number + " " + FILL);
                     Thread.sleep(100);   // 650 kB/s
                 }
-                assertTrue(pump.sent.get() >= 99);
+                assertTrue(pump.sent.get() >= 44);
             }
         }
 
@@ -982,7 +982,7 @@ class RelayTest extends Streams {
         @Test
         void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
             try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
-                for (int hog = 3; hog < 8; hog++) {
+                for (int hog = 3; hog < 5; hog++) {
                     try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
                         for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
                         fillUntilQuit(room, hog, () -> {});
