@@ -888,8 +888,9 @@ public class Relay implements AutoCloseable {
      */
     private Response iceServers(Request request) {
         String name = request.host().replaceFirst(":[0-9]*$", ""), outward = request.isLocal() ? outwardAddress() : "";
-        boolean hasStun = stunPort() > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
-        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + stunPort() + "\"}" : "";
+        int port = stunPort();
+        boolean hasStun = port > 0 && name.matches("[0-9A-Za-z._-]+|\\[[0-9A-Fa-f:.]+]");
+        String servers = hasStun ? "{\"urls\":\"stun:" + name + ":" + port + "\"}" : "";
         String address = outward.isEmpty() ? "" : ",\"address\":\"" + outward + "\"";
         return Response.text(200, "{\"iceServers\":[" + servers + "]" + address + "}")
                 .with("Content-Type", "application/json");

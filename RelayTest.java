@@ -1047,7 +1047,10 @@ class RelayTest extends Streams {
             var clients = new ArrayList<Raw>();
             try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
                     "127.0.0.1")) {
-                relay.open(ROOM).close();   // all classes are loaded
+                for (int id = 1; id <= 2; id++) {   // so that all classes are loaded, for which it needs some
+                    relay.open(ROOM + id).close();
+                    relay.expectLine(".* quit " + ROOM + id + " .*");
+                }
                 for (int i = 0; i < 100; i++) clients.add(relay.connect());
                 relay.expectLine(".* error cannot accept: .*");
                 expectIdle(relay);
