@@ -480,7 +480,7 @@ class HostileLoad extends Fixtures {
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
                     // a busy machine has but little of a storm
-                    for (int i = 0; i < 2 || i < 16 && !hasNeededTheBudget(relay); i++) {
+                    for (int i = 0; i < 3 || i < 32 && !hasNeededTheBudget(relay); i++) {
                         sendOrSay(games, relay);
                         worst = Math.max(worst, games.worst());
                     }
@@ -509,7 +509,7 @@ class HostileLoad extends Fixtures {
         /** If somebody who plays is cut off, tells what the relay says of it. */
         private static void sendOrSay(Benchmark.Crowd games, Program relay) throws Exception {
             try {
-                games.send(Duration.ofSeconds(2));
+                games.send(Duration.ofSeconds(1));
             } catch (UncheckedIOException cutOff) {
                 Thread.sleep(1_000);   // for the log
                 String strangers = ".*/ws-relay/(deaf|claim|fragments|pings|babble|mutants|visited|newcomer).*";
