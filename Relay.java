@@ -492,10 +492,11 @@ public class Relay implements AutoCloseable {
         final Connection connection;
         private long readBefore, writtenBefore;   // bytes, at the last look
         private long stepStart;                   // bytes read, when the last step of a long message had come
-        private boolean wasWriting;               // a write was under way at the last look
+        private long writtenAtSign;               // bytes written when the peer gave its last sign of life
+        private boolean wasWriting, wasBlocked;   // at the last look, a write was under way, or it was blocked
         private long lastUnblocked = clock;       // when no write was blocked
         private long lastHeard = clock;           // when the peer had sent something, or we were not reading
-        private long lastTaken = clock;           // when a write that had been waiting had moved on: the peer reads
+        private long lastTaken = clock;           // when the peer had taken something of what was written
         private long lastStep = clock;            // when a step of a long message had come, or none was due
         private boolean isPinged;                 // since it was heard last
         int stuckBytes;                           // held for a client that is stuck; 0 if it is not
@@ -516,19 +517,23 @@ public class Relay implements AutoCloseable {
 
         /**
          * Notes what the peer has done since the last look. A write that was under way then, is still under way and has
-         * moved no byte is blocked. If it has moved some, the peer reads; what other writes have moved proves nothing,
-         * as it may be in the system's buffer.
+         * moved no byte is blocked. The peer has taken something if such a write moves on, or if more is written than the
+         * system can hold for it, which is twice its buffer.
          */
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;
             boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
             boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            boolean hasBeenHeard = read != readBefore || connection.input.isPaused;
+            boolean hasTaken = (wasBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
             if (!isBlocked) lastUnblocked = clock;
-            if (read != readBefore || connection.input.isPaused) lastHeard = clock;
-            if (wasWriting && hasWritten) lastTaken = clock;
+            if (hasBeenHeard) lastHeard = clock;
+            if (hasTaken) lastTaken = clock;
+            if (hasBeenHeard || hasTaken) writtenAtSign = written;
             readBefore = read;
             writtenBefore = written;
             wasWriting = isWriting;
+            wasBlocked = isBlocked;
         }
 
         /** Notes whether a long message has moved on by a step. None is due if there is no such message. */
