@@ -265,11 +265,26 @@ public class Relay implements AutoCloseable {
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
+        letThreadWait();
         listen();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
         Thread.ofPlatform().name("relay-sweeper").daemon().start(this::sweep);
         if (stun != null) threads.add(Thread.ofPlatform().name("relay-stun").start(this::serveStun));
         return this;
+    }
+
+    /**
+     * Lets a virtual thread wait for a socket. For the first one, the JDK opens descriptors; if that failed because all
+     * are in use, no virtual thread could wait any more.
+     */
+    private static void letThreadWait() throws IOException {
+        try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            socket.setSoTimeout(1);
+            Thread waiting = Thread.startVirtualThread(() -> {
+                try { socket.accept().close(); } catch (IOException timeout) { /* as expected */ }
+            });
+            awaitUntil(() -> !waiting.isAlive(), 1_000);
+        }
     }
 
     private void listen() throws IOException {
@@ -517,8 +532,8 @@ public class Relay implements AutoCloseable {
 
         /**
          * Notes what the peer has done since the last look. A write that was under way then, is still under way and has
-         * moved no byte is blocked. The peer has taken something if such a write moves on, or if more is written than the
-         * system can hold for it, which is twice its buffer.
+         * moved no byte is blocked. The peer has taken something if such a write moves on, or if more is written
+         * than the system can hold for it, which is twice its buffer.
          */
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;

@@ -21,6 +21,7 @@ import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
 import org.junit.jupiter.api.*;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.parallel.*;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -523,6 +524,15 @@ abstract class Fixtures {
                 eventually(() -> out.stream().anyMatch(line -> line.matches(regex)), regex);
             } catch (AssertionError e) {
                 fail(String.join("\n", out), e);
+            }
+        }
+
+        /** If that fails, tells what the program has printed. */
+        void whileItSays(Executable check) {
+            try {
+                check.execute();
+            } catch (Throwable e) {
+                fail(String.join("\n", out) + "\n" + String.join("\n", err), e);
             }
         }
 
