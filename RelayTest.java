@@ -631,6 +631,7 @@ class RelayTest extends Streams {
     /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
     @Nested
     @Waits
+    @Order(1)   // takes the longest of these
     class Limits {
         interface Step {
             void run() throws IOException;
