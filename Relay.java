@@ -195,10 +195,10 @@ public class Relay implements AutoCloseable {
     // Bytes of each connection, besides maxMessage and maxOutbox above.
     private static final int IDLE_BUFFER = 512;           // for input, until more than that comes at once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
-    private static final int MAX_TRANSFER = 64 << 10;     // that are read at once, or gathered for writing
-    private static final int WRITE_PIECE = 20 << 10;      // written at once; the sweeper sees progress between pieces
+    private static final int MAX_TRANSFER = 64 << 10;     // read or written at once; the sweeper sees no part of it
     private static final int SEND_BUFFER = 64 << 10;      // the system's; a full one takes more only in large steps
     private static final int HTTP_SEND_BUFFER = 32 << 10; // files always fill it; slow links need smaller steps
+    private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
@@ -463,7 +463,7 @@ public class Relay implements AutoCloseable {
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long WRITE_GAP = 750;       // ms that a write may make no progress when memory is short
+    private static final long WRITE_GAP = 1_000;     // ms that a write may make no progress when memory is short
     private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
     private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
     private volatile long clock;                     // ms; written by the sweeper
@@ -703,8 +703,8 @@ public class Relay implements AutoCloseable {
         /** Writes bytes, in pieces, so that progress shows. By the thread of the connection, then by drains. */
         void write(byte[] bytes, int length) throws IOException {
             isWriting = true;
-            for (int at = 0; at < length; at += WRITE_PIECE) {
-                int count = Math.min(WRITE_PIECE, length - at);
+            for (int at = 0; at < length; at += MAX_TRANSFER) {
+                int count = Math.min(MAX_TRANSFER, length - at);
                 output.write(bytes, at, count);
                 bytesWritten += count;
             }
@@ -802,7 +802,7 @@ public class Relay implements AutoCloseable {
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
-        private static final int MAX_DELIVERIES = 100;
+        private static final int MAX_DELIVERIES = 250;
         private long lastWait = System.nanoTime();          // when it ended
         private int deliveries;                             // to outboxes, since others could run
 
@@ -1066,7 +1066,7 @@ public class Relay implements AutoCloseable {
             long left = withBody ? bytes.length + length : bytes.length;
             try (var all = new SequenceInputStream(new ByteArrayInputStream(bytes), body)) {
                 while (left > 0) {
-                    byte[] piece = all.readNBytes((int) Math.min(left, WRITE_PIECE));
+                    byte[] piece = all.readNBytes((int) Math.min(left, FILE_PIECE));
                     if (piece.length == 0) throw new EOFException("the file has become shorter");
                     connection.write(piece, piece.length);
                     left -= piece.length;
