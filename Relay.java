@@ -802,7 +802,7 @@ public class Relay implements AutoCloseable {
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
-        private static final int MAX_DELIVERIES = 250;
+        private static final int MAX_DELIVERIES = 500;
         private long lastWait = System.nanoTime();          // when it ended
         private int deliveries;                             // to outboxes, since others could run
 
