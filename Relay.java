@@ -111,7 +111,7 @@ public class Relay implements AutoCloseable {
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
         int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
-        int maxOutbox = 4 << 20;                                   // a client is closed if more waits for it
+        int maxOutbox = 4 << 20;                                   // bytes waiting for one client, or it is closed
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
         long headTimeout = 10_000;                                 // for a request head
         long pingInterval = 20_000;                                // of silence; proxies time out after 30 to 60 s
@@ -229,7 +229,7 @@ public class Relay implements AutoCloseable {
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              no data; one request at a time is answered, so HTTP takes one processor at most
+    //   httpLock              no data; one request at a time is parsed and looked up, on one processor
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
@@ -265,7 +265,7 @@ public class Relay implements AutoCloseable {
 
     /** Listens and returns; the rest happens on threads of its own until close(). @throws IOException without a port */
     Relay start() throws IOException {
-        letThreadWait();
+        initializePoller();
         listen();
         threads.add(Thread.ofPlatform().name("relay-acceptor").start(this::accept));
         Thread.ofPlatform().name("relay-sweeper").daemon().start(this::sweep);
@@ -274,10 +274,10 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Lets a virtual thread wait for a socket. For the first one, the JDK opens descriptors; if that failed because all
-     * are in use, no virtual thread could wait any more.
+     * Makes a virtual thread wait for a socket. For the first such wait, the JDK opens descriptors. If that failed
+     * because all were in use, no virtual thread could wait for a socket any more.
      */
-    private static void letThreadWait() throws IOException {
+    private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             socket.setSoTimeout(1);
             Thread waiting = Thread.startVirtualThread(() -> {
@@ -531,9 +531,9 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Notes what the peer has done since the last look. A write that was under way then, is still under way and has
-         * moved no byte is blocked. The peer has taken something if such a write moves on, or if more is written
-         * than the system can hold for it, which is twice its buffer.
+         * Records what the peer has done since the last look. A write is blocked if it was in progress at both looks
+         * and no byte was written in between. The peer has read something if a blocked write progresses, or if more
+         * than twice SEND_BUFFER has been written, which is the most that Linux buffers.
          */
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;
@@ -551,7 +551,7 @@ public class Relay implements AutoCloseable {
             wasBlocked = isBlocked;
         }
 
-        /** Notes whether a long message has moved on by a step. None is due if there is no such message. */
+        /** Records the time at which a long message last made enough progress, or none was expected. */
         private void noteStep(WebSocket client) {
             boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
             if (!isStep && !connection.input.isPaused) return;
@@ -1494,7 +1494,7 @@ public class Relay implements AutoCloseable {
             add(new Outgoing(response), urgent);
         }
 
-        /** Lets the first drain start. Called after join(): whoever has the response is in its room already. */
+        /** Starts the first drain. Called after join(), so that a client is in its room before it gets the response. */
         synchronized void begin() {
             isIdle = true;
             startDrain();

@@ -1150,8 +1150,9 @@ class RelayTest extends Streams {
 
         /** Bytes that wait in outboxes already, and that a message adds, of a thousand KiB; whether it may go on. */
         @Table("""
-            0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false | 600 400 => true | 601 400 => false
-            984 16 => true | 1250 16 => true | 1251 16 => false | 984 17 => false | 983 17 => true""")
+            0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false
+            600 400 => true | 601 400 => false | 984 16 => true | 1250 16 => true
+            1251 16 => false | 984 17 => false | 983 17 => true""")
         void aMessageGoesOnIfThereIsMemoryForItInOutboxes(String kilobytes, boolean expected) {
             String[] words = kilobytes.split(" ");
             var memory = new Relay.Memory(1000 << 10);
@@ -1602,7 +1603,7 @@ class RelayTest extends Streams {
             new Row("/game/no-extension", "200 ¶ Content-Type: application/octet-stream").check(raw);
         }
 
-        /** TAG stands for the file's ETag, RFC 9110 §13.1, §14. The ten bytes are of Tue, 14 Nov 2023 22:13:20 GMT. */
+        /** TAG stands for the ETag, RFC 9110 §13.1, §14. The ten bytes are of Tue, 14 Nov 2023 22:13:20 GMT. */
         @Table("""
             GET => 200 ¶ ETag: TAG ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT ¶ Content-Range: ¶ = 0123456789
             If-None-Match: TAG => 304 ¶ ETag: TAG ¶ Cache-Control: no-cache
