@@ -20,6 +20,8 @@ final class Player implements AutoCloseable {
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
     private static final String SCRIPT = """
+        // Windows of other tests take the focus when they open; the game would let go of all keys.
+        addEventListener('blur', event => { if (event.isTrusted) event.stopImmediatePropagation(); }, true);
         {
           const { requestAnimationFrame } = globalThis;
           let frames = 0;
