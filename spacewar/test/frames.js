@@ -77,6 +77,8 @@ export class Player {
     for (const type of ['error', 'unhandledrejection']) {
       window.addEventListener(type, ({ message, reason }) => this.complaints.push(message ?? String(reason)));
     }
+    // Another frame or window may take the focus; the game would let go of all keys.
+    window.addEventListener('blur', event => { if (event.isTrusted) event.stopImmediatePropagation(); }, true);
     for (const level of ['error', 'warn']) window.console[level] = (...what) => this.complaints.push(what.join(' '));
     const { requestAnimationFrame } = window;
     let frames = 0;
