@@ -8,16 +8,16 @@
  * ("1 self"), who else is there ("2 join") and who leaves ("2 quit"). It sends "2 hello" to reach client 2, or
  * "* hello" to reach everyone else; they receive "1 hello".
  *
- *    1  command line, options and limits      5  HTTP and files       9  WebSocket
- *    2  the relay: accepting, shutdown, log   6  handshake           10  rooms
- *    3  the sweeper: deadlines and memory     7  frames in           11  STUN
- *    4  connection and its input              8  frames out, outbox
+ *    1  command line, options and limits      5  handshake                9  rooms
+ *    2  the relay: accepting, shutdown, log   6  frames in               10  the sweeper: deadlines and memory
+ *    3  connection and its input              7  frames out, outbox      11  STUN
+ *    4  HTTP and files                        8  WebSocket
  *
- * On a first reading, skip 1, 5, 11 and what is marked "Operation" or "Optimization".
+ * On a first reading, skip 1, 4, 11 and what is marked "Operation" or "Optimization".
  *
- * The path of a message: the sender's thread reads bytes into its Input (part 4) -> FrameReader (7) unmasks and checks
- * them and returns a message -> the sender's Client (10) encodes the outgoing frame once -> that one array is put into
- * the Outbox (8) of each receiver -> each outbox is drained into its socket by a virtual thread.
+ * The path of a message: the sender's thread reads bytes into its Input (part 3) -> FrameReader (6) unmasks and checks
+ * them and returns a message -> the sender's Client (9) encodes the outgoing frame once -> that one array is put into
+ * the Outbox (7) of each receiver -> each outbox is drained into its socket by a virtual thread.
  *
  *   connection    a socket and the virtual thread that reads from it, from the first request until it is closed
  *   handshake     the HTTP request that turns a connection into a WebSocket
@@ -453,176 +453,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // --- 3. The sweeper ----------------------------------------------------------------------------------------------
-    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
-    // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
-    //
-    // A client is stuck if it does not read what we write, or hardly goes on with a long message. That has no
-    // consequence until its deadline, unless memory is short.
-    //
-    // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
-    // cut off when a closed laptop wakes up.
-
-    private static final long WRITE_GAP = 1_000;     // ms that a write may make no progress when memory is short
-    private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
-    private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
-    private volatile long clock;                     // ms; written by the sweeper
-
-    private void sweep() {
-        long nextLog = 60_000;
-        while (!closing || !connections.isEmpty()) {
-            long start = System.nanoTime();
-            pause(options.lookInterval);
-            long slept = (System.nanoTime() - start) / 1_000_000;
-            clock += Math.min(slept, 2 * options.lookInterval);   // it is more after the process was suspended
-            try {
-                connections.forEach(connection -> connection.watch.look());
-                if (memory.isShort()) relieveMemory();
-                if (clock < nextLog) continue;
-                nextLog = clock + 60_000;
-                logRefusedOrigins();
-            } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
-        }
-    }
-
-    /**
-     * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
-     * that hold less than the share of one connection.
-     */
-    private void relieveMemory() {
-        long share = memory.limit / 2 / Math.max(1, connections.size());
-        long excess = memory.inUse() - memory.limit / 2;
-        List<Watch> stuck = connections.stream().map(connection -> connection.watch)
-                .filter(watch -> watch.stuckBytes > share)
-                .sorted(Comparator.comparing(watch -> -watch.stuckBytes)).toList();
-        for (Watch largest : stuck) {
-            if (excess <= 0) return;
-            largest.connection.abort(MEMORY_FULL);
-            excess -= largest.stuckBytes;   // its thread gives some of them back only later
-        }
-    }
-
-    /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
-    private final class Watch {
-        final Connection connection;
-        private long readBefore, writtenBefore;   // bytes, at the last look
-        private long stepStart;                   // bytes read, when the last step of a long message had come
-        private long writtenAtSign;               // bytes written when the peer gave its last sign of life
-        private boolean wasWriting, wasBlocked;   // at the last look, a write was under way, or it was blocked
-        private long lastUnblocked = clock;       // when no write was blocked
-        private long lastHeard = clock;           // when the peer had sent something, or we were not reading
-        private long lastTaken = clock;           // when the peer had taken something of what was written
-        private long lastStep = clock;            // when a step of a long message had come, or none was due
-        private boolean isPinged;                 // since it was heard last
-        int stuckBytes;                           // held for a client that is stuck; 0 if it is not
-
-        Watch(Connection connection) { this.connection = connection; }
-
-        /** Closes the socket if the connection is overdue. Pings a client that is silent. */
-        void look() {
-            noteProgress();
-            WebSocket client = connection.webSocket;
-            if (client != null) noteStep(client);
-            if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
-            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
-            else if (client != null && client.isOpen()) checkSilence(client);
-            boolean isStuck = clock - lastStep >= MESSAGE_GAP || clock - lastUnblocked >= WRITE_GAP;
-            stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
-        }
-
-        /**
-         * Records what the peer has done since the last look. A write is blocked if it was in progress at both looks
-         * and no byte was written in between. The peer has read something if a blocked write progresses, or if more
-         * than twice SEND_BUFFER has been written, which is the most that Linux buffers.
-         */
-        private void noteProgress() {
-            long read = connection.input.bytesRead, written = connection.bytesWritten;
-            boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
-            boolean isBlocked = wasWriting && isWriting && !hasWritten;
-            boolean hasBeenHeard = read != readBefore || connection.input.isPaused;
-            boolean hasTaken = (wasBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
-            if (!isBlocked) lastUnblocked = clock;
-            if (hasBeenHeard) lastHeard = clock;
-            if (hasTaken) lastTaken = clock;
-            if (hasBeenHeard || hasTaken) writtenAtSign = written;
-            readBefore = read;
-            writtenBefore = written;
-            wasWriting = isWriting;
-            wasBlocked = isBlocked;
-        }
-
-        /** Records the time at which a long message last made enough progress, or none was expected. */
-        private void noteStep(WebSocket client) {
-            boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
-            if (!isStep && !connection.input.isPaused) return;
-            stepStart = readBefore;
-            lastStep = clock;
-        }
-
-        /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
-        private void checkSilence(WebSocket client) {
-            boolean isSilent = clock - lastHeard >= options.pingInterval;
-            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
-            if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
-            isPinged = isSilent;
-            if (isGone) connection.abort(SILENT);
-        }
-    }
-
-    /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
-    private boolean isNewRefusal(String origin) {
-        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
-        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
-    }
-
-    /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
-    private void logRefusedOrigins() {
-        refusedOrigins.forEach((origin, times) -> {
-            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
-        });
-        refusedOrigins.clear();
-    }
-
-    /**
-     * Counts the bytes that clients make the relay hold. From any thread.
-     *
-     *   inOutboxes   frames, once for each outbox that they are in
-     *   inMessages   long messages, until they are in outboxes
-     *
-     *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
-     *   A message that adds n bytes to outboxes may be relayed while
-     *                                          inOutboxes <= limit - n, or limit / 2 for a larger n
-     *                                          inOutboxes <= limit * 5/4 if n is no more than LITTLE
-     *
-     * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
-     * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
-     * messages, among which is the one to relay. From 3/4 on, the sweeper cuts off clients that are stuck.
-     */
-    static class Memory {
-        private static final int LITTLE = 16 << 10;   // bytes
-        private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
-        final long limit;
-
-        Memory(long limit) { this.limit = limit; }
-        void addToOutboxes(long bytes) { inOutboxes.add(bytes); }
-        void addToMessages(long bytes) { inMessages.add(bytes); }
-        long inUse() { return inOutboxes.sum() + inMessages.sum(); }
-        boolean isShort() { return inUse() >= limit / 4 * 3; }
-
-        /** Returns whether a message that is arriving may grow to so many bytes. */
-        boolean allowsArriving(int bytes, int maxMessage) {
-            long quarter = limit / 4;
-            return inUse() < 3 * quarter + quarter * bytes / maxMessage;
-        }
-
-        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
-        boolean allowsRelaying(long bytes) {
-            long most = bytes <= LITTLE ? limit / 4 * 5 : Math.max(limit - bytes, limit / 2);
-            return inOutboxes.sum() <= most;
-        }
-    }
-
-    // --- 4. Connection -----------------------------------------------------------------------------------------------
+    // --- 3. Connection -----------------------------------------------------------------------------------------------
     // A connection speaks HTTP, request after request, until a request is the handshake of a WebSocket:
     //
     //     HTTP --> WebSocket open --> WebSocket closing (it has a close reason) --> socket closed
@@ -822,7 +653,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // --- 5. HTTP -----------------------------------------------------------------------------------------------------
+    // --- 4. HTTP -----------------------------------------------------------------------------------------------------
     // HTTP/1.1 (RFC 9112) as far as a game needs it: GET and HEAD, and no request bodies. What is not exactly right is
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
@@ -1176,7 +1007,7 @@ public class Relay implements AutoCloseable {
         return type.startsWith("text/") ? type + "; charset=utf-8" : type;
     }
 
-    // --- 6. Handshake ------------------------------------------------------------------------------------------------
+    // --- 5. Handshake ------------------------------------------------------------------------------------------------
     // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
     // by a hash of this key and of a text that nobody else would use.
 
@@ -1242,7 +1073,7 @@ public class Relay implements AutoCloseable {
         return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
     }
 
-    // --- 7. Frames in ------------------------------------------------------------------------------------------------
+    // --- 6. Frames in ------------------------------------------------------------------------------------------------
     // A message comes in one frame or in several, between which control frames (ping, pong, close) may stand. A frame
     // has a header and a payload, which the client has masked:
     //
@@ -1435,7 +1266,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // --- 8. Frames out -----------------------------------------------------------------------------------------------
+    // --- 7. Frames out -----------------------------------------------------------------------------------------------
     // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
     //
     // A message to all waits for nobody: a receiver for which more than maxOutbox waits is closed.
@@ -1621,7 +1452,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // --- 9. WebSocket ------------------------------------------------------------------------------------------------
+    // --- 8. WebSocket ------------------------------------------------------------------------------------------------
     // Both directions of one client. Once it has a close reason, it leaves its room, the outbox is written to its end,
     // and what still comes is discarded.
 
@@ -1759,7 +1590,7 @@ public class Relay implements AutoCloseable {
         private void wakeSender() { window.release(windowSize); }
     }
 
-    // --- 10. Rooms ---------------------------------------------------------------------------------------------------
+    // --- 9. Rooms ----------------------------------------------------------------------------------------------------
     // A message is "<target> <msgtype>[ <data>]", with single spaces. The target is an id, or "*" for everyone else.
     // The types self, join and quit are the relay's own. What follows the target is passed on byte for byte.
     //
@@ -1902,6 +1733,175 @@ public class Relay implements AutoCloseable {
         private static CloseException refusal(String sentence, Incoming message) {
             String got = message.text(0, Math.min(message.length, 40));
             return new CloseException(POLICY_VIOLATION, sentence + ", got '" + printable(got) + "'");
+        }
+    }
+
+    // --- 10. The sweeper ---------------------------------------------------------------------------------------------
+    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
+    // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
+    //
+    // A client is stuck if it does not read what we write, or hardly goes on with a long message. That has no
+    // consequence until its deadline, unless memory is short.
+    //
+    // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
+    // cut off when a closed laptop wakes up.
+
+    private static final long WRITE_GAP = 1_000;     // ms that a write may make no progress when memory is short
+    private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
+    private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
+    private volatile long clock;                     // ms; written by the sweeper
+
+    private void sweep() {
+        long nextLog = 60_000;
+        while (!closing || !connections.isEmpty()) {
+            long start = System.nanoTime();
+            pause(options.lookInterval);
+            long slept = (System.nanoTime() - start) / 1_000_000;
+            clock += Math.min(slept, 2 * options.lookInterval);   // it is more after the process was suspended
+            try {
+                connections.forEach(connection -> connection.watch.look());
+                if (memory.isShort()) relieveMemory();
+                if (clock < nextLog) continue;
+                nextLog = clock + 60_000;
+                logRefusedOrigins();
+            } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
+        }
+    }
+
+    /**
+     * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
+     * that hold less than the share of one connection.
+     */
+    private void relieveMemory() {
+        long share = memory.limit / 2 / Math.max(1, connections.size());
+        long excess = memory.inUse() - memory.limit / 2;
+        List<Watch> stuck = connections.stream().map(connection -> connection.watch)
+                .filter(watch -> watch.stuckBytes > share)
+                .sorted(Comparator.comparing(watch -> -watch.stuckBytes)).toList();
+        for (Watch largest : stuck) {
+            if (excess <= 0) return;
+            largest.connection.abort(MEMORY_FULL);
+            excess -= largest.stuckBytes;   // its thread gives some of them back only later
+        }
+    }
+
+    /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
+    private final class Watch {
+        final Connection connection;
+        private long readBefore, writtenBefore;   // bytes, at the last look
+        private long stepStart;                   // bytes read, when the last step of a long message had come
+        private long writtenAtSign;               // bytes written when the peer gave its last sign of life
+        private boolean wasWriting, wasBlocked;   // at the last look, a write was under way, or it was blocked
+        private long lastUnblocked = clock;       // when no write was blocked
+        private long lastHeard = clock;           // when the peer had sent something, or we were not reading
+        private long lastTaken = clock;           // when the peer had taken something of what was written
+        private long lastStep = clock;            // when a step of a long message had come, or none was due
+        private boolean isPinged;                 // since it was heard last
+        int stuckBytes;                           // held for a client that is stuck; 0 if it is not
+
+        Watch(Connection connection) { this.connection = connection; }
+
+        /** Closes the socket if the connection is overdue. Pings a client that is silent. */
+        void look() {
+            noteProgress();
+            WebSocket client = connection.webSocket;
+            if (client != null) noteStep(client);
+            if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
+            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
+            else if (client != null && client.isOpen()) checkSilence(client);
+            boolean isStuck = clock - lastStep >= MESSAGE_GAP || clock - lastUnblocked >= WRITE_GAP;
+            stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
+        }
+
+        /**
+         * Records what the peer has done since the last look. A write is blocked if it was in progress at both looks
+         * and no byte was written in between. The peer has read something if a blocked write progresses, or if more
+         * than twice SEND_BUFFER has been written, which is the most that Linux buffers.
+         */
+        private void noteProgress() {
+            long read = connection.input.bytesRead, written = connection.bytesWritten;
+            boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
+            boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            boolean hasBeenHeard = read != readBefore || connection.input.isPaused;
+            boolean hasTaken = (wasBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
+            if (!isBlocked) lastUnblocked = clock;
+            if (hasBeenHeard) lastHeard = clock;
+            if (hasTaken) lastTaken = clock;
+            if (hasBeenHeard || hasTaken) writtenAtSign = written;
+            readBefore = read;
+            writtenBefore = written;
+            wasWriting = isWriting;
+            wasBlocked = isBlocked;
+        }
+
+        /** Records the time at which a long message last made enough progress, or none was expected. */
+        private void noteStep(WebSocket client) {
+            boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
+            if (!isStep && !connection.input.isPaused) return;
+            stepStart = readBefore;
+            lastStep = clock;
+        }
+
+        /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
+        private void checkSilence(WebSocket client) {
+            boolean isSilent = clock - lastHeard >= options.pingInterval;
+            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
+            if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
+            isPinged = isSilent;
+            if (isGone) connection.abort(SILENT);
+        }
+    }
+
+    /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
+    private boolean isNewRefusal(String origin) {
+        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
+        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
+    }
+
+    /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
+    private void logRefusedOrigins() {
+        refusedOrigins.forEach((origin, times) -> {
+            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
+        });
+        refusedOrigins.clear();
+    }
+
+    /**
+     * Counts the bytes that clients make the relay hold. From any thread.
+     *
+     *   inOutboxes   frames, once for each outbox that they are in
+     *   inMessages   long messages, until they are in outboxes
+     *
+     *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
+     *   A message that adds n bytes to outboxes may be relayed while
+     *                                          inOutboxes <= limit - n, or limit / 2 for a larger n
+     *                                          inOutboxes <= limit * 5/4 if n is no more than LITTLE
+     *
+     * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
+     * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
+     * messages, among which is the one to relay. From 3/4 on, the sweeper cuts off clients that are stuck.
+     */
+    static class Memory {
+        private static final int LITTLE = 16 << 10;   // bytes
+        private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
+        final long limit;
+
+        Memory(long limit) { this.limit = limit; }
+        void addToOutboxes(long bytes) { inOutboxes.add(bytes); }
+        void addToMessages(long bytes) { inMessages.add(bytes); }
+        long inUse() { return inOutboxes.sum() + inMessages.sum(); }
+        boolean isShort() { return inUse() >= limit / 4 * 3; }
+
+        /** Returns whether a message that is arriving may grow to so many bytes. */
+        boolean allowsArriving(int bytes, int maxMessage) {
+            long quarter = limit / 4;
+            return inUse() < 3 * quarter + quarter * bytes / maxMessage;
+        }
+
+        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
+        boolean allowsRelaying(long bytes) {
+            long most = bytes <= LITTLE ? limit / 4 * 5 : Math.max(limit - bytes, limit / 2);
+            return inOutboxes.sum() <= most;
         }
     }
 
