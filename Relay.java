@@ -26,10 +26,11 @@
  *   room          the clients that asked for the same path; its lock makes all of them see events in one order
  *   outbox        the frames that wait to be written to one client
  *   drain         the virtual thread that writes an outbox; it starts when the outbox becomes non-empty
- *   window        one sender's messages to single clients that wait in outboxes; when it is full, the sender waits
+ *   window        the bytes that one sender's messages to single clients may take up in outboxes; the sender waits
+ *                 while it is full
  *   close reason  why a connection ends; the first one counts
  *   sweeper       the thread that looks at all connections and closes the sockets of those that are overdue
- *   clock         ms that the relay has run; does not include the time for which the process was suspended
+ *   clock         ms that the relay has run, without the time for which the process or the computer was suspended
  *   Memory        counts the bytes that clients make the relay hold, and says who has to wait when they are too many
  */
 
@@ -64,7 +65,7 @@ public class Relay implements AutoCloseable {
             else run(Options.parse(words.iterator()));
         } catch (IllegalArgumentException | IOException failure) {
             System.err.println("relay: " + printable(failure.getMessage()));
-            // An older compiler stops at the next line, and prints it.
+            // Compilers before Java 21 reject the next line, and show it with its comment.
             System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
         }
     }
@@ -109,7 +110,7 @@ public class Relay implements AutoCloseable {
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
-        int maxHttpConnections = 1_000;                            // all connections that are not of clients
+        int maxHttpConnections = 1_000;                            // or as many as fit into an eighth of the heap
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // bytes waiting for one client, or it is closed
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
@@ -124,7 +125,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);
+            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // twice as much is an int
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -193,25 +194,26 @@ public class Relay implements AutoCloseable {
     }
 
     // Bytes of each connection, besides maxMessage and maxOutbox above.
-    private static final int IDLE_BUFFER = 512;           // for input, until more than that comes at once
+    private static final int IDLE_BUFFER = 512;           // for input, until it has been full once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
-    private static final int MAX_TRANSFER = 64 << 10;     // read or written at once; the sweeper sees no part of it
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; a full one takes more only in large steps
-    private static final int HTTP_SEND_BUFFER = 32 << 10; // files always fill it; slow links need smaller steps
+    private static final int MAX_TRANSFER = 64 << 10;     // of one read or write; the sweeper sees only whole ones
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; once full, it takes a third of this at a time
+    private static final int HTTP_SEND_BUFFER = 32 << 10; // files always fill it, so progress shows in smaller steps
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
-    private static final int FRAME_OVERHEAD = 32;         // bytes that a frame in an outbox counts besides its own
+    private static final int FRAME_OVERHEAD = 32;         // counted for each frame in an outbox, besides its bytes
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
+    private static final int HTTP_MEMORY = 26 << 10;      // heap of a connection from which a long head comes
 
     // For the whole relay.
     private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap that are not for idle clients
-    private static final int WRITE_BUFFERS = 16;          // of MAX_TRANSFER; if all are in use, a drain makes its own
-    private static final int LOG_LINES = 10_000;          // that wait to be printed; more are lost
-    private static final int REFUSED_ORIGINS = 100;       // whose tries are counted, of up to 200 characters each
+    private static final int WRITE_BUFFERS = 16;          // of MAX_TRANSFER bytes, shared by all drains
+    private static final int LOG_LINES = 10_000;          // that wait to be printed; further ones are lost
+    private static final int REFUSED_ORIGINS = 100;       // that are counted; each has up to 200 characters
     private static final int MAX_STUN = 1_500;            // bytes of a datagram; browsers send 20
 
     // --- 2. The relay ------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ public class Relay implements AutoCloseable {
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
-    //   leave        virtual, for a moment     takes a client out of its room if another thread has closed it
+    //   leave        virtual, for a moment     takes a client out of its room; see WebSocket.close
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         platform                  answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
@@ -229,13 +231,14 @@ public class Relay implements AutoCloseable {
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              no data; one request at a time is parsed and looked up, on one processor
+    //   httpLock              no data; requests are parsed one at a time, so that many do not delay messages
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
 
     private final Options options;
-    private final int maxClients;
+    private final int maxClients, maxHttpConnections;
+    private final Semaphore places;                                                  // of clients, maxClients in all
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
     private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // HTTP; guarded by its monitor
@@ -250,13 +253,16 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // those that use a port; empty until started
+    private final List<Thread> threads = new ArrayList<>();   // those that hold a port; empty until started
     private volatile boolean closing;
 
     Relay(Options options) {
         this.options = options;
-        long affordable = (Runtime.getRuntime().maxMemory() - RESERVED_MEMORY) / CLIENT_MEMORY;
-        maxClients = (int) Math.min(options.maxClients, Math.max(affordable, 100));   // 100 even of a tiny heap
+        long heap = Runtime.getRuntime().maxMemory();
+        long affordable = Math.max((heap - RESERVED_MEMORY) / CLIENT_MEMORY, 100);   // 100 also of a tiny heap
+        maxClients = (int) Math.min(options.maxClients, affordable);
+        places = new Semaphore(maxClients);
+        maxHttpConnections = (int) Math.min(options.maxHttpConnections, heap / 8 / HTTP_MEMORY);
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
@@ -274,8 +280,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Makes a virtual thread wait for a socket. For the first such wait, the JDK opens descriptors. If that failed
-     * because all were in use, no virtual thread could wait for a socket any more.
+     * Makes the JDK open what virtual threads need to wait for sockets. It would do so when one of them first waits; if
+     * that failed, with all descriptors in use, none could ever wait.
      */
     private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -323,7 +329,8 @@ public class Relay implements AutoCloseable {
     /** Returns the host and port that others use: the address of the default route; "" if there is none. */
     private String outwardAddress() {
         try (var socket = new DatagramSocket()) {
-            socket.connect(InetAddress.getByName("192.0.2.1"), 9);   // sends nothing; RFC 5737 reserves the address
+            // Chooses a route and sends nothing. RFC 5737 reserves this address for examples.
+            socket.connect(InetAddress.getByName("192.0.2.1"), 9);
             InetAddress address = socket.getLocalAddress();
             boolean isReached = isEverywhere() && !address.isAnyLocalAddress() && !address.isLoopbackAddress();
             return isReached ? urlHost(format(address)) : "";
@@ -344,7 +351,7 @@ public class Relay implements AutoCloseable {
     static String format(InetAddress address) {
         if (address instanceof Inet4Address) return address.getHostAddress();
         String text = address.getHostAddress().replaceFirst("%.*", "");
-        for (int zeros = 8; zeros >= 2; zeros--) {   // the first of the longest runs of zeros becomes "::"
+        for (int zeros = 8; zeros >= 2; zeros--) {   // "::" replaces the longest run of zeros, the first of several
             Matcher run = Pattern.compile("(^|:)0(:0){" + (zeros - 1) + "}(:|$)").matcher(text);
             if (run.find()) return run.replaceFirst("::");
         }
@@ -358,7 +365,7 @@ public class Relay implements AutoCloseable {
                 connection = new Connection(listener.accept());
                 boolean hasEvicted = makeEvictable(connection);
                 startThread(connection);
-                if (hasEvicted) pause(1);   // or the next ones would evict this one before its request has come
+                if (hasEvicted) pause(1);   // or a flood of others would evict this one before its request comes
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (connection != null) connection.abort(CONNECTION_LOST);
                 if (closing) return;
@@ -374,7 +381,7 @@ public class Relay implements AutoCloseable {
         synchronized (evictable) {
             evictable.remove(connection);
             evictable.add(connection);
-            if (evictable.size() > options.maxHttpConnections) first = evictable.removeFirst();
+            if (evictable.size() > maxHttpConnections) first = evictable.removeFirst();
         }
         if (first != null) first.abort(CONNECTION_LOST);
         return first != null;
@@ -391,7 +398,8 @@ public class Relay implements AutoCloseable {
         connections.forEach(Connection::closeOrAbort);
         awaitUntil(connections::isEmpty, options.shutdownTimeout);
         connections.forEach(connection -> connection.abort(SHUTTING_DOWN));
-        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);   // frees ports
+        // Until these threads have ended, the ports are in use.
+        awaitUntil(() -> connections.isEmpty() && threads.stream().noneMatch(Thread::isAlive), 1_000);
         log.shutdown();
         awaitUntil(log::isTerminated, 500);
     }
@@ -403,10 +411,10 @@ public class Relay implements AutoCloseable {
 
     private static void pause(long millis) { LockSupport.parkNanos(millis * 1_000_000); }
 
-    /** Starts a virtual thread. @throws OutOfMemoryError if there is no memory for one */
+    /** Starts a virtual thread. @throws OutOfMemoryError if it cannot be started */
     private static void startThread(Runnable task) {
         try { Thread.startVirtualThread(task); }
-        catch (RejectedExecutionException e) { throw new OutOfMemoryError("no thread: " + e); }   // the JDK's other way
+        catch (RejectedExecutionException e) { throw new OutOfMemoryError("no thread to run it: " + e); }
     }
 
     private static void closeQuietly(Closeable socket) {
@@ -432,18 +440,18 @@ public class Relay implements AutoCloseable {
     }
 
     /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
-    private static final class Metrics {
+    private final class Metrics {
         final Instant started = Instant.now();
-        final AtomicInteger clients = new AtomicInteger();   // WebSockets that are open or closing
         final LongAdder messages = new LongAdder();          // received from them
-        final LongAdder deliveries = new LongAdder();        // to them: messages, joins, quits, pings, pongs
+        final LongAdder deliveries = new LongAdder();        // frames to them; all that a newcomer is told is one
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
         final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();   // by close code
 
-        String text(int rooms) {
+        String text() {
             var text = new StringBuilder();
             long uptime = started.until(Instant.now(), ChronoUnit.SECONDS);
-            Object[][] metrics = {{"rooms", "gauge", rooms}, {"clients", "gauge", clients},
+            int clients = maxClients - places.availablePermits();   // open or closing
+            Object[][] metrics = {{"rooms", "gauge", rooms.size()}, {"clients", "gauge", clients},
                     {"uptime_seconds", "gauge", uptime}, {"messages_received_total", "counter", messages},
                     {"deliveries_total", "counter", deliveries}, {"delivered_bytes_total", "counter", bytes}};
             for (Object[] metric : metrics) text.append("# TYPE relay_%1$s %2$s\nrelay_%1$s %3$s\n".formatted(metric));
@@ -502,9 +510,9 @@ public class Relay implements AutoCloseable {
         private final OutputStream output;
         private volatile WebSocket webSocket;     // null while it speaks HTTP
         private volatile long endDue = NEVER;     // when the sweeper closes the socket, on the relay's clock
-        private volatile boolean isWriting;       // a call of the system may wait for the peer
+        private volatile boolean isWriting;       // a write is in progress, and may be blocked
         private volatile long bytesWritten;       // by the thread that responds, then by drains
-        private final Watch watch = new Watch(this);
+        private final Watch watch = new Watch(this);   // what the sweeper knows of it, part 10
 
         Connection(Socket socket) throws IOException {
             this.socket = socket;
@@ -519,7 +527,7 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
-                if (closing) closeOrAbort();   // close() may have run before webSocket was set
+                if (closing) closeOrAbort();   // close() may have come before webSocket was set
                 if (webSocket != null && !input.isClosed) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
@@ -539,7 +547,7 @@ public class Relay implements AutoCloseable {
                 output.write(bytes, at, count);
                 bytesWritten += count;
             }
-            isWriting = false;
+            isWriting = false;   // if a write throws, the connection ends
         }
 
         /** Tells the peer that this was all, and gives it some time to close, too. From any thread. */
@@ -590,7 +598,8 @@ public class Relay implements AutoCloseable {
 
         /** Reads between 1 and `length` bytes, as many as there are, and returns the count. */
         @Override public int read(byte[] bytes, int offset, int length) throws IOException {
-            if (start == end && length >= buffer.length) return receive(bytes, offset, Math.min(length, MAX_TRANSFER));
+            boolean isLong = length >= buffer.length;   // the buffer would only add a copy
+            if (start == end && isLong) return receive(bytes, offset, Math.min(length, MAX_TRANSFER));
             if (start == end) fill();
             int count = Math.min(length, end - start);
             System.arraycopy(buffer, start, bytes, offset, count);
@@ -601,9 +610,8 @@ public class Relay implements AutoCloseable {
         /** Discards what the buffer holds and fills it with what comes next. Makes it larger once it has been full. */
         void fill() throws IOException {
             if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
-            start = end;   // empty, in case this throws
+            start = end = 0;   // also if the read fails
             end = receive(buffer, 0, buffer.length);
-            start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
@@ -627,15 +635,16 @@ public class Relay implements AutoCloseable {
 
     /**
      * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something to
-     * read or write would keep its processor. Usually it yields. One that has not waited for MAX_TURN parks: that costs
-     * more, but then even those threads go first that the network has just woken. Confined to one thread.
+     * read or write would keep its processor. yield() lets those run that wait for a processor already. parkNanos()
+     * also lets those run that the network has just woken, and costs more, so it is for a thread that has been running
+     * for MAX_TURN. Confined to one thread.
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
-        private static final int MAX_DELIVERIES = 500;
-        private long lastWait = System.nanoTime();          // when it ended
-        private int deliveries;                             // to outboxes, since others could run
+        private static final int MAX_DELIVERIES = 500;      // before a sender yields
+        private long lastWait = System.nanoTime();          // when it last went on after waiting or parking
+        private int deliveries;                             // to outboxes, since it last let others run
 
         void letOthersRun() {
             deliveries = 0;
@@ -658,11 +667,11 @@ public class Relay implements AutoCloseable {
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
-    /** Answers requests. Returns the WebSocket for which one asks; null after one that must be the last. */
+    /** Answers requests. Returns the WebSocket if one asks for it; null after the last response. */
     private WebSocket serveHttp(Connection connection) throws IOException {
         boolean more = true;
         while (more) {
-            var request = new Request("", "-", "", Map.of(), connection.peer);   // stands for one that cannot be read
+            var request = new Request("", "-", "", Map.of(), connection.peer);   // logged if none can be parsed
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
@@ -699,11 +708,11 @@ public class Relay implements AutoCloseable {
         return newWebSocket(connection, response, request.target, request.address());
     }
 
-    /** Logs a refusal, unless a file is missing, an origin tries again, or a page asks whether the relay is back. */
+    /** Logs a refusal that somebody should know of. */
     private void logRefusal(Request request, HttpException refusal) {
         int status = refusal.response.status;
         boolean isMissingFile = status == 404 && !request.wantsWebSocket();
-        boolean isQuestion = status == 426 && request.method.equals("HEAD");
+        boolean isQuestion = status == 426 && request.method.equals("HEAD");   // ws-relay.js: is the relay back?
         boolean isRepeated = status == 403 && !isNewRefusal(request.header("origin"));
         if (isMissingFile || isQuestion || isRepeated) return;
         log("refuse", request.target, "-", request.address(), status, refusal.getMessage());
@@ -714,7 +723,7 @@ public class Relay implements AutoCloseable {
         request.requireNoBody();
         String path = request.path(), host = request.host(), origin = request.header("origin");
         if (path.equals("/health")) return Response.text(200, "ok");
-        if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text(rooms.size()));
+        if (path.equals("/metrics") && options.metrics) return Response.text(200, metrics.text());
         if (path.equals("/") && !folders.isEmpty()) return Response.redirect(firstFolder(), request.query());
         if (path.equals("/")) return Response.text(200, "A relay: connect to ws://" + host + "/ws-relay/any/name");
 
@@ -762,7 +771,7 @@ public class Relay implements AutoCloseable {
         return new HttpException(400, "expected " + expected + ", got '" + printable(got) + "'");
     }
 
-    /** Returns whether a string has this form. Compiling these for each request would be most of its garbage. */
+    /** Returns a test for strings of this form. To compile these again for each request would cost the most of it. */
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
     /**
@@ -771,21 +780,21 @@ public class Relay implements AutoCloseable {
      */
     record Request(String method, String target, String version, Map<String, String> headers, InetAddress peer) {
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
-                VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),
+                VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),   // visible ASCII but #
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+"),
                 ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"), LOCAL = form("127\\..*|::1");
         private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
 
         /** Parses a request head, RFC 9112. */
         static Request parse(String head, InetAddress peer) throws HttpException {
-            List<String> lines = head.lines().toList();   // the last one is empty
+            List<String> lines = head.lines().toList();
             String[] start = lines.getFirst().split(" ", -1);
             boolean isRequest = start.length == 3 && TOKEN.test(start[0]) && VERSION.test(start[2]);
             if (!isRequest) throw malformed("'GET /path HTTP/1.1'", lines.getFirst());
             String target = TO_PROXY.matcher(start[1]).replaceFirst("/");
             if (!TARGET.test(target)) throw malformed("a path of visible ASCII", target);
             var headers = new LinkedHashMap<String, String>();
-            for (String line : lines.subList(1, lines.size() - 1)) {
+            for (String line : lines.subList(1, lines.size() - 1)) {   // the last one is empty
                 String[] header = line.split(":", 2);
                 boolean isHeader = header.length == 2 && TOKEN.test(header[0]);   // not a folded line either
                 if (!isHeader) throw malformed("'Name: value'", line);
@@ -807,9 +816,11 @@ public class Relay implements AutoCloseable {
             while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
                 int next = input.read();
                 boolean isText = next == '\t' || (next >= ' ' && next != 0x7f);
-                boolean isValid = previous == '\r' ? next == '\n' : isText || next == '\r';
+                boolean isWithinLine = previous != '\r' && (isText || next == '\r');
+                boolean isLineEnd = previous == '\r' && next == '\n';
                 if (next == 0x16) throw new HttpException(400, "expected http or ws, got TLS");   // RFC 8446 §5.1
-                if (!isValid) throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
+                if (!isWithinLine && !isLineEnd)
+                    throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
                 previous = next;
@@ -856,7 +867,7 @@ public class Relay implements AutoCloseable {
             return ADDRESS.test(told) ? told : own;
         }
 
-        /** Returns the last value of a header if a proxy on this machine may have set it; otherwise `other`. */
+        /** Returns a header's last value, the one that a proxy adds, if that is on this machine; otherwise `other`. */
         private String fromProxy(String header, String other) {
             String all = header(header), last = all.substring(all.lastIndexOf(',') + 1).strip();
             return peer.isLoopbackAddress() && !last.isEmpty() ? last : other;
@@ -885,7 +896,7 @@ public class Relay implements AutoCloseable {
             return this;
         }
 
-        /** Writes it. @throws IOException also if the file has become shorter: only ending the connection can tell */
+        /** Writes it. @throws IOException also if the file is shorter than promised: the connection has to end then */
         void send(Connection connection, boolean keepAlive, boolean withBody) throws IOException {
             with("X-Content-Type-Options", "nosniff");
             with("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
@@ -1067,7 +1078,7 @@ public class Relay implements AutoCloseable {
         return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
     }
 
-    /** Returns an origin or a host in lower case, without port 80 or 443: behind a TLS proxy these are the same. */
+    /** Returns an origin or a host in lower case and without port 80 or 443, as a TLS proxy makes one of the other. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
         return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
@@ -1111,7 +1122,7 @@ public class Relay implements AutoCloseable {
         private byte[] message = NOTHING;   // its payload, unmasked, as far as it has come, and then free bytes
         private int length;                 // bytes that have come
         private int checked;                // of a text: bytes at the beginning that are known to be UTF-8
-        private volatile int counted;       // bytes of `message` that `memory` counts: all, or 0; the sweeper reads it
+        private volatile int counted;       // length of `message` if `memory` counts it, or 0; the sweeper reads it
 
         FrameReader(Input input, int maxMessage, Memory memory) {
             this.input = input;
@@ -1121,7 +1132,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            if (!isWithinMessage()) release();   // what was returned last, which has been relayed by now
+            if (!isWithinMessage()) release();   // the one returned by the last call, which has been relayed by now
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1167,7 +1178,7 @@ public class Relay implements AutoCloseable {
             int bytes = shortLength == 126 ? 2 : 8;
             long least = shortLength == 126 ? 126 : 65_536, value = 0;
             for (int i = 0; i < bytes; i++) value = (value << 8) | input.read();
-            if (value < least) throw protocolError("the length " + value + " is negative, or in too many bytes");
+            if (value < least) throw protocolError("the length " + value + " is negative or in too many bytes");
             return value;
         }
 
@@ -1179,7 +1190,7 @@ public class Relay implements AutoCloseable {
             return new Incoming(opcode, payload, remaining);
         }
 
-        /** Parses a close frame, RFC 6455 §5.5.1, §7.4. @throws CloseException 1002, 1007, if it is wrong */
+        /** Returns what a close frame says, RFC 6455 §5.5.1, §7.4. @throws CloseException with 1002 or 1007 */
         private static CloseException parseClose(byte[] payload) throws CloseException {
             if (payload.length == 0) return new CloseException(NO_STATUS, "");
             if (payload.length == 1) throw protocolError("expected a close code of two bytes, got one byte");
@@ -1206,8 +1217,8 @@ public class Relay implements AutoCloseable {
 
         /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come. Waits for memory. */
         private void grow() {
-            int twice = (int) Math.min(Math.max(FIRST_PIECE, 2L * length), maxMessage);
-            int capacity = fin ? Math.min(length + remaining, twice) : twice;   // if fin, the length is known
+            int most = fin ? length + remaining : maxMessage;   // that the message may have
+            int capacity = Math.min(Math.max(FIRST_PIECE, 2 * length), most);
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
                 memory.addToMessages(capacity - counted);
@@ -1228,12 +1239,14 @@ public class Relay implements AutoCloseable {
             checked = 0;
         }
 
-        /** Checks part of a text. Returns where the next part begins: at an incomplete last character, or `end`. */
+        /**
+         * Checks part of a text, whose last character may be incomplete unless isEnd. Returns where the next part
+         * begins: at that character, or at the end. A decoder stops where the text is wrong or incomplete; that is all
+         * we want to know, so the characters that it writes are overwritten.
+         */
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
             int first = skipAscii(bytes, start, end);
             if (first == end) return end;
-            // We only want the place where a decoder stops, at a wrong byte or an incomplete character. The characters
-            // go into a small buffer, which is overwritten.
             var part = ByteBuffer.wrap(bytes, first, end - first);
             var characters = CharBuffer.allocate(Math.min(end - first, 1024));
             var decoder = StandardCharsets.UTF_8.newDecoder();
@@ -1242,7 +1255,7 @@ public class Relay implements AutoCloseable {
                 result = decoder.decode(part, characters.clear(), isEnd);
             } while (result.isOverflow());
             int at = part.position();
-            // ED followed by A0 to BF would be a surrogate, and is not UTF-8. Java notices only at the third byte.
+            // The decoder finds one error late: ED and then A0 to BF, of a surrogate, only at the third byte.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1271,9 +1284,9 @@ public class Relay implements AutoCloseable {
     //
     // A message to all waits for nobody: a receiver for which more than maxOutbox waits is closed.
     //
-    // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window. Its
-    // messages to single clients, and the pongs to itself, are in it until a drain takes them or they are dropped. If
-    // the window is full, the sender's thread waits and reads nothing. Nobody else waits.
+    // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window: a
+    // number of bytes that its messages to single clients, and the pongs to itself, may take up until drains take them
+    // or they are dropped. While the window is full, the sender's thread waits and reads nothing. Nobody else waits.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1296,7 +1309,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`; to all, none. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`: 0 if it is to all. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1306,8 +1319,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * What waits to be written to one client. Guarded by its monitor. `memory` counts a frame until it is written or
-     * dropped; it leaves its sender's window already when the drain takes it.
+     * What waits to be written to one client. Guarded by its monitor. A frame waits, then a drain takes it, then it has
+     * been written. It leaves its sender's window when it is taken; `memory` counts it until it has been written.
      */
     final class Outbox implements Runnable {
         private final Connection connection;
@@ -1315,7 +1328,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
         private int writingBytes;                 // of those that the drain has taken and is writing now
-        private boolean isIdle;                   // begin() has been called, and no drain runs
+        private boolean isIdle;                   // a drain may be started: begin() has been called, and none runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
 
@@ -1332,13 +1345,13 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Pings
-         * and pongs are added even then, as one ping waits at most, and the pongs fit into a window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. There
+         * can never be too many pings and pongs: a second ping is not sent, and pongs are in a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isTooMuch) return false;
-            startDrain();   // first: if this throws an OutOfMemoryError, nothing has been added
+            startDrain();   // it waits for the monitor. First, as nothing must be added if this fails
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1416,13 +1429,15 @@ public class Relay implements AutoCloseable {
 
         /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            forgetWriting();   // the frames taken before, which are written now
+            forgetWriting();   // what the last call returned has been written by now
             int length = 0;
-            while (waitingBytes > 0 && (length == 0 || length + first().peek().bytes.length <= MAX_TRANSFER)) {
+            boolean fits = true;
+            while (waitingBytes > 0 && fits) {
                 Outgoing next = remove(first());
                 writingBytes += next.cost();
                 length += next.bytes.length;
                 batch.add(next);
+                fits = waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER;
             }
             isIdle = length == 0;
             if (isIdle && closeReason != null) {
@@ -1479,42 +1494,41 @@ public class Relay implements AutoCloseable {
         void leave() {}   // it has a close reason; on any thread; the second call, if there is one, changes nothing
         abstract void receive(Incoming message) throws CloseException;
 
-        /** Serves the client. Returns when it has ended and everything is written; until then it counts as one. */
+        /** Serves the client, if there is a place for one more. Returns when all is written and the peer has closed. */
         void run() throws InterruptedException {
-            boolean isFull = metrics.clients.incrementAndGet() > maxClients;
-            if (isFull) metrics.clients.decrementAndGet();
+            boolean hasPlace = places.tryAcquire();
             try {
-                serve(isFull);
+                serve(hasPlace);
                 connection.discardInput();
                 outbox.finished.await();   // the peer may have closed its half while we still write
             } finally {
-                if (!isFull) metrics.clients.decrementAndGet();
+                if (hasPlace) places.release();
             }
         }
 
-        private void serve(boolean isFull) {
+        private void serve(boolean hasPlace) {
             try {
-                if (isFull) refuse();
-                else join();
+                if (hasPlace) join();
+                else refuse();
                 outbox.begin();
                 while (isOpen()) handle(reader.next());
             } catch (CloseException e) {
                 close(e);   // echoes the client's close frame, RFC 6455 §5.5.1, or tells what was wrong
             } catch (IOException gone) {
-                close(CONNECTION_LOST);   // the peer may have closed only its half, so what waits is written
+                close(CONNECTION_LOST);   // if the peer has closed only its half, it still gets what waits
             } catch (RuntimeException | Error failure) {
                 connection.abort(FAILED);
                 throw failure;
             } finally {
                 reader.release();
                 leave();
-                // Whatever ended the loop, there is a close reason.
+                // There is a close reason: it ended the loop, or was set above.
                 metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
         }
 
         private void refuse() {
-            makeEvictable(connection);   // as it is no client, it counts among the others, of which there is a limit
+            makeEvictable(connection);   // it counts among the connections that are not of clients
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }
@@ -1573,8 +1587,8 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                // The connection's own thread leaves the room next, in serve(). Another one may be within tellOthers(),
-                // iterating over the clients there, so it must not take this one out.
+                // The client leaves its room next. If this is its own thread, serve() does that. Another may have come
+                // from tellOthers(), which iterates over the clients of the room, so that none can be taken out here.
                 if (Thread.currentThread() != thread) startThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
@@ -1586,7 +1600,7 @@ public class Relay implements AutoCloseable {
             if (outbox.discard(reason)) wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(). From now on the window bounds nothing. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). What it still sends is dropped. */
         private void wakeSender() { window.release(windowSize); }
     }
 
@@ -1636,7 +1650,7 @@ public class Relay implements AutoCloseable {
                 log("join", name, id, newcomer.address);
                 return true;
             } finally {
-                removeIfEmptyAndUnlock();   // a new room is still empty if memory is short
+                removeIfEmptyAndUnlock();   // if memory was short, a new room is still empty
             }
         }
 
@@ -1697,7 +1711,7 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // the room may be of any size
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // enough for any room
             }
         }
 
@@ -1716,8 +1730,8 @@ public class Relay implements AutoCloseable {
             int typeEnd = message.indexOfSpace(typeStart);
             String target = message.text(0, targetEnd);
             boolean isToAll = target.equals("*"), isForm = typeEnd > typeStart && (isToAll || ID.test(target));
-            boolean isFour = typeEnd == typeStart + 4;   // as each reserved type is; few others need a String
-            boolean isReserved = isFour && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
+            boolean hasFourBytes = typeEnd == typeStart + 4;   // other types need not be compared
+            boolean isReserved = hasFourBytes && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
             if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
@@ -1737,18 +1751,18 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 10. The sweeper ---------------------------------------------------------------------------------------------
-    // Threads that read and write only count bytes. The sweeper compares these counts with those of its last look, and
-    // so finds out who is silent and who is stuck; a timer for each read or write would cost more.
+    // Threads that read and write only count bytes. A few times a second, the sweeper looks at these counts, and so
+    // finds out which peers are silent and which do not read. A timer for each read or write would cost more.
     //
-    // A client is stuck if it does not read what we write, or hardly goes on with a long message. That has no
-    // consequence until its deadline, unless memory is short.
+    // It closes the socket of a peer that is gone: one that neither sends nor reads anything, or leaves a write blocked
+    // for too long. If memory is short, it also closes those that hold much of it and are stuck: a write to them is
+    // blocked, or they hardly go on with a long message. Who only waits for us is neither silent nor stuck.
     //
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long WRITE_GAP = 1_000;     // ms that a write may make no progress when memory is short
-    private static final long MESSAGE_GAP = 1_000;   // ms in which MESSAGE_STEP must come when memory is short
-    private static final int MESSAGE_STEP = 32;      // of a long message, one part in so many
+    private static final long STUCK_AFTER = 1_000;   // ms without progress
+    private static final int MESSAGE_STEPS = 32;     // parts of a long message; one must come within that time
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
@@ -1768,10 +1782,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /**
-     * Cuts off clients that are stuck until half of the memory is free, those that hold the most first. Spares those
-     * that hold less than the share of one connection.
-     */
+    /** Cuts off clients that are stuck and hold more than their share, the largest first, until half is free. */
     private void relieveMemory() {
         long share = memory.limit / 2 / Math.max(1, connections.size());
         long excess = memory.inUse() - memory.limit / 2;
@@ -1788,64 +1799,66 @@ public class Relay implements AutoCloseable {
     /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
     private final class Watch {
         final Connection connection;
-        private long readBefore, writtenBefore;   // bytes, at the last look
-        private long stepStart;                   // bytes read, when the last step of a long message had come
-        private long writtenAtSign;               // bytes written when the peer gave its last sign of life
-        private boolean wasWriting, wasBlocked;   // at the last look, a write was under way, or it was blocked
-        private long lastUnblocked = clock;       // when no write was blocked
-        private long lastHeard = clock;           // when the peer had sent something, or we were not reading
-        private long lastTaken = clock;           // when the peer had taken something of what was written
-        private long lastStep = clock;            // when a step of a long message had come, or none was due
-        private boolean isPinged;                 // since it was heard last
-        int stuckBytes;                           // held for a client that is stuck; 0 if it is not
+        int stuckBytes;                      // held for a client that is stuck; 0 if it is not
+        // At the last look:
+        private long bytesRead, bytesWritten;
+        private boolean isWriting, isBlocked;
+        // When last ...
+        private long unblocked = clock;      // ... no write was blocked
+        private long heard = clock;          // ... the peer had sent something, or we were not reading
+        private long taken = clock;          // ... the peer had certainly read something
+        private long stepped = clock;        // ... a step of a long message had come, or none was due
+        // ... and what had been counted by then:
+        private long writtenAtSign;          // bytes, when the peer was heard, or had taken something
+        private long readAtStep;             // bytes, when a step had come
+        private boolean isPinged;            // since it was heard
 
         Watch(Connection connection) { this.connection = connection; }
 
         /** Closes the socket if the connection is overdue. Pings a client that is silent. */
         void look() {
-            noteProgress();
             WebSocket client = connection.webSocket;
-            if (client != null) noteStep(client);
+            noteProgress();
+            noteStep(client == null ? 0 : client.messageBytes());
             if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
-            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
+            else if (clock - unblocked >= options.stallTimeout) connection.abort(STALLED);
             else if (client != null && client.isOpen()) checkSilence(client);
-            boolean isStuck = clock - lastStep >= MESSAGE_GAP || clock - lastUnblocked >= WRITE_GAP;
+            boolean isStuck = clock - Math.min(unblocked, stepped) >= STUCK_AFTER;
             stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
         }
 
-        /**
-         * Records what the peer has done since the last look. A write is blocked if it was in progress at both looks
-         * and no byte was written in between. The peer has read something if a blocked write progresses, or if more
-         * than twice SEND_BUFFER has been written, which is the most that Linux buffers.
-         */
+        /** Finds out what has happened since the last look. */
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;
-            boolean isWriting = connection.isWriting, hasWritten = written != writtenBefore;
-            boolean isBlocked = wasWriting && isWriting && !hasWritten;
-            boolean hasBeenHeard = read != readBefore || connection.input.isPaused;
-            boolean hasTaken = (wasBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
-            if (!isBlocked) lastUnblocked = clock;
-            if (hasBeenHeard) lastHeard = clock;
-            if (hasTaken) lastTaken = clock;
-            if (hasBeenHeard || hasTaken) writtenAtSign = written;
-            readBefore = read;
-            writtenBefore = written;
-            wasWriting = isWriting;
-            wasBlocked = isBlocked;
+            boolean isPaused = connection.input.isPaused, writes = connection.isWriting;
+            boolean hasSent = read != bytesRead, hasWritten = written != bytesWritten;
+
+            // What is written goes into a buffer of the system, of up to twice SEND_BUFFER on Linux. So the peer has
+            // read something if a write was blocked and goes on, or if more than that has been written.
+            boolean hasTaken = (isBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
+            isBlocked = isWriting && writes && !hasWritten;   // as at the last look, and nothing has gone since
+
+            if (!isBlocked) unblocked = clock;
+            if (hasSent || isPaused) heard = clock;
+            if (hasTaken) taken = clock;
+            if (hasSent || isPaused || hasTaken) writtenAtSign = written;
+            bytesRead = read;
+            bytesWritten = written;
+            isWriting = writes;
         }
 
-        /** Records the time at which a long message last made enough progress, or none was expected. */
-        private void noteStep(WebSocket client) {
-            boolean isStep = (readBefore - stepStart) * MESSAGE_STEP >= client.messageBytes();
-            if (!isStep && !connection.input.isPaused) return;
-            stepStart = readBefore;
-            lastStep = clock;
+        /** Finds out whether a long message has made progress, of so many bytes; 0 if none is arriving. */
+        private void noteStep(int messageBytes) {
+            boolean hasCome = bytesRead - readAtStep >= messageBytes / MESSAGE_STEPS;
+            if (!hasCome && !connection.input.isPaused) return;
+            readAtStep = bytesRead;
+            stepped = clock;
         }
 
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
         private void checkSilence(WebSocket client) {
-            boolean isSilent = clock - lastHeard >= options.pingInterval;
-            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
+            boolean isSilent = clock - heard >= options.pingInterval;
+            boolean isGone = clock - Math.max(heard, taken) >= 2 * options.pingInterval;
             if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
             isPinged = isSilent;
             if (isGone) connection.abort(SILENT);
@@ -1867,19 +1880,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Counts the bytes that clients make the relay hold. From any thread.
-     *
-     *   inOutboxes   frames, once for each outbox that they are in
-     *   inMessages   long messages, until they are in outboxes
-     *
-     *   A message may grow to n bytes while    inOutboxes + inMessages < limit * (3/4 + 1/4 * n / maxMessage)
-     *   A message that adds n bytes to outboxes may be relayed while
-     *                                          inOutboxes <= limit - n, or limit / 2 for a larger n
-     *                                          inOutboxes <= limit * 5/4 if n is no more than LITTLE
-     *
-     * The first bound rises with n: with the same one for all, many messages could fill the memory, each waiting to
-     * become whole; so the largest goes on, and frees its memory once it is relayed. The second one does not count
-     * messages, among which is the one to relay. From 3/4 on, the sweeper cuts off clients that are stuck.
+     * Counts the bytes that clients make the relay hold: frames in outboxes, once for each outbox that they are in, and
+     * long messages until they are in outboxes. If these are too many, senders wait. From any thread.
      */
     static class Memory {
         private static final int LITTLE = 16 << 10;   // bytes
@@ -1890,18 +1892,30 @@ public class Relay implements AutoCloseable {
         void addToOutboxes(long bytes) { inOutboxes.add(bytes); }
         void addToMessages(long bytes) { inMessages.add(bytes); }
         long inUse() { return inOutboxes.sum() + inMessages.sum(); }
+
+        /** Returns whether clients that are stuck have to be cut off. */
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
-        /** Returns whether a message that is arriving may grow to so many bytes. */
+        /**
+         * Returns whether a message that is arriving may grow to so many bytes. The longer it is, the more may be in
+         * use: from 3/4 of the limit for the shortest to all of it for the longest. With the same bound for all, many
+         * messages could fill the memory, and none would ever be whole.
+         */
         boolean allowsArriving(int bytes, int maxMessage) {
             long quarter = limit / 4;
             return inUse() < 3 * quarter + quarter * bytes / maxMessage;
         }
 
-        /** Returns whether a message may be relayed that adds so many bytes to outboxes, in all. */
+        /**
+         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. What is arriving does
+         * not matter here, as relaying a message frees its memory.
+         */
         boolean allowsRelaying(long bytes) {
-            long most = bytes <= LITTLE ? limit / 4 * 5 : Math.max(limit - bytes, limit / 2);
-            return inOutboxes.sum() <= most;
+            long held = inOutboxes.sum();
+            boolean fits = held + bytes <= limit;
+            boolean isHalfFree = held <= limit / 2;   // then also what will never fit
+            boolean isLittle = bytes <= LITTLE && held <= limit / 4 * 5;   // as in games, which go on a while longer
+            return fits || isHalfFree || isLittle;
         }
     }
 
