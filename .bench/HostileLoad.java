@@ -396,6 +396,21 @@ class HostileLoad extends Fixtures {
             }
         }
 
+        /** A head takes 26 KB at most, so that an eighth of 32 MB has room for some 150. */
+        @Test
+        void aRelayReadsNoMoreRequestsAtOnceThanItsHeapHasRoomFor() throws Exception {
+            var visitors = new ArrayList<Raw>();
+            try (var relay = Program.local("-Xmx32m"); var client = relay.open(ROOM)) {
+                for (int i = 0; i < 200; i++) visitors.add(relay.connect().send(Attacks.Attackers.LONG_HEAD));
+                visitors.getFirst().expectEnd();
+                assertEquals(200, RelayTest.Limits.health(relay.connect()));
+                client.send(text("1 hello")).expect("1 hello");
+                assertEquals(List.of(), relay.err);
+            } finally {
+                for (Raw visitor : visitors) visitor.close();
+            }
+        }
+
         /** Who waits until another takes a message does not read, and so does not find out that it is dead itself. */
         @Test
         void aDeadClientLeavesItsRoomAlthoughAnotherTakesNothingOfIt() throws Exception {
@@ -638,6 +653,9 @@ class HostileLoad extends Fixtures {
             private static final byte[] PINGS = times(4_096, PING);
             private static final byte[] TALK = times(256, text("* m x"));
 
+            /** Nearly all that may be sent before a request is complete. */
+            static final byte[] LONG_HEAD = bytes("GET / HTTP/1.1\r\nA: " + "x".repeat(16_200));
+
             private final int port;
             private final Selector selector = Selector.open();
             private final String address;
@@ -726,6 +744,13 @@ class HostileLoad extends Fixtures {
                             one.send(next);
                             for (long start = System.nanoTime(); since(start) < 20; ) turn();
                         }
+                    }
+                    case "heap" -> {         // all at once: clients, `more` requests that are never complete, messages
+                        byte[] message = Arrays.copyOf(frame(true, 1, new byte[1_000_000]), 900_000);
+                        openThenAct(count, number -> "heap" + number / 10, one -> {
+                            if (one.number % 150 == 0) one.send(message);
+                        });
+                        visit(more, one -> one.send(LONG_HEAD));
                     }
                     case "trickle" -> {      // a byte of a request now and then
                         persistent = true;
@@ -1485,6 +1510,11 @@ class HostileLoad extends Fixtures {
         @Test
         void messagesThatWaitForOneWhoDoesNotRead() throws Exception {
             trial("- 60 wait with 1 MB for one of twenty", 60, 1, "waiting", "60", "20");
+        }
+
+        @FullSizeTest
+        void allThatTakesHeapAtOnce() throws Exception {
+            trial("- 3,300 clients, 1,000 heads, 22 x 1 MB", 60, 12, "heap", "3300", "1000");
         }
 
         /** Ten newcomers a second, who take 150 ms to ask, while visitors send a byte of a request now and then. */
