@@ -1362,7 +1362,6 @@ public class Relay implements AutoCloseable {
             if (dropsFrames) drop(messages);
             if (reason.code != ABNORMAL) add(new Outgoing(encodeClose(reason.code, reason.getMessage())), messages);
             closeReason = reason;
-            connection.endWithin(options.stallTimeout);   // to write all; shutDownOutput() sets the next deadline
             startDrain();   // even if nothing waits, since it also shuts down the output
             return true;
         }
