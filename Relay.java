@@ -782,7 +782,7 @@ public class Relay implements AutoCloseable {
         private static final Predicate<String> TOKEN = form("[!#$%&'*+.^_`|~0-9A-Za-z-]+"),   // RFC 9110 §5.6.2
                 VERSION = form("HTTP/1\\.[0-9]"), TARGET = form("/[!-~&&[^#]]*|\\*"),   // visible ASCII but #
                 HOST = form("[0-9A-Za-z._~%\\[\\]:-]*"), ZERO = form("0+"),
-                ADDRESS = form("[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+"), LOCAL = form("127\\..*|::1");
+                ADDRESS = form("[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+"), LOCAL = form("127\\..*|::1");
         private static final Pattern TO_PROXY = Pattern.compile("^(?i)https?://[^/?]*/?");   // RFC 9112 §3.2.2
 
         /** Parses a request head, RFC 9112. */

@@ -725,8 +725,7 @@ class RelayTest extends Streams {
         void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
             var room = new ArrayDeque<Raw>();
             try (var relay = Program.local("-XX:ActiveProcessorCount=1")) {
-                for (int id = 1; id <= 10; id++)
-                    room.add(lazy(relay.connect()).open(ROOM).expect(id + " self"));
+                for (int id = 1; id <= 10; id++) room.add(lazy(relay.connect()).open(ROOM).expect(id + " self"));
                 for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
                 assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, unless one who never reads has to be given up
                     for (int number = 0; number < 30; number++) {
@@ -951,9 +950,7 @@ class RelayTest extends Streams {
                 }
                 relay.signal("TERM");
                 for (var room : rooms)
-                    for (Raw raw : room) expectShutdown(raw);
-                for (var room : rooms)
-                    for (Raw raw : room) raw.close();
+                    for (Raw raw : room) try (raw) { expectShutdown(raw); }
                 relay.expectExit(0);
                 assertEquals(List.of(), relay.err);
             }
@@ -1231,8 +1228,7 @@ class RelayTest extends Streams {
         private static final InetAddress PEER = InetAddress.getLoopbackAddress();
 
         private static Relay.Request parse(String latin1) throws Relay.HttpException, IOException {
-            var input = new Relay.Input(pieces(latin1.getBytes(StandardCharsets.ISO_8859_1), 9999));
-            return next(input);
+            return next(new Relay.Input(pieces(latin1.getBytes(StandardCharsets.ISO_8859_1), 9999)));
         }
 
         private static Relay.Request next(Relay.Input input) throws Relay.HttpException, IOException {
@@ -1280,6 +1276,12 @@ class RelayTest extends Streams {
         }
 
         @Test
+        void whatIsAlmostAnAddressTakesNoTime() throws Exception {
+            var request = parse("GET / HTTP/1.1\r\nHost:\r\nX-Forwarded-For: " + ":".repeat(16_000) + "x\r\n\r\n");
+            assertTimeout(Duration.ofMillis(500), request::address);
+        }
+
+        @Test
         void damagedOnesAreReadOrRefusedAndNothingElseHappens() throws Exception {
             long seed = System.nanoTime();
             var random = new Random(seed);
@@ -1291,8 +1293,7 @@ class RelayTest extends Streams {
                     damaged[random.nextInt(whole.length)] = (byte) (random.nextBoolean() ? random.nextInt(256)
                             : signs.charAt(random.nextInt(signs.length())));
                 try {
-                    var input = new Relay.Input(pieces(damaged, 9999));
-                    var request = next(input);
+                    var request = next(new Relay.Input(pieces(damaged, 9999)));
                     assertTrue(request.target().matches("[!-~]+") && request.toString().matches("[^\r\n\0]+"),
                             () -> request + ", seed " + seed);
                 } catch (Relay.HttpException | EOFException refused) {
@@ -1324,8 +1325,7 @@ class RelayTest extends Streams {
         void pipelinedRequestsAreAnsweredInOrder() throws IOException {
             raw.send((Answer.request("GET", "/health") + Answer.request("GET", "/nothing")).repeat(50));
             for (int i = 0; i < 100; i++)
-                Answer.read(raw, "GET").expect(i % 2 == 0
-                        ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok"
+                Answer.read(raw, "GET").expect(i % 2 == 0 ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok"
                         : "404 ¶ Connection:");
         }
 
@@ -2934,8 +2934,7 @@ class RelayTest extends Streams {
         @Test
         void anyOtherMsgtypeIsTheClientsOwnToDefine() throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 2)) {
-                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1",
-                        "é\uD83D\uDE80",
+                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80",
                         "selfjoinquit")) {
                     room.get(1).send(text("* " + msgtype + " data"));
                     room.get(2).expect("1 " + msgtype + " data");
