@@ -369,7 +369,7 @@ public class Relay implements AutoCloseable {
             } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
                 if (connection != null) connection.abort(CONNECTION_LOST);
                 if (closing) return;
-                log("error", "cannot accept: " + e.getMessage());
+                if (e instanceof IOException) log("error", "cannot accept: " + e.getMessage());
                 pause(1_000);
             }
         }
