@@ -1640,11 +1640,12 @@ public class Relay implements AutoCloseable {
                 var present = new ByteArrayOutputStream();   // all frames in one array
                 present.writeBytes(encodeText(id + " self"));
                 for (String other : clients.keySet()) present.writeBytes(encodeText(other + " join"));
+                var welcome = new Outgoing(present.toByteArray());
                 newcomer.id = id;
                 newcomer.quit = new Outgoing(encodeText(id + " quit"));
                 newcomer.room = this;   // before it is in `clients`, so that leave() works if memory runs out below
                 clients.put(id, newcomer);
-                newcomer.send(new Outgoing(present.toByteArray()));
+                newcomer.send(welcome);
                 tellOthers(newcomer, join);
                 log("join", name, id, newcomer.address);
                 return true;
