@@ -441,7 +441,7 @@ public class Relay implements AutoCloseable {
 
     /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
     private final class Metrics {
-        final Instant started = Instant.now();
+        final long started = System.nanoTime();
         final LongAdder messages = new LongAdder();          // received from them
         final LongAdder deliveries = new LongAdder();        // frames to them; all that a newcomer is told is one
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
@@ -449,7 +449,7 @@ public class Relay implements AutoCloseable {
 
         String text() {
             var text = new StringBuilder();
-            long uptime = started.until(Instant.now(), ChronoUnit.SECONDS);
+            long uptime = (System.nanoTime() - started) / 1_000_000_000;
             int clients = maxClients - places.availablePermits();   // open or closing
             Object[][] metrics = {{"rooms", "gauge", rooms.size()}, {"clients", "gauge", clients},
                     {"uptime_seconds", "gauge", uptime}, {"messages_received_total", "counter", messages},
