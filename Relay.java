@@ -304,8 +304,8 @@ public class Relay implements AutoCloseable {
             if (stunPort >= 0) stun = new DatagramSocket(stunPort, isProxied ? null : options.host);
         } catch (IOException e) {
             if (listener != null) listener.close();
-            boolean isAddressAtFault = options.host != null && !e.toString().contains("in use");
-            String place = isAddressAtFault ? format(options.host) + " (is it of this machine, and IPv6 on?)" : what;
+            boolean isPortAtFault = options.host == null || e.toString().matches(".*(in use|denied).*");
+            String place = isPortAtFault ? what : format(options.host) + " (is it of this machine, and IPv6 on?)";
             throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
         }
     }
