@@ -423,7 +423,7 @@ public class Relay implements AutoCloseable {
 
     /** Logs one line, in which no client can forge another. */
     private void log(String event, Object... details) {
-        if (options.quiet) return;
+        if (options.quiet && !event.equals("error")) return;
         try {
             var line = new StringJoiner(" ").add(Instant.now().truncatedTo(ChronoUnit.SECONDS) + " " + event);
             for (Object detail : details) line.add(printable(detail.toString()));

@@ -1046,11 +1046,9 @@ class RelayTest extends Streams {
             require("prlimit", "util-linux");
             var clients = new ArrayList<Raw>();
             try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
-                    "127.0.0.1", "--no-stun")) {
-                for (int id = 1; id <= 2; id++) {   // so that all classes are loaded, for which it needs some
-                    relay.open(ROOM + id).close();
-                    relay.expectLine(".* quit " + ROOM + id + " .*");
-                }
+                    "127.0.0.1", "--no-stun", "--quiet")) {
+                // so that all classes are loaded, for which it needs some
+                for (int i = 0; i < 2; i++) try (var raw = relay.open(ROOM + i)) { leave(raw); }
                 for (int i = 0; i < 100; i++) clients.add(relay.connect());
                 relay.expectLine(".* error cannot accept: .*");
                 expectIdle(relay);
