@@ -917,7 +917,7 @@ class RelayTest extends Streams {
             }
         }
 
-        /** Nor while it closes. Otherwise the system would hold 4 MB back, and tell of progress a megabyte at a time. */
+        /** Nor while it closes. Otherwise the system would hold 4 MB back, and tell of progress in megabytes. */
         @Test
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
             try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2)) {
