@@ -1684,8 +1684,7 @@ public class Relay implements AutoCloseable {
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
-                boolean isIn = sender.isOpen() && clients.containsKey(sender.id);
-                if (!isIn) message.returnPermits();   // another thread has closed the sender, while it read this
+                if (!sender.isOpen()) message.returnPermits();   // it was closed while it read this, and may have left
                 else if (!memory.allowsRelaying(bytes)) return false;
                 else if (target.equals("*")) tellOthers(sender, message);
                 else if (clients.get(target) instanceof Client receiver) receiver.send(message);
