@@ -1626,15 +1626,15 @@ public class Relay implements AutoCloseable {
         private final ReentrantLock lock = new ReentrantLock();
         private final Map<String, Client> clients = new LinkedHashMap<>();   // by id, in ascending order
         private int lastId;
-        private boolean isGone;   // it has emptied, and is not used again: the next one to come makes a new room
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer and those present of one another. Returns false if the room is gone, or memory short. */
+        /** Tells the newcomer and those present of one another. Returns false if memory is short, or this room gone. */
         boolean join(Client newcomer) {
             lock.lock();
             try {
-                if (isGone || !memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
+                if (rooms.get(name) != this) return false;   // it has emptied meanwhile; a new room takes its place
+                if (!memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
                 String id = ++lastId + "";
                 var join = new Outgoing(encodeText(id + " join"));
                 var present = new ByteArrayOutputStream();   // all frames in one array
@@ -1669,8 +1669,7 @@ public class Relay implements AutoCloseable {
 
         private void removeIfEmptyAndUnlock() {
             try {
-                isGone = clients.isEmpty();
-                if (isGone) rooms.remove(name, this);
+                if (clients.isEmpty()) rooms.remove(name, this);
             } finally {
                 lock.unlock();
             }
