@@ -56,17 +56,18 @@ import java.util.stream.*;
 public class Relay implements AutoCloseable {
     // --- 1. Command line ---------------------------------------------------------------------------------------------
 
-    /** Runs a relay until the process is told to end. Exits with 1 if it cannot listen, 2 if an argument is wrong. */
+    /** Runs a relay until the process is told to end. Exits with 1 if it cannot start, 2 if an argument is wrong. */
     public static void main(String[] args) {
         List<String> words = List.of(args);
         try {
             if (words.contains("--help") || words.contains("-h")) System.out.println(HELP);
             else if (words.contains("--version")) System.out.println("relay 1.0");
             else run(Options.parse(words.iterator()));
-        } catch (IllegalArgumentException | IOException failure) {
-            System.err.println("relay: " + printable(failure.getMessage()));
+        } catch (IllegalArgumentException | IOException | OutOfMemoryError e) {   // the last: no thread can be started
+            System.err.println("relay: " + printable(e.getMessage()));
             // Compilers before Java 21 reject the next line, and show it with its comment.
-            System.exit(switch (failure) { case IOException e -> 1; default -> 2; });   // needs Java 21 or newer
+            int code = switch (e) { case IllegalArgumentException a -> 2; default -> 1; };   // needs Java 21 or newer
+            System.exit(code);
         }
     }
 
@@ -253,7 +254,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // those that hold a port; empty until started
+    private final List<Thread> threads = new ArrayList<>();   // those that hold a port
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -391,7 +392,7 @@ public class Relay implements AutoCloseable {
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
-        if (threads.isEmpty() || closing) return;
+        if (listener == null || closing) return;
         closing = true;
         closeQuietly(listener);
         if (stun != null) stun.close();
