@@ -443,8 +443,8 @@ public class Relay implements AutoCloseable {
     /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
     private final class Metrics {
         final long started = System.nanoTime();
-        final LongAdder messages = new LongAdder();          // received from them
-        final LongAdder deliveries = new LongAdder();        // frames to them; all that a newcomer is told is one
+        final LongAdder messages = new LongAdder();          // received from clients
+        final LongAdder deliveries = new LongAdder();        // frames sent; all that a newcomer is told is one
         final LongAdder bytes = new LongAdder();             // of deliveries, with the headers of frames
         final Map<Integer, LongAdder> closes = new ConcurrentSkipListMap<>();   // by close code
 
