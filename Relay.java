@@ -63,11 +63,10 @@ public class Relay implements AutoCloseable {
             if (words.contains("--help") || words.contains("-h")) System.out.println(HELP);
             else if (words.contains("--version")) System.out.println("relay 1.0");
             else run(Options.parse(words.iterator()));
-        } catch (IllegalArgumentException | IOException | OutOfMemoryError e) {   // the last: no thread can be started
-            System.err.println("relay: " + printable(e.getMessage()));
+        } catch (IllegalArgumentException | IOException | OutOfMemoryError failure) {   // or no thread can be started
+            System.err.println("relay: " + printable(failure.getMessage()));
             // Compilers before Java 21 reject the next line, and show it with its comment.
-            int code = switch (e) { case IllegalArgumentException a -> 2; default -> 1; };   // needs Java 21 or newer
-            System.exit(code);
+            System.exit(switch (failure) { case RuntimeException e -> 2; default -> 1; });   // needs Java 21 or newer
         }
     }
 
