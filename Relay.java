@@ -1654,14 +1654,16 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes out a client, unless that has been done, and tells the others. */
-        void leave(Client client) {
+        /** Takes out a client, unless that has been done, and tells the others. Returns false if memory is short. */
+        boolean leave(Client client) {
             lock.lock();
             try {
-                if (!clients.containsKey(client.id)) return;
+                if (!clients.containsKey(client.id)) return true;
+                if (!memory.allowsRelaying((long) client.quit.cost() * clients.size())) return false;
                 tellOthers(client, client.quit);
                 clients.remove(client.id);   // last: if there is no memory to tell the others, leave() is called again
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
+                return true;
             } finally {
                 removeIfEmptyAndUnlock();
             }
@@ -1716,9 +1718,9 @@ public class Relay implements AutoCloseable {
         @Override void leave() {
             while (room != null) {
                 try {
-                    room.leave(this);
-                    return;
-                } catch (OutOfMemoryError e) { pause(20); }   // the others have not been told yet
+                    if (room.leave(this)) return;
+                } catch (OutOfMemoryError e) { /* the others have not been told yet */ }
+                pause(20);
             }
         }
 

@@ -512,10 +512,9 @@ class RelayTest extends Streams {
         void whoHasLeftIsSaidToHaveBeforeAnotherOfTheSameIdIsSaidToHaveJoined() throws Exception {
             try (var relay = Program.local(folder, "--no-stun"); var threads = Executors.newCachedThreadPool()) {
                 for (var life : threads.invokeAll(Collections.nCopies(2, () -> {
-                    for (int i = 0; i < 700; i++)
-                        try (var raw = relay.connect().open("/ws-relay/a")) {
-                            raw.receive();
-                        }
+                    for (int i = 0; i < 700; i++) try (var raw = relay.connect().open("/ws-relay/a")) {
+                        raw.receive();
+                    }
                     return null;
                 }))) life.get();
                 eventually(() -> relay.out.stream().filter(line -> line.contains(" quit ")).count() == 1_400,
@@ -552,11 +551,10 @@ class RelayTest extends Streams {
 
         @Test
         void aWebSocketAtTheWrongAddressAndTlsAreCalledThatAndAFileThatIsNotThereIsNoRefusal() throws IOException {
-            for (byte version : new byte[] {1, 3})
-                try (var raw = program.connect()) {
-                    raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
-                    assertEquals(400, Answer.read(raw, "GET").status());
-                }
+            for (byte version : new byte[] {1, 3}) try (var raw = program.connect()) {
+                raw.send(hex("1603%02x0200010001fc0303".formatted(version))).send(new byte[500]);
+                assertEquals(400, Answer.read(raw, "GET").status());
+            }
             eventually(() -> program.out.stream().filter(line -> line.matches(TIME
                     + "refuse - - 127\\.0\\.0\\.1 400 .*http.*ws.*TLS.*")).count() == 2, "TLS is called that");
             try (var raw = program.connect()) {
@@ -614,14 +612,13 @@ class RelayTest extends Streams {
         @Test
         void theLastLinesBeforeTheEndAreNotLostAndQuietIsQuiet() throws Exception {
             try (var quiet = Program.local(folder, "--quiet"); var talking = Program.local(folder)) {
-                for (var each : List.of(talking, quiet))
-                    try (var raw = each.open("/ws-relay/a")) {
-                        each.signal("TERM");
-                        assertEquals(1001, raw.receive().code());
-                        raw.send(close(1001, "")).expectEnd();
-                        raw.close();
-                        each.exitCode();
-                    }
+                for (var each : List.of(talking, quiet)) try (var raw = each.open("/ws-relay/a")) {
+                    each.signal("TERM");
+                    assertEquals(1001, raw.receive().code());
+                    raw.send(close(1001, "")).expectEnd();
+                    raw.close();
+                    each.exitCode();
+                }
                 talking.expectLine(TIME + "quit /ws-relay/a 1 127\\.0\\.0\\.1 1001 .*");
                 assertEquals(2, quiet.out.size(), quiet.out::toString);   // the address, and that there is no folder
             }
@@ -1145,6 +1142,18 @@ class RelayTest extends Streams {
             }
         }
 
+        @Test
+        void aQuitWaitsForMemoryToo() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
+                relay.memory.addToOutboxes(2 << 20);   // as if others held it
+                leave(room.get(2));
+                LockSupport.parkNanos(300_000_000);
+                assertEquals(0, room.get(1).in.available());
+                relay.memory.addToOutboxes(-(2 << 20));
+                room.get(1).expect("2 quit");
+            }
+        }
+
         /** Bytes that wait in outboxes already, and that a message adds, of a thousand KiB; whether it may go on. */
         @Table("""
             0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false
@@ -1529,14 +1538,13 @@ class RelayTest extends Streams {
             assertTrue(answer.text().endsWith("\n"));
             var samples = new HashMap<String, Integer>();
             var families = new HashSet<String>();
-            for (String line : answer.text().split("\n"))
-                if (line.matches("# TYPE [a-z_]+ (counter|gauge)")) {
-                    assertTrue(families.add(line.split(" ")[2]), line);
-                } else if (!line.startsWith("# HELP ")) {
-                    assertTrue(line.matches("[a-z_]+(\\{[a-z]+=\"[^\"\\\\]*\"})? [0-9]+"), line);
-                    assertTrue(families.contains(line.split("[ {]")[0]), answer::text);
-                    samples.put(line.split(" ")[0], Integer.valueOf(line.split(" ")[1]));
-                }
+            for (String line : answer.text().split("\n")) if (line.matches("# TYPE [a-z_]+ (counter|gauge)")) {
+                assertTrue(families.add(line.split(" ")[2]), line);
+            } else if (!line.startsWith("# HELP ")) {
+                assertTrue(line.matches("[a-z_]+(\\{[a-z]+=\"[^\"\\\\]*\"})? [0-9]+"), line);
+                assertTrue(families.contains(line.split("[ {]")[0]), answer::text);
+                samples.put(line.split(" ")[0], Integer.valueOf(line.split(" ")[1]));
+            }
             return samples;
         }
     }
@@ -2432,9 +2440,8 @@ class RelayTest extends Streams {
                 String end = isText ? "end" : "1007";
                 byte[] announced = frame(true, 1, concat(bytes("Hello "), text, new byte[300]));
                 expectEnd(goesOn ? "end" : "1007", Arrays.copyOf(announced, 8 + 6 + text.length), what);
-                for (int i = 0; i <= text.length; i++)
-                    for (int j = i; j <= Math.min(i + 1, text.length); j++)
-                        expectEnd(end, inThree(text, i, j), what);
+                for (int i = 0; i <= text.length; i++) for (int j = i; j <= Math.min(i + 1, text.length); j++)
+                    expectEnd(end, inThree(text, i, j), what);
                 expectEnd(end, concat(stream("81:and_then"), frame(true, 1, text)), what);
                 expectEnd(isText ? "4000" : end, frame(true, 8, concat(hex("0fa0"), text)), what);
                 for (int opcode : new int[] {2, 9}) expectEnd("end", frame(true, opcode, text), what);
@@ -2597,10 +2604,9 @@ class RelayTest extends Streams {
         @Table("c1:a => 1002 | 81:0xff => 1007 | 82ff7fffffffffffffff => 1009 | 88:0x03e8 => 1000")
         void reachesTheClientEvenIfMuchUnreadDataIsOnItsWay(String last, int code) throws IOException {
             byte[] all = concat(text("a"), stream(last), new byte[8 << 20]);
-            for (int i = 0; i < 2; i++)
-                try (var raw = open()) {
-                    raw.send(all).expect("a").expectClose(code);
-                }
+            for (int i = 0; i < 2; i++) try (var raw = open()) {
+                raw.send(all).expect("a").expectClose(code);
+            }
         }
 
         @Test
@@ -2902,17 +2908,16 @@ class RelayTest extends Streams {
             var all = Stream.concat(sizes, Stream.of("", " ", "  ", " a", " a ", "  a  b  ", " \n", " a\r\nb\n", "\n",
                     " \0a\0", " \uD83D\uDE80", " {\"x\":[1,2.5]}", " 1 quit", " * self"));
             try (var relay = relay(); var room = new Clients(relay, 3)) {
-                for (String data : all.toList())
-                    for (int opcode = 1; opcode <= 2; opcode++) {
-                        for (String target : List.of("*", "2"))
-                            room.get(1).send(frame(true, opcode, bytes(target + " x" + data)));
-                        for (int receiver : new int[] {2, 3, 2}) {
-                            Received message = room.get(receiver).receive();
-                            assertEquals(opcode, message.opcode());
-                            assertTrue(message.last());
-                            assertArrayEquals(bytes("1 x" + data), message.payload());
-                        }
+                for (String data : all.toList()) for (int opcode = 1; opcode <= 2; opcode++) {
+                    for (String target : List.of("*", "2"))
+                        room.get(1).send(frame(true, opcode, bytes(target + " x" + data)));
+                    for (int receiver : new int[] {2, 3, 2}) {
+                        Received message = room.get(receiver).receive();
+                        assertEquals(opcode, message.opcode());
+                        assertTrue(message.last());
+                        assertArrayEquals(bytes("1 x" + data), message.payload());
                     }
+                }
             }
         }
 
@@ -3371,12 +3376,11 @@ class RelayTest extends Streams {
                     "close 1008 .* got 'nonsense'");
             try (var relay = relay(options -> options.maxClients = 2);
                     var friend = new Guest.Jdk(relay).expect("text 1 self")) {
-                for (var refusal : refusals.entrySet())
-                    try (var guest = new Guest.InPage(relay)) {
-                        guest.expect("text \\d self", "text 1 join");
-                        guest.inPage(refusal.getKey()).expect(refusal.getValue());
-                        friend.expect("text \\d join", "text \\d quit");
-                    }
+                for (var refusal : refusals.entrySet()) try (var guest = new Guest.InPage(relay)) {
+                    guest.expect("text \\d self", "text 1 join");
+                    guest.inPage(refusal.getKey()).expect(refusal.getValue());
+                    friend.expect("text \\d join", "text \\d quit");
+                }
                 try (var second = new Guest.Jdk(relay).expect("text \\d self"); var guest = new Guest.InPage(relay)) {
                     guest.expect("close 1013 the relay is full \\(limit: 2\\)");
                 }
@@ -3539,11 +3543,10 @@ class RelayTest extends Streams {
             String named = "(?s)%s (?:[^-]|-(?!-))*?\\(default: ([0-9]+)[,)]";
             var rows = find("^\\| *`(--[a-z-]+)[^|]*\\|(.*)", readme).toList();
             int found = 0;
-            for (var row : rows)
-                for (String known : groups(named.formatted(row.group(1)), Relay.HELP)) {
-                    assertTrue(numbers(row.group(2)).contains(Long.valueOf(known)), row.group() + " lacks " + known);
-                    found++;
-                }
+            for (var row : rows) for (String known : groups(named.formatted(row.group(1)), Relay.HELP)) {
+                assertTrue(numbers(row.group(2)).contains(Long.valueOf(known)), row.group() + " lacks " + known);
+                found++;
+            }
             assertEquals(2, found, "options with a number as their default");
         }
 
