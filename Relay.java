@@ -360,18 +360,23 @@ public class Relay implements AutoCloseable {
 
     private void accept() {
         while (!closing) {
-            Connection connection = null;
-            try {
-                connection = new Connection(listener.accept());
-                boolean hasEvicted = makeEvictable(connection);
-                startThread(connection);
-                if (hasEvicted) pause(1);   // or a flood of others would evict this one before its request comes
-            } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
-                if (connection != null) connection.abort(CONNECTION_LOST);
-                if (closing) return;
-                if (e instanceof IOException) log("error", "cannot accept: " + e.getMessage());
-                pause(1_000);
-            }
+            try { acceptNext(); }
+            catch (RuntimeException | Error e) { pause(1_000); }   // no memory, not even to log that
+        }
+    }
+
+    private void acceptNext() {
+        Connection connection = null;
+        try {
+            connection = new Connection(listener.accept());
+            boolean hasEvicted = makeEvictable(connection);
+            startThread(connection);
+            if (hasEvicted) pause(1);   // or a flood of others would evict this one before its request comes
+        } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
+            if (connection != null) connection.abort(CONNECTION_LOST);
+            if (closing) return;
+            log("error", "cannot accept: " + e.getMessage());
+            pause(1_000);
         }
     }
 
