@@ -125,7 +125,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // twice as much is an int
+            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // twice that fits into an int
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -196,15 +196,15 @@ public class Relay implements AutoCloseable {
     // Bytes of each connection, besides maxMessage and maxOutbox above.
     private static final int IDLE_BUFFER = 512;           // for input, until it has been full once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
-    private static final int MAX_TRANSFER = 64 << 10;     // of one read or write; the sweeper sees only whole ones
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; once full, it takes a third of this at a time
-    private static final int HTTP_SEND_BUFFER = 32 << 10; // files always fill it, so progress shows in smaller steps
+    private static final int MAX_TRANSFER = 64 << 10;     // of one read or write; progress shows after each
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; a full one takes more when a third is free
+    private static final int HTTP_SEND_BUFFER = 32 << 10; // smaller, as files fill it, and links may be slow
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
-    private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message; see FrameReader.grow
+    private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
     private static final int MAX_ROOM_NAME = 1 << 10;
-    private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this
+    private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this, 64 KiB
     private static final int FRAME_OVERHEAD = 32;         // counted for each frame in an outbox, besides its bytes
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
     private static final int HTTP_MEMORY = 26 << 10;      // heap of a connection from which a long head comes
@@ -230,8 +230,8 @@ public class Relay implements AutoCloseable {
     // There are four locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
-    //   evictable's monitor   the connections that are no clients, the one that has waited longest first
-    //   httpLock              no data; requests are parsed one at a time, so that many do not delay messages
+    //   evictable's monitor   the connections that are not of clients, the least recently used first
+    //   httpLock              no data; with it, parsing thousands of requests occupies one processor, not all
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
@@ -259,7 +259,7 @@ public class Relay implements AutoCloseable {
     Relay(Options options) {
         this.options = options;
         long heap = Runtime.getRuntime().maxMemory();
-        long affordable = Math.max((heap - RESERVED_MEMORY) / CLIENT_MEMORY, 100);   // 100 also of a tiny heap
+        long affordable = Math.max((heap - RESERVED_MEMORY) / CLIENT_MEMORY, 100);   // 100 however small it is
         maxClients = (int) Math.min(options.maxClients, affordable);
         places = new Semaphore(maxClients);
         maxHttpConnections = (int) Math.min(options.maxHttpConnections, heap / 8 / HTTP_MEMORY);
@@ -280,8 +280,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Makes the JDK open what virtual threads need to wait for sockets. It would do so when one of them first waits; if
-     * that failed, with all descriptors in use, none could ever wait.
+     * Operation: makes the JDK open the descriptors by which virtual threads wait for sockets. By itself it would do so
+     * at the first wait, and if none were left then, no virtual thread could ever wait.
      */
     private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -371,7 +371,7 @@ public class Relay implements AutoCloseable {
             connection = new Connection(listener.accept());
             boolean hasEvicted = makeEvictable(connection);
             startThread(connection);
-            if (hasEvicted) pause(1);   // or a flood of others would evict this one before its request comes
+            if (hasEvicted) pause(1);   // so that in a flood, each has time to ask before it is evicted
         } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
             if (connection != null) connection.abort(CONNECTION_LOST);
             if (closing) return;
@@ -442,6 +442,20 @@ public class Relay implements AutoCloseable {
     static String printable(String text) {
         String plain = INVISIBLE.matcher(text).replaceAll("?");
         return plain.length() <= 200 ? plain : plain.substring(0, 200) + "...";
+    }
+
+    /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
+    private boolean isNewRefusal(String origin) {
+        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
+        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
+    }
+
+    /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
+    private void logRefusedOrigins() {
+        refusedOrigins.forEach((origin, times) -> {
+            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
+        });
+        refusedOrigins.clear();
     }
 
     /** Operation: what /metrics tells, in Prometheus' format, version 0.0.4. */
@@ -533,7 +547,7 @@ public class Relay implements AutoCloseable {
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
                 if (closing) closeOrAbort();   // close() may have come before webSocket was set
-                if (webSocket != null && !input.isClosed) webSocket.run();
+                if (webSocket != null && !input.isAborted) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -571,7 +585,7 @@ public class Relay implements AutoCloseable {
 
         /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
         void abort(CloseException reason) {
-            input.isClosed = true;   // ends pauseUntil()
+            input.isAborted = true;   // ends pauseUntil()
             if (webSocket != null) webSocket.onAbort(reason);
             closeQuietly(socket);
         }
@@ -591,7 +605,7 @@ public class Relay implements AutoCloseable {
         final Turn turn = new Turn();
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
-        volatile boolean isClosed;      // by any thread
+        volatile boolean isAborted;     // the connection is; set by any thread
 
         Input(InputStream in) { this.in = in; }
 
@@ -615,15 +629,15 @@ public class Relay implements AutoCloseable {
         /** Discards what the buffer holds and fills it with what comes next. Makes it larger once it has been full. */
         void fill() throws IOException {
             if (end == buffer.length && end < INPUT_BUFFER) buffer = new byte[INPUT_BUFFER];
-            start = end = 0;   // also if the read fails
             end = receive(buffer, 0, buffer.length);
+            start = 0;
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
             turn.letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
             long before = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            if (System.nanoTime() - before > Turn.SHORTEST_WAIT) turn.lastWait = System.nanoTime();
+            if (System.nanoTime() - before > Turn.SHORTEST_WAIT) turn.waitEnded = System.nanoTime();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
@@ -633,31 +647,29 @@ public class Relay implements AutoCloseable {
         void pauseUntil(BooleanSupplier condition) {
             if (condition.getAsBoolean()) return;
             isPaused = true;
-            while (!isClosed && !condition.getAsBoolean()) pause(20);
+            while (!isAborted && !condition.getAsBoolean()) pause(20);
             isPaused = false;
         }
     }
 
     /**
      * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something to
-     * read or write would keep its processor. yield() lets those run that wait for a processor already. parkNanos()
-     * also lets those run that the network has just woken, and costs more, so it is for a thread that has been running
-     * for MAX_TURN. Confined to one thread.
+     * read or write would keep its processor. Confined to one thread.
      */
     private static final class Turn {
         private static final long MAX_TURN = 10_000_000;    // ns
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
         private static final int MAX_DELIVERIES = 500;      // before a sender yields
-        private long lastWait = System.nanoTime();          // when it last went on after waiting or parking
+        private long waitEnded = System.nanoTime();         // when it last went on after waiting or parking
         private int deliveries;                             // to outboxes, since it last let others run
 
         void letOthersRun() {
             deliveries = 0;
-            if (System.nanoTime() - lastWait < MAX_TURN) {
-                Thread.yield();
+            if (System.nanoTime() - waitEnded < MAX_TURN) {
+                Thread.yield();             // lets those run that wait for a processor already
             } else {
-                LockSupport.parkNanos(1);
-                lastWait = System.nanoTime();
+                LockSupport.parkNanos(1);   // costs more; also lets those run that the network has just woken
+                waitEnded = System.nanoTime();
             }
         }
 
@@ -676,7 +688,7 @@ public class Relay implements AutoCloseable {
     private WebSocket serveHttp(Connection connection) throws IOException {
         boolean more = true;
         while (more) {
-            var request = new Request("", "-", "", Map.of(), connection.peer);   // logged if none can be parsed
+            var request = new Request("", "-", "", Map.of(), connection.peer);   // logged, if none can be parsed
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
@@ -776,7 +788,7 @@ public class Relay implements AutoCloseable {
         return new HttpException(400, "expected " + expected + ", got '" + printable(got) + "'");
     }
 
-    /** Returns a test for strings of this form. To compile these again for each request would cost the most of it. */
+    /** Returns a test for strings of this form. Compile each once only, as that produces much garbage. */
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
     /**
@@ -906,6 +918,7 @@ public class Relay implements AutoCloseable {
             with("X-Content-Type-Options", "nosniff");
             with("Cache-Control", "no-cache");   // that is: keep it, but ask each time whether it has changed
             if (status != 304) with("Content-Length", length + "");
+            // A 426 has one header of this name already.
             if (!keepAlive) headers.merge("Connection", "close", (present, close) -> present + ", " + close);
             var head = new StringBuilder("HTTP/1.1 " + status + " \r\nDate: " + DATE.format(Instant.now()) + "\r\n");
             headers.forEach((name, value) -> head.append(name + ": " + value + "\r\n"));
@@ -1083,7 +1096,7 @@ public class Relay implements AutoCloseable {
         return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
     }
 
-    /** Returns an origin or a host in lower case and without port 80 or 443, as a TLS proxy makes one of the other. */
+    /** Returns an origin or a host in lower case and without port 80 or 443, as a proxy may use one, we the other. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
         return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
@@ -1123,7 +1136,7 @@ public class Relay implements AutoCloseable {
         private int opcode;                 // of the current frame
         private int remaining;              // bytes of its payload that have not come yet
         private final byte[] maskingKey = new byte[4];
-        private int messageOpcode;          // of the message that is arriving; CONTINUATION if there is none
+        private int messageOpcode;          // of the message that is arriving; CONTINUATION stands for none
         private byte[] message = NOTHING;   // its payload, unmasked, as far as it has come, and then free bytes
         private int length;                 // bytes that have come
         private int checked;                // of a text: bytes at the beginning that are known to be UTF-8
@@ -1220,9 +1233,9 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Makes room for the payload: at first FIRST_PIECE bytes, then twice what has come. Waits for memory. */
+        /** Makes room for the payload: FIRST_PIECE bytes, then twice what has come, but no more than it can need. */
         private void grow() {
-            int most = fin ? length + remaining : maxMessage;   // that the message may have
+            int most = fin ? length + remaining : maxMessage;   // fin: the length is known
             int capacity = Math.min(Math.max(FIRST_PIECE, 2 * length), most);
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
@@ -1260,7 +1273,7 @@ public class Relay implements AutoCloseable {
                 result = decoder.decode(part, characters.clear(), isEnd);
             } while (result.isOverflow());
             int at = part.position();
-            // The decoder finds one error late: ED and then A0 to BF, of a surrogate, only at the third byte.
+            // After ED and A0 to BF, of a surrogate, the decoder still waits for a third byte, but no text has these.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1314,7 +1327,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`: 0 if it is to all. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`; to all, 0 and no window. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1335,7 +1348,7 @@ public class Relay implements AutoCloseable {
         private int writingBytes;                 // of those that the drain has taken and is writing now
         private boolean isIdle;                   // a drain may be started: begin() has been called, and none runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
-        final CountDownLatch finished = new CountDownLatch(1);   // there is a close reason, and nothing waits any more
+        final CountDownLatch finished = new CountDownLatch(1);   // until there is a close reason, and nothing waits
 
         /** @param response to the handshake */
         Outbox(Connection connection, byte[] response) {
@@ -1356,7 +1369,7 @@ public class Relay implements AutoCloseable {
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isTooMuch) return false;
-            startDrain();   // it waits for the monitor. First, as nothing must be added if this fails
+            startDrain();   // first: if this fails, nothing has been added; the drain waits for our monitor
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1459,7 +1472,7 @@ public class Relay implements AutoCloseable {
                 connection.write(batch.removeFirst().bytes, length);
                 return;
             }
-            byte[] borrowed = writeBuffers.poll();   // null while clients that do not read use all of them
+            byte[] borrowed = writeBuffers.poll();   // of MAX_TRANSFER bytes; null if all are in use
             try {
                 var bytes = ByteBuffer.wrap(borrowed != null ? borrowed : new byte[length]);
                 batch.forEach(frame -> bytes.put(frame.bytes));
@@ -1495,7 +1508,7 @@ public class Relay implements AutoCloseable {
         }
 
         void join() {}    // the WebSocket is open
-        void leave() {}   // it has a close reason; on any thread; the second call, if there is one, changes nothing
+        void leave() {}   // it has a close reason; on any thread; perhaps twice
         abstract void receive(Incoming message) throws CloseException;
 
         /** Serves the client, if there is a place for one more. Returns when all is written and the peer has closed. */
@@ -1591,20 +1604,20 @@ public class Relay implements AutoCloseable {
             try {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
-                // The client leaves its room next. If this is its own thread, serve() does that. Another may have come
-                // from tellOthers(), which iterates over the clients of the room, so that none can be taken out here.
+                // Our own thread leaves the room at the end of serve(). Another may be in tellOthers(), iterating over
+                // the clients of the room, so that none can be taken out here; a new thread does it.
                 if (Thread.currentThread() != thread) startThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
             }
         }
 
-        /** Drops what waits. Its thread leaves the room, as it can read no more. Needs no memory. From any thread. */
+        /** Drops what waits. The connection's thread leaves the room next. Needs no memory. From any thread. */
         void onAbort(CloseException reason) {
             if (outbox.discard(reason)) wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(). What it still sends is dropped. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, permits do not matter now. */
         private void wakeSender() { window.release(windowSize); }
     }
 
@@ -1648,7 +1661,7 @@ public class Relay implements AutoCloseable {
                 var welcome = new Outgoing(present.toByteArray());
                 newcomer.id = id;
                 newcomer.quit = new Outgoing(encodeText(id + " quit"));
-                newcomer.room = this;   // before it is in `clients`, so that leave() works if memory runs out below
+                newcomer.room = this;   // first: from the next line on it has to leave, also if memory runs out
                 clients.put(id, newcomer);
                 newcomer.send(welcome);
                 tellOthers(newcomer, join);
@@ -1690,11 +1703,12 @@ public class Relay implements AutoCloseable {
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
+                Client receiver = clients.get(target);   // null: it has quit, nobody ever had that id, or it is "*"
                 if (!sender.isOpen()) message.returnPermits();   // it was closed while it read this, and may have left
                 else if (!memory.allowsRelaying(bytes)) return false;
                 else if (target.equals("*")) tellOthers(sender, message);
-                else if (clients.get(target) instanceof Client receiver) receiver.send(message);
-                else message.returnPermits();   // it has quit, or nobody ever had that id
+                else if (receiver != null) receiver.send(message);
+                else message.returnPermits();
                 return true;
             } finally {
                 lock.unlock();
@@ -1716,7 +1730,7 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // enough for any room
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as for the largest room
             }
         }
 
@@ -1766,8 +1780,8 @@ public class Relay implements AutoCloseable {
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
-    private static final long STUCK_AFTER = 1_000;   // ms without progress
-    private static final int MESSAGE_STEPS = 32;     // parts of a long message; one must come within that time
+    private static final long STUCK_AFTER = 1_000;   // ms in which a write, or a step of a long message, must go on
+    private static final int MESSAGE_STEPS = 32;     // of equal size, in the memory of a long message
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
@@ -1804,19 +1818,16 @@ public class Relay implements AutoCloseable {
     /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
     private final class Watch {
         final Connection connection;
-        int stuckBytes;                      // held for a client that is stuck; 0 if it is not
-        // At the last look:
-        private long bytesRead, bytesWritten;
-        private boolean isWriting, isBlocked;
-        // When last ...
-        private long unblocked = clock;      // ... no write was blocked
-        private long heard = clock;          // ... the peer had sent something, or we were not reading
-        private long taken = clock;          // ... the peer had certainly read something
-        private long stepped = clock;        // ... a step of a long message had come, or none was due
-        // ... and what had been counted by then:
-        private long writtenAtSign;          // bytes, when the peer was heard, or had taken something
-        private long readAtStep;             // bytes, when a step had come
-        private boolean isPinged;            // since it was heard
+        int stuckBytes;                            // held for a client that is stuck; 0 if it is not
+        private long readBefore, writtenBefore;    // bytes, at the last look
+        private boolean wasWriting, wasBlocked;    // at the last look
+        private long lastUnblocked = clock;        // when no write was blocked
+        private long lastHeard = clock;            // when the peer had sent something, or we were not reading
+        private long lastTaken = clock;            // when the peer had certainly read something
+        private long writtenWhenAlive;             // bytes written, when the peer was heard or had read something
+        private boolean isPinged;                  // since it was heard
+        private long lastStep = clock;             // when a step of a long message had come, or none was expected
+        private long readAtStep;                   // bytes read, when that was so
 
         Watch(Connection connection) { this.connection = connection; }
 
@@ -1826,62 +1837,52 @@ public class Relay implements AutoCloseable {
             noteProgress();
             noteStep(client == null ? 0 : client.messageBytes());
             if (clock >= connection.endDue) connection.abort(CONNECTION_LOST);
-            else if (clock - unblocked >= options.stallTimeout) connection.abort(STALLED);
+            else if (clock - lastUnblocked >= options.stallTimeout) connection.abort(STALLED);
             else if (client != null && client.isOpen()) checkSilence(client);
-            boolean isStuck = clock - Math.min(unblocked, stepped) >= STUCK_AFTER;
+            boolean isStuck = clock - Math.min(lastUnblocked, lastStep) >= STUCK_AFTER;
             stuckBytes = client != null && isStuck ? client.heldBytes() : 0;
         }
 
         /** Finds out what has happened since the last look. */
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;
-            boolean isPaused = connection.input.isPaused, writes = connection.isWriting;
-            boolean hasSent = read != bytesRead, hasWritten = written != bytesWritten;
+            boolean isPaused = connection.input.isPaused, isWriting = connection.isWriting;
+            boolean hasSent = read != readBefore, hasWritten = written != writtenBefore;
+            boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            if (!isBlocked) lastUnblocked = clock;
 
-            // What is written goes into a buffer of the system, of up to twice SEND_BUFFER on Linux. So the peer has
-            // read something if a write was blocked and goes on, or if more than that has been written.
-            boolean hasTaken = (isBlocked && hasWritten) || written - writtenAtSign > 2 * SEND_BUFFER;
-            isBlocked = isWriting && writes && !hasWritten;   // as at the last look, and nothing has gone since
+            // That a write has returned proves nothing: the system buffers up to twice SEND_BUFFER (on Linux). The peer
+            // has read something if a blocked write goes on, or if more was written than the system can buffer.
+            boolean goesOn = wasBlocked && hasWritten;
+            boolean isMore = written - writtenWhenAlive > 2 * SEND_BUFFER;
+            boolean hasTaken = goesOn || isMore;
+            if (hasTaken) lastTaken = clock;
+            if (hasSent || isPaused) lastHeard = clock;
+            if (hasSent || isPaused || hasTaken) writtenWhenAlive = written;
 
-            if (!isBlocked) unblocked = clock;
-            if (hasSent || isPaused) heard = clock;
-            if (hasTaken) taken = clock;
-            if (hasSent || isPaused || hasTaken) writtenAtSign = written;
-            bytesRead = read;
-            bytesWritten = written;
-            isWriting = writes;
+            readBefore = read;
+            writtenBefore = written;
+            wasWriting = isWriting;
+            wasBlocked = isBlocked;
         }
 
-        /** Finds out whether a long message has made progress, of so many bytes; 0 if none is arriving. */
+        /** Finds out whether a long message goes on: one of so many bytes, or 0 if none is arriving. */
         private void noteStep(int messageBytes) {
-            boolean hasCome = bytesRead - readAtStep >= messageBytes / MESSAGE_STEPS;
-            if (!hasCome && !connection.input.isPaused) return;
-            readAtStep = bytesRead;
-            stepped = clock;
+            boolean isExpected = messageBytes > 0 && !connection.input.isPaused;
+            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;
+            if (isExpected && !hasCome) return;
+            lastStep = clock;
+            readAtStep = readBefore;
         }
 
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
         private void checkSilence(WebSocket client) {
-            boolean isSilent = clock - heard >= options.pingInterval;
-            boolean isGone = clock - Math.max(heard, taken) >= 2 * options.pingInterval;
+            boolean isSilent = clock - lastHeard >= options.pingInterval;
+            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
             if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
             isPinged = isSilent;
             if (isGone) connection.abort(SILENT);
         }
-    }
-
-    /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
-    private boolean isNewRefusal(String origin) {
-        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
-        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
-    }
-
-    /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
-    private void logRefusedOrigins() {
-        refusedOrigins.forEach((origin, times) -> {
-            if (times > 1) log("refuse", "origin", origin, "again, in all", times, "times within a minute");
-        });
-        refusedOrigins.clear();
     }
 
     /**
@@ -1902,9 +1903,9 @@ public class Relay implements AutoCloseable {
         boolean isShort() { return inUse() >= limit / 4 * 3; }
 
         /**
-         * Returns whether a message that is arriving may grow to so many bytes. The longer it is, the more may be in
-         * use: from 3/4 of the limit for the shortest to all of it for the longest. With the same bound for all, many
-         * messages could fill the memory, and none would ever be whole.
+         * Returns whether a message that is arriving may grow to so many bytes. If all had to stop at the same bound,
+         * many could fill the memory, and none would ever be whole. So the longer a message is, the more may be in use
+         * when it grows: from 3/4 of the limit for the shortest to all of it for the longest.
          */
         boolean allowsArriving(int bytes, int maxMessage) {
             long quarter = limit / 4;
@@ -1918,8 +1919,8 @@ public class Relay implements AutoCloseable {
         boolean allowsRelaying(long bytes) {
             long held = inOutboxes.sum();
             boolean fits = held + bytes <= limit;
-            boolean isHalfFree = held <= limit / 2;   // then also what will never fit
-            boolean isLittle = bytes <= LITTLE && held <= limit / 4 * 5;   // as in games, which go on a while longer
+            boolean isHalfFree = held <= limit / 2;                        // or what never fits would wait for ever
+            boolean isLittle = bytes <= LITTLE && held <= limit / 4 * 5;   // so that games go on
             return fits || isHalfFree || isLittle;
         }
     }
