@@ -1145,6 +1145,8 @@ class SpacewarTest {
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
     @Order(1)   // takes the longest of these
+    @RelayTest.Waits
+    @ResourceLock("the network of Direct")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
