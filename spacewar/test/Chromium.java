@@ -42,7 +42,7 @@ final class Chromium implements Browser {
     Chromium(List<String> before, String... switches) throws IOException {
         var command = new ArrayList<>(before);
         // Without the features that it disables it costs a tenth less, and a page a fifth of what it would: each window
-        // loads two pages for its address bar otherwise. With few processes, which start anew, a page costs a fifth less.
+        // loads two pages for its address bar otherwise. With few processes a page costs a fifth less.
         command.addAll(List.of("sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh",
                 "--headless", "--remote-debugging-pipe", "--user-data-dir=" + folder, "--no-sandbox", "--disable-gpu",
                 "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",

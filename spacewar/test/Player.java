@@ -228,7 +228,7 @@ final class Player implements AutoCloseable {
     @Override
     public void close() {
         page.complaints.removeIf(complaint -> complaint.matches(
-                "\\[Failed to load resource: net::ERR_CONNECTION_\\w+, [^,]*/(ice.json|ws-relay/spacewar.*)]"
+                "\\[Failed to load resource: net::ERR_(CONNECTION_|SOCKET_)\\w+, [^,]*/(ice.json|ws-relay/spacewar.*)]"
                 + "|\\[Failed to load resource: the server responded with a status of (404|426|502) .*, "
                 + "[^,]*/ws-relay/spacewar.*]"
                 + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "

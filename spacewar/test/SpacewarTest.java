@@ -343,6 +343,7 @@ class SpacewarTest {
 
     /** A remote ship is where its pilot sees it. */
     @Nested
+    @Order(1)   // takes the longest of its kind
     @RelayTest.MeasuresPages
     @ExtendWith({InChromium.class, Players.class})
     class Positions {
@@ -584,6 +585,7 @@ class SpacewarTest {
 
     /** What the original of the game got wrong, by the numbers it had there; others are in play.js, 14 in Direct. */
     @Nested
+    @RelayTest.Waits
     @ExtendWith({InChromium.class, Players.class})
     @SuppressWarnings("try")   // the relay is closed within
     class Defects {
@@ -615,7 +617,6 @@ class SpacewarTest {
 
         @Test
         @DisplayName("12: with the relay down there is a sky, and Enter is hyperspace")
-        @RelayTest.Waits
         void withTheRelayDownThereIsASky() {
             try (var files = new RelayTest.FilesOnly(); var ann = Player.of(files.port(), "Ann")) {
                 ann.until("game.inspect().frames > 10").page.press("Enter");
@@ -639,7 +640,6 @@ class SpacewarTest {
 
         @Test
         @DisplayName("15: a hidden tab says that it only observes, and comes back by hyperspace")
-        @RelayTest.Waits
         void aHiddenTabObserves(Player ann, Player bob) throws IOException {
             meet(ann, bob);
             ann.inChromium().hide();
@@ -885,6 +885,7 @@ class SpacewarTest {
 
     /** Keyboards, fingers, gamepads and screens. */
     @Nested
+    @RelayTest.Waits
     @ExtendWith({InChromium.class, Players.class})
     class PlaysWhereYouAre {
         private static final String STEERING = "[me().turn, me().thrust, me().fire].join()";
@@ -1005,6 +1006,7 @@ class SpacewarTest {
 
     /** What lies around the sky, by keyboard alone, and for those who see it otherwise. */
     @Nested
+    @RelayTest.Waits
     @ExtendWith({InChromium.class, Players.class})
     class PanelsAndAccess {
         private static final Map<String, String> DIALOGS =
@@ -1145,8 +1147,6 @@ class SpacewarTest {
     /** Players who are connected to each other directly, in a LAN of their own. */
     @Nested
     @Order(1)   // takes the longest of these
-    @RelayTest.Waits
-    @ResourceLock("the network of Direct")   // its tests come one after the other
     @SuppressWarnings("try")   // that somebody is there is enough
     class Direct {
         /**
@@ -1261,6 +1261,17 @@ class SpacewarTest {
                     + "through it after %.0f ms%n", name, player.number("times.joined"),
                     player.number("times.opened - times.joined"), first);
             assertTrue(first < 3_000, "it took " + first + " ms");
+        }
+
+        @Test
+        void channelsOpenInThisNetworkUnlessUdpIsCut() throws IOException {
+            try (var page = lan.chromium().open("http://10.77.0.1:" + relay.url().getPort() + "/health")) {
+                assertEquals(true, page.until("document.body !== null").evaluate(Networks.CHANNEL));
+                lan.cutUdp();
+                assertEquals(false, page.evaluate(Networks.CHANNEL));
+            } finally {
+                lan.mendUdp();
+            }
         }
 
         @Test
@@ -1717,10 +1728,11 @@ class SpacewarTest {
 
     /** The networks that the tests make for themselves are what they are said to be. */
     @Nested
+    @RelayTest.Waits
     @SuppressWarnings("try")   // that it is there is enough
     class Networks {
         /** Whether a channel opens between two ends in one page. */
-        private static final String CHANNEL = """
+        static final String CHANNEL = """
                 new Promise(async done => {
                   const [one, two] = [1, 2].map(() => new RTCPeerConnection());
                   one.onicecandidate = ({ candidate }) => two.addIceCandidate(candidate);
@@ -1734,18 +1746,6 @@ class SpacewarTest {
                   await two.setLocalDescription();
                   await one.setRemoteDescription(two.localDescription);
                 })""";
-
-        @Test
-        void channelsOpenInALan() throws IOException {
-            try (var lan = Network.lan(); var relay = lan.relay("0");
-                    var page = lan.chromium().open("http://10.77.0.1:" + relay.url().getPort() + "/health")) {
-                assertEquals(true, page.until("document.body !== null").evaluate(CHANNEL));
-                lan.cutUdp();
-                assertEquals(false, page.evaluate(CHANNEL));
-                lan.mendUdp();
-                assertEquals(true, page.evaluate(CHANNEL));
-            }
-        }
 
         @Test
         @ExtendWith(InChromium.class)
