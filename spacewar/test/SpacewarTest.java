@@ -543,6 +543,7 @@ class SpacewarTest {
 
     /** The tests of the game's modules, which any browser runs at /spacewar/test/. */
     @Nested
+    @Order(2)   // takes the longest of those that others run beside
     @RelayTest.Waits
     @ExtendWith(InChromium.class)
     class Modules {
