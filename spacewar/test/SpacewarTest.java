@@ -283,6 +283,7 @@ class SpacewarTest {
         }
 
         @Test
+        @RelayTest.MeasuresPages
         void aShipFliesWithinASecond() throws IOException {
             try (var relay = withPages(0); var player = fliesAtOnce(relay.port())) {
                 player.until("document.querySelector('#link').textContent.startsWith('relay')");
@@ -290,6 +291,7 @@ class SpacewarTest {
         }
 
         @Test
+        @RelayTest.MeasuresPages
         void alsoWithoutARelayAndThenThereArePracticeShipsToFight() {
             try (var files = new RelayTest.FilesOnly(); var player = fliesAtOnce(files.port())) {
                 player.until("document.querySelector('#link').textContent === 'offline · practice'");
