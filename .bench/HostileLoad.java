@@ -731,7 +731,7 @@ class HostileLoad extends Fixtures {
                     case "messages" -> {     // one of so many bytes each, to an otherwise empty room, then a ping
                         byte[] message = concat(text("* m " + "x".repeat(more)), PING);
                         openThenAct(count, number -> "message" + number, one -> one.send(message));
-                        while (System.nanoTime() - lastProgress < 1_000 * MS) turn();
+                        while (pongs < count && System.nanoTime() - lastProgress < 1_000 * MS) turn();
                     }
                     case "waiting" -> {      // to the first one of their room of `more`, who does not read
                         byte[] fill = text("1 m " + "x".repeat(65_000)), next = text("1 m " + "x".repeat(1_000_000));
@@ -1509,7 +1509,7 @@ class HostileLoad extends Fixtures {
         /** What they have sent waits for a receiver that does not read: all of it is held, and so has to be counted. */
         @Test
         void messagesThatWaitForOneWhoDoesNotRead() throws Exception {
-            trial("- 60 wait with 1 MB for one of twenty", 60, 1, "waiting", "60", "20");
+            trial("- 60 wait with 1 MB for one of twenty", 60, 0, "waiting", "60", "20");
         }
 
         @FullSizeTest

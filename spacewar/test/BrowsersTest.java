@@ -40,7 +40,7 @@ class BrowsersTest {
      * The tests of the game's modules, as in Chromium, but with fewer seeds, and without those that only compute, and
      * that for long, and without what happens between players, who meet here in GamesOverTheRelay.
      */
-    private static final String MODULES = "?without=game,play,pilots,netplay&brief";
+    private static final String MODULES = "?without=game,play,pilots,netplay,standings,webrtc-relay&brief";
 
     @Nested
     @RelayTest.Waits
