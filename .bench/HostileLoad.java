@@ -1549,7 +1549,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void newcomersWhoTakeTheirTimeToAsk() throws Exception {
-            newcomers(1_050, 1);
+            newcomers(350, 1);   // some more than this heap has room for
         }
 
         @FullSizeTest
