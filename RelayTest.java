@@ -625,607 +625,6 @@ class RelayTest extends Streams {
         }
     }
 
-    /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
-    @Nested
-    @Waits
-    @Order(1)   // takes the longest of these
-    class Limits {
-        interface Step {
-            void run() throws IOException;
-        }
-
-        /** Client 1 multicasts, client 2 keeps up and misses nothing, until that one has quit. */
-        static void fillUntilQuit(Clients room, int id, Step meanwhile) throws IOException {
-            boolean gone = false;
-            for (int sent = 0, heard = 0; !gone || heard < sent; ) {
-                meanwhile.run();
-                if (!gone) room.get(1).send(text("* " + sent++ + " " + FILL));
-                Received next = room.get(2).receive();
-                if (next.text().equals(id + " quit")) gone = true;
-                else assertTrue(next.text().equals("1 " + heard++ + " " + FILL), next::toString);
-            }
-            room.get(1).expect(id + " quit");
-        }
-
-        @ParameterizedTest
-        @ValueSource(strings = {"82fe03e9", "02fe03e9", "0181000000007880fe03e8", "82ff7fffffffffffffff"})
-        void aMessageMayBeAsLargeAsTheLimitAndItsSenderIsTold1009FromTheHeaderOfOneThatIsLarger(String header)
-                throws IOException {
-            try (var relay = relay(options -> options.maxMessage = 1000); var room = new Clients(relay, 2)) {
-                room.get(1).send(text("* " + "x".repeat(998)));
-                room.get(2).expect("1 " + "x".repeat(998));
-                assertTrue(room.get(1).send(hex(header)).expectClose(1009).contains("1000 bytes"));
-                room.get(2).expect("1 quit");
-            }
-        }
-
-        @Test
-        void whoComesWhenTheRelayIsFullIsTold1013AndIsWelcomeOnceSomebodyHasLeft() throws IOException {
-            try (var relay = relay(options -> {
-                options.maxClients = 2;
-                options.closeTimeout = 60_000;
-            }); var room = new Clients(relay, 2); var third = Raw.open(relay, ROOM);
-                    var fourth = Raw.open(relay, "/ws-relay/another")) {
-                for (Raw refused : List.of(third, fourth)) assertTrue(refused.expectClose(1013).contains("full"));
-                room.expectNothingElse(1, 2);   // and the refused stay, without a place
-                leave(room.get(2));
-                room.get(1).expect("2 quit");
-                room.get(2).close();   // until then, it takes up its place
-                eventually(() -> {
-                    try (var next = Raw.open(relay, "/ws-relay/another")) {
-                        return next.receive().text().equals("1 self");
-                    } catch (IOException e) {
-                        throw new UncheckedIOException(e);
-                    }
-                }, "there is room again");
-                room.expectNothingElse(1);
-            }
-        }
-
-        /** A pong, or a byte of a message that is still to come. */
-        @ParameterizedTest
-        @ValueSource(strings = {"8a: 8a: 8a: 81:1_over", "81 86 12f30577 23d36a017781"})
-        void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(String signs) throws IOException {
-            try (var relay = relay(options -> options.pingInterval = 500);
-                    var one = Raw.open(relay, ROOM).expect("1 self")) {
-                for (String sign : signs.split(" ")) {
-                    assertEquals(9, one.receive().opcode());
-                    one.send(stream(sign));
-                }
-                assertEquals("1 over", answeringPings(one).text());
-            }
-        }
-
-        @Test
-        void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
-            var most = new AtomicLong();
-            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
-                Raw stuck = room.get(3);
-                fillUntilQuit(room, 3, () -> {
-                    stuck.send(frame(true, 10, new byte[0]));   // it shows that it is closed
-                    most.accumulateAndGet(relay.memory.inUse(), Math::max);
-                });
-                assertTrue(most.get() < 640 << 10, () -> most + " bytes were held");
-                eventually(() -> relay.memory.inUse() < 200 << 10, "what waited is dropped");
-                Received next = stuck.receive();
-                for (int number = 0; next.opcode() == 1; next = stuck.receive())
-                    assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
-                assertEquals(1008, next.code());
-                assertTrue(next.reason().contains("behind"), next.reason());
-                stuck.expectEnd();
-                room.expectNothingElse(1, 2);
-            }
-        }
-
-        /** On one processor, which must not be kept by a write that waits. */
-        @Test
-        void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
-            var room = new ArrayDeque<Raw>();
-            try (var relay = Program.local("-XX:ActiveProcessorCount=1")) {
-                for (int id = 1; id <= 10; id++) room.add(lazy(relay.connect()).open(ROOM).expect(id + " self"));
-                for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
-                assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, unless one who never reads has to be given up
-                    for (int number = 0; number < 30; number++) {
-                        room.getFirst().send(text("* " + number + " " + FILL));
-                        room.getLast().expect("1 " + number + " " + FILL);
-                    }
-                });
-                for (Raw client : room) client.close();
-            }
-        }
-
-        /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
-        @Test
-        void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
-            try (var relay = Program.local(Program.ROOT); var one = relay.open(ROOM);
-                    var two = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
-                try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> FILL_FOR_2)) {
-                    pump.awaitBlocked();
-                    expectIdle(relay);
-                }
-                while (two.receive().payload().length > FILL.length()) assertTrue(relay.process.isAlive());
-                expectIdle(relay);
-            }
-        }
-
-        private static void expectIdle(Program relay) throws InterruptedException {
-            Duration before = relay.process.info().totalCpuDuration().orElseThrow();
-            Thread.sleep(1_000);
-            Duration spent = relay.process.info().totalCpuDuration().orElseThrow().minus(before);
-            assertTrue(spent.toMillis() < 300, () -> spent + " within a second");
-        }
-
-        @Test
-        void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
-            try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
-                for (int i = 0; i < 50; i++) {
-                    room.get(1).send(concat(text("* small"), text("* " + FILL)));
-                    expectLong(room.get(2).expect("1 small"), "1 " + FILL);
-                    room.expectNothingElse(2);
-                }
-            }
-        }
-
-        @Test
-        void whatHadToWaitForItsReceiverArrivesAlthoughItsSenderHasLeft() throws IOException {
-            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 2)) {
-                var sent = new ArrayList<String>();
-                for (int i = 0; i < 60; i++) sent.add(i + " " + FILL);   // 4 MB, too much for the system
-                var sender = Thread.startVirtualThread(() -> {
-                    for (String text : sent) sendAnyway(room.get(1), text("2 " + text));
-                    sendAnyway(room.get(1), concat(text("2 a"), text("2 b"), close(1000, "")));
-                });
-                LockSupport.parkNanos(300_000_000);
-                for (String text : sent) expectLong(room.get(2), "1 " + text);
-                room.get(2).expect("1 a", "1 b", "1 quit");
-                eventually(() -> !sender.isAlive(), "all sent");
-            }
-        }
-
-        @Test
-        void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
-            int count = 2_000, size = 100;
-            byte[] burst = times(count, text("* x"));   // comes in one or two reads
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20);
-                    var one = Raw.open(relay, ROOM).expect("1 self")) {
-                var others = new ArrayList<Raw>();
-                for (int id = 2; id <= size; id++) {
-                    others.add(Raw.open(relay, ROOM).expect(id + " self"));
-                    one.expect(id + " join");
-                }
-                var most = new AtomicLong();
-                var watch = Thread.ofPlatform().daemon().start(() -> {
-                    while (!Thread.interrupted()) most.accumulateAndGet(relay.memory.inUse(), Math::max);
-                });
-                one.send(burst);
-                byte[] frame = {(byte) 0x81, 3, '1', ' ', 'x'};
-                for (Raw other : others) {
-                    for (Received next = other.receive(); !next.text().equals("1 x"); next = other.receive())
-                        assertTrue(next.text().endsWith(" join"), next::toString);
-                    for (int i = 1; i < count; i++) assertArrayEquals(frame, other.in.readNBytes(frame.length));
-                    other.close();
-                }
-                watch.interrupt();
-                assertTrue(most.get() < (5 << 18) + size * 2_100L, () -> most + " bytes were counted");   // up to 5/4
-            }
-        }
-
-        /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
-        @Test
-        void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
-            int size = 30, count = 1_500;
-            byte[] flood = times(count, text("* x"));
-            try (var relay = relay(options -> options.memoryLimit = 1 << 19); var room = new Clients(relay, size);
-                    var elsewhere = Raw.open(relay, ROOM + "/2");
-                    var threads = Executors.newVirtualThreadPerTaskExecutor()) {
-                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 1.3 million deliveries
-                elsewhere.socket.setSoTimeout(30_000);
-                var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
-                    int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
-                    room.get(id).in.skipNBytes((long) count * (5 * shorter + 6 * (size - 1 - shorter)));
-                    return null;
-                })).toList();
-                for (int id = 1; id <= size; id++) {
-                    Raw raw = room.get(id);
-                    threads.submit(() -> raw.send(flood));
-                }
-                elsewhere.expect("1 self").send(text("1 hello")).expect("1 hello");
-                for (var reader : readers) reader.get();
-                room.expectNothingElse(1, 2);
-                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
-            }
-        }
-
-        /** A file of holes in a folder of its own. */
-        private static Path site(Path folder, long size) throws IOException {
-            Path site = Files.createDirectory(folder.resolve("site"));
-            try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
-                huge.setLength(size);
-            }
-            return site;
-        }
-
-        @Test
-        void aFileIsNotReadOnForWhoIsGone(@TempDir Path folder) throws Exception {
-            Path site = site(folder, 1L << 40);
-            try (var relay = relay(options -> options.folders = List.of(site))) {
-                for (int i = 0; i < 5; i++)
-                    try (var raw = lazy(new Raw(relay.port())).send(Answer.request("GET", "/site/huge"))) {
-                        raw.in.readNBytes(100_000);
-                        raw.socket.setSoLinger(true, 0);   // a reset
-                    }
-                eventually(() -> descriptors("/huge") == 0, "nobody reads it any more");
-            }
-        }
-
-        @Test
-        void manyWhoAskForAFileAndDoNotTakeItDoNotOverwhelmAHeapOf32(@TempDir Path folder) throws Exception {
-            var askers = new ArrayList<Raw>();
-            try (var relay = Program.local("-Xmx32m", "--dir", site(folder, 100 << 20).toString());
-                    var good = relay.open(ROOM)) {
-                for (int i = 0; i < 450; i++)
-                    askers.add(lazy(relay.connect()).send(Answer.request("GET", "/site/huge")));
-                for (int i = 0; i < 100; i++) {
-                    good.send(text("1 " + i)).expect("1 " + i);
-                    Thread.sleep(10);
-                }
-                for (Raw raw : askers) raw.close();
-                good.send(text("1 over")).expect("1 over");
-                assertEquals(List.of(), relay.err);
-            } finally {
-                for (Raw raw : askers) raw.close();
-            }
-        }
-
-        @Test
-        void whatComesTogetherWithAHandshakeIsCountedOnce() throws IOException {
-            try (var relay = relay(); var raw = new Raw(relay.port())) {
-                String requests = Answer.request("GET", "/health").repeat(2) + Raw.upgrade(ROOM);
-                raw.send(concat(bytes(requests), text("1 hello")));
-                for (int status : new int[] {200, 200, 101}) assertEquals(status, Answer.read(raw, "GET").status());
-                raw.expect("1 self", "1 hello");
-                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
-            }
-        }
-
-        /** RFC 6455 §5.5: a ping is answered at once, whatever else waits. */
-        @Test
-        void aPongGoesAheadOfMessagesThatWait() throws IOException {
-            try (var relay = relay(); var room = new Clients(relay, 2)) {
-                for (int i = 0; i < 50; i++) room.get(1).send(text("* " + FILL));   // 3 MB, more than the system takes
-                eventually(() -> relay.memory.inUse() > 2 << 20, "they wait");
-                room.get(2).send(frame(true, 9, bytes("p")));
-                eventually(() -> relay.memory.inUse() > 2 << 20, "they still do");
-                LockSupport.parkNanos(100_000_000);
-                int before = 0;
-                for (Received next = room.get(2).receive(); next.opcode() == 1; next = room.get(2).receive()) before++;
-                assertTrue(before < 30, before + " messages came before it");
-                for (; before < 50; before++) expectLong(room.get(2), "1 " + FILL);
-            }
-        }
-
-        @Test
-        void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
-            try (var relay = relay(options -> options.stallTimeout = 500); var room = new Clients(relay, 2);
-                    var pump = new Pump(room.get(1), 1_000, number -> FILL_FOR_2)) {
-                room.get(1).expect("2 quit");
-                eventually(() -> pump.sent.get() == 1_000, "all sent");
-                room.expectNothingElse(1);
-            }
-        }
-
-        /** Nor while it closes. Otherwise the system would hold 4 MB back, and tell of progress in megabytes. */
-        @Test
-        void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
-            try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2)) {
-                for (int number = 0; number < 50; number++) room.get(1).send(text("* " + number + " " + FILL));
-                room.expectNothingElse(1);
-                for (int number = 0; number < 50; number++) {
-                    if (number == 20) room.get(2).send(close(1000, ""));
-                    expectLong(room.get(2), "1 " + number + " " + FILL);
-                    Thread.sleep(100);   // 650 kB/s
-                }
-                room.get(2).expectClose(1000);
-            }
-        }
-
-        /** Rooms are spread over the processors, and connections go where their room is. */
-        @Test
-        void allIsTheSameOnManyProcessors() throws Exception {
-            var rooms = new ArrayList<List<Raw>>();
-            try (var relay = Program.local("-XX:ActiveProcessorCount=7")) {
-                for (int i = 0; i < 40; i++) {
-                    Raw one = relay.open(ROOM + i), two = relay.connect();
-                    two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake
-                    rooms.add(List.of(one.expect("2 join", "2 early"), two.expect("2 self", "1 join")));
-                }
-                for (var room : rooms) room.get(0).send(concat(text("* hello"), text("2 you"), text("1 me")));
-                for (var room : rooms) {
-                    room.get(0).expect("1 me");
-                    room.get(1).expect("1 hello", "1 you").send(text("* back"));
-                    room.get(0).expect("2 back");
-                }
-                relay.signal("TERM");
-                for (var room : rooms)
-                    for (Raw raw : room) try (raw) { expectShutdown(raw); }
-                relay.expectExit(0);
-                assertEquals(List.of(), relay.err);
-            }
-        }
-
-        /** What is more than the heap can't have been kept: the sender was made to wait. */
-        @Test
-        void fiftyMegabytesReachASlowReaderWholeThroughAHeapOf64() throws Exception {
-            LongFunction<String> part =
-                    number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
-            try (var relay = Program.local("-Xmx64m"); var sender = relay.open(ROOM);
-                    var reader = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
-                sender.expect("2 join");
-                long ahead = 0, start = System.nanoTime();
-                try (var pump = new Pump(sender, 50, number -> text("2" + part.apply(number)))) {
-                    for (int number = 0; number < 50; number++) {
-                        expectLong(reader, "1" + part.apply(number));
-                        ahead = Math.max(ahead, pump.sent.get() - number);
-                        Thread.sleep(Math.max(0, 50 * number - (System.nanoTime() - start) / 1_000_000));   // 20 MB/s
-                    }
-                    assertTrue(ahead < 40, "the sender was " + ahead + " MB ahead");
-                    sender.send(text("1 over")).expect("1 over");
-                }
-                reader.expect("1 quit").socket.close();
-                relay.endWell();
-            }
-        }
-
-        @Test
-        void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
-            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
-                for (int hog = 3; hog < 5; hog++) {
-                    try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
-                        for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
-                        fillUntilQuit(room, hog, () -> {});
-                        stuck.expect("1 join", "2 join");
-                    }
-                }
-                expectRoomFor2MB(room);
-            }
-        }
-
-        /** Clients 1 and 2 each have a message of a megabyte under way, and then get it through. */
-        static void expectRoomFor2MB(Clients room) throws IOException {
-            byte[] most = concat(frame(false, 1, bytes("99 " + "x".repeat(1_000_000))), frame(true, 9, new byte[0]));
-            for (int id = 1; id <= 2; id++) room.get(id).send(most);
-            for (int id = 1; id <= 2; id++) assertEquals(10, room.get(id).receive().opcode());   // so it is there
-            for (int id = 1; id <= 2; id++) room.get(id).send(frame(true, 0, bytes("x")));
-            room.expectNothingElse(1, 2);
-        }
-
-        /** Four clients each send most of a long message and then nothing: some are cut off, and who goes on is not. */
-        @ParameterizedTest
-        @ValueSource(ints = {900_000, 10_000})
-        void aMessageStillToComeCountsToo(int fragment) throws IOException {
-            byte[] whole = stream("82/" + fragment + ":2a*950000"), slow = text("* " + FILL);
-            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
-                room.get(1).send(Arrays.copyOf(slow, 60_000));
-                var hogs = new ArrayList<Raw>();
-                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would wait
-                for (Raw hog : hogs) Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
-                eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
-                eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
-                room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
-                expectLong(room.get(2), "1 " + FILL);
-                for (Raw hog : hogs) hog.close();
-                expectRoomFor2MB(room);
-            }
-        }
-
-        /** Ten who send messages to nobody, or a hundred who ask whether the relay is well, all in one go. */
-        @ParameterizedTest(name = "talking: {0}")
-        @ValueSource(booleans = {true, false})
-        void newcomersGetInWhileOthersNeverStop(boolean talking) throws Exception {
-            byte[] request = bytes(Answer.request("GET", "/health"));
-            byte[] all = talking ? times(20_000, text("99 m x")) : times(500, request);
-            var floods = new ArrayList<Pump>();
-            try (var relay = Program.local("-XX:ActiveProcessorCount=1", "--quiet")) {
-                for (int i = 0; i < (talking ? 10 : 100); i++) {
-                    var raw = talking ? relay.open("/ws-relay/flood" + i) : relay.connect();
-                    if (!talking) Thread.startVirtualThread(() -> skipAll(raw));
-                    floods.add(new Pump(raw, Long.MAX_VALUE, number -> all));
-                }
-                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them are at it");
-                for (int i = 0; i < 3; i++) relay.open("/ws-relay/newcomer" + i).close();
-            } finally {
-                for (Pump flood : floods) flood.close();
-            }
-        }
-
-        @Test
-        void whoConnectsWhenThereAreNoDescriptorsLeftWaitsAndGetsInOnceThereAre() throws Exception {
-            require("prlimit", "util-linux");
-            var clients = new ArrayList<Raw>();
-            try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
-                    "127.0.0.1", "--no-stun", "--quiet")) {
-                // so that all classes are loaded, for which it needs some
-                for (int i = 0; i < 2; i++) try (var raw = relay.open(ROOM + i)) { leave(raw); }
-                for (int i = 0; i < 100; i++) clients.add(relay.connect());
-                relay.expectLine(".* error cannot accept: .*");
-                expectIdle(relay);
-                long lines = relay.out.stream().filter(line -> line.contains("cannot accept")).count();
-                assertTrue(lines < 100, () -> lines + " of them");
-                for (Raw client : clients.subList(0, 60)) client.close();
-                relay.whileItSays(() -> assertEquals(101,
-                        Answer.read(clients.getLast().send(Raw.upgrade(ROOM)), "GET").status()));
-            } finally {
-                for (Raw client : clients) client.close();
-            }
-        }
-
-        @Test
-        void whoSendsPingsButReadsNoPongsIsMadeToWait() throws Exception {
-            int count = 100_000;   // 13 MB
-            LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
-            try (var relay = relay(options -> {
-                options.memoryLimit = 3 << 20;
-                options.maxOutbox = 1 << 20;
-            }); var one = lazy(Raw.open(relay, ROOM).expect("1 self"));
-                    var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
-                pump.awaitBlocked();
-                assertTrue(pump.sent.get() < count, "it could send all");
-                for (int number = 0; number < count; number++)
-                    assertArrayEquals(payload.apply(number), one.receive().payload());
-            }
-        }
-
-        @Test
-        void aVisitorTooManyIsLetInAndTheOneThatHasLastBeenHeardOfLongestAgoGoes() throws IOException {
-            var visitors = new ArrayDeque<Raw>();
-            try (var relay = relay(options -> {
-                options.maxClients = 2;
-                options.maxHttpConnections = 3;
-            }); var room = new Clients(relay, 2)) {
-                for (int i = 0; i < 3; i++) {
-                    visitors.add(new Raw(relay.port()));
-                    assertEquals(200, health(visitors.getLast()));
-                }
-                for (int i = 0; i < 20; i++) {
-                    var asking = visitors.remove();   // the first of the line becomes its last
-                    assertEquals(200, health(asking));
-                    visitors.add(asking);
-                    visitors.add(new Raw(relay.port()));
-                    visitors.remove().expectEnd();
-                }
-                for (Raw visitor : visitors) assertEquals(200, health(visitor));
-                room.get(1).send(text("* hello"));
-                room.get(2).expect("1 hello");
-                room.expectNothingElse(1, 2);
-            } finally {
-                for (Raw visitor : visitors) visitor.close();
-            }
-        }
-
-        static int health(Raw raw) throws IOException {
-            return Answer.get(raw, "/health").status();
-        }
-
-        @Test
-        void whoIsAboutToGetAMessageOrHasSentHalfOfOneIsNotToBlameForFullBuffers() throws IOException {
-            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 100)) {
-                byte[] slow = text("* " + "x".repeat(400));
-                room.get(2).send(Arrays.copyOf(slow, 20));
-                for (int i = 0; i < 20; i++) {
-                    room.get(1).send(text("* " + FILL));   // 6 MiB, but in nobody's way
-                    for (int id = 2; id <= 100; id++) expectLong(room.get(id), "1 " + FILL);
-                }
-                room.get(2).send(Arrays.copyOfRange(slow, 20, slow.length));
-                for (int id = 3; id <= 100; id++) room.get(id).expect("2 " + "x".repeat(400));
-            }
-        }
-
-        @Test
-        void aLongMessageThatWaitsForItsReceiverIsCounted() throws Exception {
-            try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3);
-                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
-                pump.awaitBlocked();   // since 2 reads nothing, and the window of 1 is full
-                byte[] message = text("2 " + "x".repeat(600 << 10));
-                room.get(3).send(concat(message, message));   // the first one fills its window, the second one waits
-                eventually(() -> relay.memory.inUse() > 1_200 << 10, "both are counted");
-            }
-        }
-
-        @Test
-        void whoHoldsLittleGoesOnPastTheBudget() throws IOException {
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
-                relay.memory.addToOutboxes((1 << 20) + 1);   // as if others held it
-                for (int i = 0; i < 10; i++) {
-                    room.get(1).send(text("* a"));
-                    room.get(2).expect("1 a");
-                }
-            }
-        }
-
-        @Test
-        void aQuitWaitsForMemoryToo() throws IOException {
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
-                relay.memory.addToOutboxes(2 << 20);   // as if others held it
-                leave(room.get(2));
-                LockSupport.parkNanos(300_000_000);
-                assertEquals(0, room.get(1).in.available());
-                relay.memory.addToOutboxes(-(2 << 20));
-                room.get(1).expect("2 quit");
-            }
-        }
-
-        /** Bytes that wait in outboxes already, and that a message adds, of a thousand KiB; whether it may go on. */
-        @Table("""
-            0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false
-            600 400 => true | 601 400 => false | 984 16 => true | 1250 16 => true
-            1251 16 => false | 984 17 => false | 983 17 => true""")
-        void aMessageGoesOnIfThereIsMemoryForItInOutboxes(String kilobytes, boolean expected) {
-            String[] words = kilobytes.split(" ");
-            var memory = new Relay.Memory(1000 << 10);
-            memory.addToOutboxes(Long.parseLong(words[0]) << 10);
-            assertEquals(expected, memory.allowsRelaying(Long.parseLong(words[1]) << 10));
-        }
-
-        @Test
-        void whoHardlyGoesOnWithALongMessageMakesWayWhenMemoryIsShort() throws Exception {
-            byte[] large = text("* " + "x".repeat(1_000_000));
-            var tricklers = new ArrayList<Raw>();
-            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var room = new Clients(relay, 2)) {
-                for (int i = 0; i < 6; i++) tricklers.add(Raw.open(relay, "/ws-relay/tricklers"));
-                for (Raw trickler : tricklers) Thread.startVirtualThread(() -> {
-                    sendAnyway(trickler, Arrays.copyOf(large, 600_000));
-                    for (int i = 600_000; i < 600_200 && !trickler.socket.isClosed(); i++) {
-                        sendAnyway(trickler, Arrays.copyOfRange(large, i, i + 1));
-                        LockSupport.parkNanos(300_000_000);
-                    }
-                });
-                eventually(() -> relay.memory.isShort(), "they fill the memory");
-                room.get(1).send(text("2 " + "x".repeat(3_000)));
-                expectLong(room.get(2), "1 " + "x".repeat(3_000));
-            } finally {
-                for (Raw trickler : tricklers) trickler.close();
-            }
-        }
-
-        @Test
-        void aLongMessageGrowsNoFurtherUntilThereIsMemoryForIt() throws IOException {
-            int limit = 3 << 20;
-            try (var relay = relay(options -> options.memoryLimit = limit); var room = new Clients(relay, 2)) {
-                String large = "x".repeat(1_000_000);
-                byte[] message = text("2 " + large);
-                room.get(1).send(Arrays.copyOf(message, 100_000));
-                eventually(() -> relay.memory.inUse() >= 100_000, "it is counted");
-                relay.memory.addToOutboxes(limit);   // as if others held it
-                long before = relay.memory.inUse();
-                Thread.startVirtualThread(() ->
-                        sendAnyway(room.get(1), Arrays.copyOfRange(message, 100_000, message.length)));
-                LockSupport.parkNanos(300_000_000);
-                assertEquals(before, relay.memory.inUse());
-                relay.memory.addToOutboxes(-limit);
-                expectLong(room.get(2), "1 " + large);
-            }
-        }
-
-        @Test
-        void nobodyIsCutOffForWhatOthersHold() throws IOException {
-            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
-                String long_ = "x".repeat(100_000);
-                byte[] message = text("* " + long_);
-                room.get(3).send(Arrays.copyOf(message, 20_000));
-                eventually(() -> relay.memory.inUse() >= 20_000, "it is counted");
-                relay.memory.addToOutboxes(2 << 20);   // as if others held it, who are on their way out: nobody reads
-                room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
-                LockSupport.parkNanos(100_000_000);
-                room.get(1).send(text("2 b"));
-                LockSupport.parkNanos(1_500_000_000);   // longer than a message may pause before its sender is to blame
-                relay.memory.addToOutboxes(-(2 << 20));
-                room.get(2).expect("1 a", "1 b");
-                room.get(3).send(Arrays.copyOfRange(message, 20_000, message.length));
-                for (int id = 1; id <= 2; id++) expectLong(room.get(id), "3 " + long_);
-            }
-        }
-    }
-
     /** Request heads on byte arrays (RFC 9112): what is read, and that nothing unfinished or damaged gets through. */
     @Nested
     class RequestHead {
@@ -3009,6 +2408,607 @@ class RelayTest extends Streams {
                     for (String quit = id + " quit"; !one.receive().text().equals(quit); ) continue;
                 }
                 for (int i = 0; i < 100; i++) one.expect("1 turn");
+            }
+        }
+    }
+
+    /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
+    @Nested
+    @Waits
+    @Order(1)   // takes the longest of these
+    class Limits {
+        interface Step {
+            void run() throws IOException;
+        }
+
+        /** Client 1 multicasts, client 2 keeps up and misses nothing, until that one has quit. */
+        static void fillUntilQuit(Clients room, int id, Step meanwhile) throws IOException {
+            boolean gone = false;
+            for (int sent = 0, heard = 0; !gone || heard < sent; ) {
+                meanwhile.run();
+                if (!gone) room.get(1).send(text("* " + sent++ + " " + FILL));
+                Received next = room.get(2).receive();
+                if (next.text().equals(id + " quit")) gone = true;
+                else assertTrue(next.text().equals("1 " + heard++ + " " + FILL), next::toString);
+            }
+            room.get(1).expect(id + " quit");
+        }
+
+        @ParameterizedTest
+        @ValueSource(strings = {"82fe03e9", "02fe03e9", "0181000000007880fe03e8", "82ff7fffffffffffffff"})
+        void aMessageMayBeAsLargeAsTheLimitAndItsSenderIsTold1009FromTheHeaderOfOneThatIsLarger(String header)
+                throws IOException {
+            try (var relay = relay(options -> options.maxMessage = 1000); var room = new Clients(relay, 2)) {
+                room.get(1).send(text("* " + "x".repeat(998)));
+                room.get(2).expect("1 " + "x".repeat(998));
+                assertTrue(room.get(1).send(hex(header)).expectClose(1009).contains("1000 bytes"));
+                room.get(2).expect("1 quit");
+            }
+        }
+
+        @Test
+        void whoComesWhenTheRelayIsFullIsTold1013AndIsWelcomeOnceSomebodyHasLeft() throws IOException {
+            try (var relay = relay(options -> {
+                options.maxClients = 2;
+                options.closeTimeout = 60_000;
+            }); var room = new Clients(relay, 2); var third = Raw.open(relay, ROOM);
+                    var fourth = Raw.open(relay, "/ws-relay/another")) {
+                for (Raw refused : List.of(third, fourth)) assertTrue(refused.expectClose(1013).contains("full"));
+                room.expectNothingElse(1, 2);   // and the refused stay, without a place
+                leave(room.get(2));
+                room.get(1).expect("2 quit");
+                room.get(2).close();   // until then, it takes up its place
+                eventually(() -> {
+                    try (var next = Raw.open(relay, "/ws-relay/another")) {
+                        return next.receive().text().equals("1 self");
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                }, "there is room again");
+                room.expectNothingElse(1);
+            }
+        }
+
+        /** A pong, or a byte of a message that is still to come. */
+        @ParameterizedTest
+        @ValueSource(strings = {"8a: 8a: 8a: 81:1_over", "81 86 12f30577 23d36a017781"})
+        void whoIsSilentIsPingedAndAnySignOfLifeKeepsIt(String signs) throws IOException {
+            try (var relay = relay(options -> options.pingInterval = 500);
+                    var one = Raw.open(relay, ROOM).expect("1 self")) {
+                for (String sign : signs.split(" ")) {
+                    assertEquals(9, one.receive().opcode());
+                    one.send(stream(sign));
+                }
+                assertEquals("1 over", answeringPings(one).text());
+            }
+        }
+
+        @Test
+        void whoNeverReadsDelaysNobodyAndFindsA1008IfItDoesReadInTime() throws IOException {
+            var most = new AtomicLong();
+            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 3)) {
+                Raw stuck = room.get(3);
+                fillUntilQuit(room, 3, () -> {
+                    stuck.send(frame(true, 10, new byte[0]));   // it shows that it is closed
+                    most.accumulateAndGet(relay.memory.inUse(), Math::max);
+                });
+                assertTrue(most.get() < 640 << 10, () -> most + " bytes were held");
+                eventually(() -> relay.memory.inUse() < 200 << 10, "what waited is dropped");
+                Received next = stuck.receive();
+                for (int number = 0; next.opcode() == 1; next = stuck.receive())
+                    assertTrue(next.text().equals("1 " + number++ + " " + FILL), next::toString);
+                assertEquals(1008, next.code());
+                assertTrue(next.reason().contains("behind"), next.reason());
+                stuck.expectEnd();
+                room.expectNothingElse(1, 2);
+            }
+        }
+
+        /** On one processor, which must not be kept by a write that waits. */
+        @Test
+        void thoseWhoNeverReadDoNotDelayTheOneAfterThem() throws Exception {
+            var room = new ArrayDeque<Raw>();
+            try (var relay = Program.local("-XX:ActiveProcessorCount=1")) {
+                for (int id = 1; id <= 10; id++) room.add(lazy(relay.connect()).open(ROOM).expect(id + " self"));
+                for (int id = 1; id <= 9; id++) room.getLast().expect(id + " join");
+                assertTimeout(Duration.ofSeconds(4), () -> {   // 0.1 s, unless one who never reads has to be given up
+                    for (int number = 0; number < 30; number++) {
+                        room.getFirst().send(text("* " + number + " " + FILL));
+                        room.getLast().expect("1 " + number + " " + FILL);
+                    }
+                });
+                for (Raw client : room) client.close();
+            }
+        }
+
+        /** Of the one, the socket can be read all the while, of the other not be written to; and later on it can. */
+        @Test
+        void whoWaitsOrIsWaitedForCostsNoProcessorTime() throws Exception {
+            try (var relay = Program.local(Program.ROOT); var one = relay.open(ROOM);
+                    var two = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
+                try (var pump = new Pump(one.expect("2 join"), Long.MAX_VALUE, number -> FILL_FOR_2)) {
+                    pump.awaitBlocked();
+                    expectIdle(relay);
+                }
+                while (two.receive().payload().length > FILL.length()) assertTrue(relay.process.isAlive());
+                expectIdle(relay);
+            }
+        }
+
+        private static void expectIdle(Program relay) throws InterruptedException {
+            Duration before = relay.process.info().totalCpuDuration().orElseThrow();
+            Thread.sleep(1_000);
+            Duration spent = relay.process.info().totalCpuDuration().orElseThrow().minus(before);
+            assertTrue(spent.toMillis() < 300, () -> spent + " within a second");
+        }
+
+        @Test
+        void aMessageLargerThanAnOutboxReachesAReceiverThatKeepsUp() throws IOException {
+            try (var relay = relay(options -> options.maxOutbox = 32 << 10); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 50; i++) {
+                    room.get(1).send(concat(text("* small"), text("* " + FILL)));
+                    expectLong(room.get(2).expect("1 small"), "1 " + FILL);
+                    room.expectNothingElse(2);
+                }
+            }
+        }
+
+        @Test
+        void whatHadToWaitForItsReceiverArrivesAlthoughItsSenderHasLeft() throws IOException {
+            try (var relay = relay(options -> options.maxOutbox = 256 << 10); var room = new Clients(relay, 2)) {
+                var sent = new ArrayList<String>();
+                for (int i = 0; i < 60; i++) sent.add(i + " " + FILL);   // 4 MB, too much for the system
+                var sender = Thread.startVirtualThread(() -> {
+                    for (String text : sent) sendAnyway(room.get(1), text("2 " + text));
+                    sendAnyway(room.get(1), concat(text("2 a"), text("2 b"), close(1000, "")));
+                });
+                LockSupport.parkNanos(300_000_000);
+                for (String text : sent) expectLong(room.get(2), "1 " + text);
+                room.get(2).expect("1 a", "1 b", "1 quit");
+                eventually(() -> !sender.isAlive(), "all sent");
+            }
+        }
+
+        @Test
+        void aBurstOfTinyMessagesToALargeRoomStaysWithinTheBudget() throws Exception {
+            int count = 2_000, size = 100;
+            byte[] burst = times(count, text("* x"));   // comes in one or two reads
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20);
+                    var one = Raw.open(relay, ROOM).expect("1 self")) {
+                var others = new ArrayList<Raw>();
+                for (int id = 2; id <= size; id++) {
+                    others.add(Raw.open(relay, ROOM).expect(id + " self"));
+                    one.expect(id + " join");
+                }
+                var most = new AtomicLong();
+                var watch = Thread.ofPlatform().daemon().start(() -> {
+                    while (!Thread.interrupted()) most.accumulateAndGet(relay.memory.inUse(), Math::max);
+                });
+                one.send(burst);
+                byte[] frame = {(byte) 0x81, 3, '1', ' ', 'x'};
+                for (Raw other : others) {
+                    for (Received next = other.receive(); !next.text().equals("1 x"); next = other.receive())
+                        assertTrue(next.text().endsWith(" join"), next::toString);
+                    for (int i = 1; i < count; i++) assertArrayEquals(frame, other.in.readNBytes(frame.length));
+                    other.close();
+                }
+                watch.interrupt();
+                assertTrue(most.get() < (5 << 18) + size * 2_100L, () -> most + " bytes were counted");   // up to 5/4
+            }
+        }
+
+        /** What has been read and waits for its turn fills the budget by itself: that must not keep it waiting. */
+        @Test
+        void aCrowdThatFloodsItsRoomIsPassedOnWholeAndKeepsNobodyOut() throws Exception {
+            int size = 30, count = 1_500;
+            byte[] flood = times(count, text("* x"));
+            try (var relay = relay(options -> options.memoryLimit = 1 << 19); var room = new Clients(relay, size);
+                    var elsewhere = Raw.open(relay, ROOM + "/2");
+                    var threads = Executors.newVirtualThreadPerTaskExecutor()) {
+                for (int id = 1; id <= size; id++) room.get(id).socket.setSoTimeout(30_000);   // 1.3 million deliveries
+                elsewhere.socket.setSoTimeout(30_000);
+                var readers = IntStream.rangeClosed(1, size).mapToObj(id -> threads.submit(() -> {
+                    int shorter = id < 10 ? 8 : 9;   // "1 x" to "9 x" from others, hence without one's own
+                    room.get(id).in.skipNBytes((long) count * (5 * shorter + 6 * (size - 1 - shorter)));
+                    return null;
+                })).toList();
+                for (int id = 1; id <= size; id++) {
+                    Raw raw = room.get(id);
+                    threads.submit(() -> raw.send(flood));
+                }
+                elsewhere.expect("1 self").send(text("1 hello")).expect("1 hello");
+                for (var reader : readers) reader.get();
+                room.expectNothingElse(1, 2);
+                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
+            }
+        }
+
+        /** A file of holes in a folder of its own. */
+        private static Path site(Path folder, long size) throws IOException {
+            Path site = Files.createDirectory(folder.resolve("site"));
+            try (var huge = new RandomAccessFile(site.resolve("huge").toFile(), "rw")) {
+                huge.setLength(size);
+            }
+            return site;
+        }
+
+        @Test
+        void aFileIsNotReadOnForWhoIsGone(@TempDir Path folder) throws Exception {
+            Path site = site(folder, 1L << 40);
+            try (var relay = relay(options -> options.folders = List.of(site))) {
+                for (int i = 0; i < 5; i++)
+                    try (var raw = lazy(new Raw(relay.port())).send(Answer.request("GET", "/site/huge"))) {
+                        raw.in.readNBytes(100_000);
+                        raw.socket.setSoLinger(true, 0);   // a reset
+                    }
+                eventually(() -> descriptors("/huge") == 0, "nobody reads it any more");
+            }
+        }
+
+        @Test
+        void manyWhoAskForAFileAndDoNotTakeItDoNotOverwhelmAHeapOf32(@TempDir Path folder) throws Exception {
+            var askers = new ArrayList<Raw>();
+            try (var relay = Program.local("-Xmx32m", "--dir", site(folder, 100 << 20).toString());
+                    var good = relay.open(ROOM)) {
+                for (int i = 0; i < 450; i++)
+                    askers.add(lazy(relay.connect()).send(Answer.request("GET", "/site/huge")));
+                for (int i = 0; i < 100; i++) {
+                    good.send(text("1 " + i)).expect("1 " + i);
+                    Thread.sleep(10);
+                }
+                for (Raw raw : askers) raw.close();
+                good.send(text("1 over")).expect("1 over");
+                assertEquals(List.of(), relay.err);
+            } finally {
+                for (Raw raw : askers) raw.close();
+            }
+        }
+
+        @Test
+        void whatComesTogetherWithAHandshakeIsCountedOnce() throws IOException {
+            try (var relay = relay(); var raw = new Raw(relay.port())) {
+                String requests = Answer.request("GET", "/health").repeat(2) + Raw.upgrade(ROOM);
+                raw.send(concat(bytes(requests), text("1 hello")));
+                for (int status : new int[] {200, 200, 101}) assertEquals(status, Answer.read(raw, "GET").status());
+                raw.expect("1 self", "1 hello");
+                eventually(() -> relay.memory.inUse() == 0, "nothing is held");
+            }
+        }
+
+        /** RFC 6455 §5.5: a ping is answered at once, whatever else waits. */
+        @Test
+        void aPongGoesAheadOfMessagesThatWait() throws IOException {
+            try (var relay = relay(); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 50; i++) room.get(1).send(text("* " + FILL));   // 3 MB, more than the system takes
+                eventually(() -> relay.memory.inUse() > 2 << 20, "they wait");
+                room.get(2).send(frame(true, 9, bytes("p")));
+                eventually(() -> relay.memory.inUse() > 2 << 20, "they still do");
+                LockSupport.parkNanos(100_000_000);
+                int before = 0;
+                for (Received next = room.get(2).receive(); next.opcode() == 1; next = room.get(2).receive()) before++;
+                assertTrue(before < 30, before + " messages came before it");
+                for (; before < 50; before++) expectLong(room.get(2), "1 " + FILL);
+            }
+        }
+
+        @Test
+        void aReceiverThatTakesNothingIsGivenUpAndItsSenderGoesOn() throws IOException {
+            try (var relay = relay(options -> options.stallTimeout = 500); var room = new Clients(relay, 2);
+                    var pump = new Pump(room.get(1), 1_000, number -> FILL_FOR_2)) {
+                room.get(1).expect("2 quit");
+                eventually(() -> pump.sent.get() == 1_000, "all sent");
+                room.expectNothingElse(1);
+            }
+        }
+
+        /** Nor while it closes. Otherwise the system would hold 4 MB back, and tell of progress in megabytes. */
+        @Test
+        void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
+            try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2)) {
+                for (int number = 0; number < 50; number++) room.get(1).send(text("* " + number + " " + FILL));
+                room.expectNothingElse(1);
+                for (int number = 0; number < 50; number++) {
+                    if (number == 20) room.get(2).send(close(1000, ""));
+                    expectLong(room.get(2), "1 " + number + " " + FILL);
+                    Thread.sleep(100);   // 650 kB/s
+                }
+                room.get(2).expectClose(1000);
+            }
+        }
+
+        /** Rooms are spread over the processors, and connections go where their room is. */
+        @Test
+        void allIsTheSameOnManyProcessors() throws Exception {
+            var rooms = new ArrayList<List<Raw>>();
+            try (var relay = Program.local("-XX:ActiveProcessorCount=7")) {
+                for (int i = 0; i < 40; i++) {
+                    Raw one = relay.open(ROOM + i), two = relay.connect();
+                    two.send(concat(bytes(Raw.upgrade(ROOM + i)), text("1 early"))).head();   // more than the handshake
+                    rooms.add(List.of(one.expect("2 join", "2 early"), two.expect("2 self", "1 join")));
+                }
+                for (var room : rooms) room.get(0).send(concat(text("* hello"), text("2 you"), text("1 me")));
+                for (var room : rooms) {
+                    room.get(0).expect("1 me");
+                    room.get(1).expect("1 hello", "1 you").send(text("* back"));
+                    room.get(0).expect("2 back");
+                }
+                relay.signal("TERM");
+                for (var room : rooms)
+                    for (Raw raw : room) try (raw) { expectShutdown(raw); }
+                relay.expectExit(0);
+                assertEquals(List.of(), relay.err);
+            }
+        }
+
+        /** What is more than the heap can't have been kept: the sender was made to wait. */
+        @Test
+        void fiftyMegabytesReachASlowReaderWholeThroughAHeapOf64() throws Exception {
+            LongFunction<String> part =
+                    number -> " part " + number + " " + Long.toString(100_000 + number * 7919, 36).repeat(250_000);
+            try (var relay = Program.local("-Xmx64m"); var sender = relay.open(ROOM);
+                    var reader = lazy(relay.connect()).open(ROOM).expect("2 self", "1 join")) {
+                sender.expect("2 join");
+                long ahead = 0, start = System.nanoTime();
+                try (var pump = new Pump(sender, 50, number -> text("2" + part.apply(number)))) {
+                    for (int number = 0; number < 50; number++) {
+                        expectLong(reader, "1" + part.apply(number));
+                        ahead = Math.max(ahead, pump.sent.get() - number);
+                        Thread.sleep(Math.max(0, 50 * number - (System.nanoTime() - start) / 1_000_000));   // 20 MB/s
+                    }
+                    assertTrue(ahead < 40, "the sender was " + ahead + " MB ahead");
+                    sender.send(text("1 over")).expect("1 over");
+                }
+                reader.expect("1 quit").socket.close();
+                relay.endWell();
+            }
+        }
+
+        @Test
+        void whoHoldsMostOfTheBudgetIsCutOffAndAllOfItComesBack() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
+                for (int hog = 3; hog < 5; hog++) {
+                    try (var stuck = lazy(Raw.open(relay, ROOM).expect(hog + " self"))) {
+                        for (int id = 1; id <= 2; id++) room.get(id).expect(hog + " join");
+                        fillUntilQuit(room, hog, () -> {});
+                        stuck.expect("1 join", "2 join");
+                    }
+                }
+                expectRoomFor2MB(room);
+            }
+        }
+
+        /** Clients 1 and 2 each have a message of a megabyte under way, and then get it through. */
+        static void expectRoomFor2MB(Clients room) throws IOException {
+            byte[] most = concat(frame(false, 1, bytes("99 " + "x".repeat(1_000_000))), frame(true, 9, new byte[0]));
+            for (int id = 1; id <= 2; id++) room.get(id).send(most);
+            for (int id = 1; id <= 2; id++) assertEquals(10, room.get(id).receive().opcode());   // so it is there
+            for (int id = 1; id <= 2; id++) room.get(id).send(frame(true, 0, bytes("x")));
+            room.expectNothingElse(1, 2);
+        }
+
+        /** Four clients each send most of a long message and then nothing: some are cut off, and who goes on is not. */
+        @ParameterizedTest
+        @ValueSource(ints = {900_000, 10_000})
+        void aMessageStillToComeCountsToo(int fragment) throws IOException {
+            byte[] whole = stream("82/" + fragment + ":2a*950000"), slow = text("* " + FILL);
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 2)) {
+                room.get(1).send(Arrays.copyOf(slow, 60_000));
+                var hogs = new ArrayList<Raw>();
+                for (int i = 0; i < 4; i++) hogs.add(Raw.open(relay, "/ws-relay/hog"));   // later ones would wait
+                for (Raw hog : hogs) Thread.startVirtualThread(() -> sendAnyway(hog, Arrays.copyOf(whole, 900_000)));
+                eventually(() -> relay.memory.inUse() > (3 << 20) / 4 * 3, "memory is short");
+                eventually(() -> relay.memory.inUse() < (3 << 20) / 4 * 3, "some of it is free again");
+                room.get(1).send(Arrays.copyOfRange(slow, 60_000, slow.length));
+                expectLong(room.get(2), "1 " + FILL);
+                for (Raw hog : hogs) hog.close();
+                expectRoomFor2MB(room);
+            }
+        }
+
+        /** Ten who send messages to nobody, or a hundred who ask whether the relay is well, all in one go. */
+        @ParameterizedTest(name = "talking: {0}")
+        @ValueSource(booleans = {true, false})
+        void newcomersGetInWhileOthersNeverStop(boolean talking) throws Exception {
+            byte[] request = bytes(Answer.request("GET", "/health"));
+            byte[] all = talking ? times(20_000, text("99 m x")) : times(500, request);
+            var floods = new ArrayList<Pump>();
+            try (var relay = Program.local("-XX:ActiveProcessorCount=1", "--quiet")) {
+                for (int i = 0; i < (talking ? 10 : 100); i++) {
+                    var raw = talking ? relay.open("/ws-relay/flood" + i) : relay.connect();
+                    if (!talking) Thread.startVirtualThread(() -> skipAll(raw));
+                    floods.add(new Pump(raw, Long.MAX_VALUE, number -> all));
+                }
+                eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them are at it");
+                for (int i = 0; i < 3; i++) relay.open("/ws-relay/newcomer" + i).close();
+            } finally {
+                for (Pump flood : floods) flood.close();
+            }
+        }
+
+        @Test
+        void whoConnectsWhenThereAreNoDescriptorsLeftWaitsAndGetsInOnceThereAre() throws Exception {
+            require("prlimit", "util-linux");
+            var clients = new ArrayList<Raw>();
+            try (var relay = Program.relay(List.of("prlimit", "--nofile=100"), Program.ROOT, "0", "--host",
+                    "127.0.0.1", "--no-stun", "--quiet")) {
+                // so that all classes are loaded, for which it needs some
+                for (int i = 0; i < 2; i++) try (var raw = relay.open(ROOM + i)) { leave(raw); }
+                for (int i = 0; i < 100; i++) clients.add(relay.connect());
+                relay.expectLine(".* error cannot accept: .*");
+                expectIdle(relay);
+                long lines = relay.out.stream().filter(line -> line.contains("cannot accept")).count();
+                assertTrue(lines < 100, () -> lines + " of them");
+                for (Raw client : clients.subList(0, 60)) client.close();
+                relay.whileItSays(() -> assertEquals(101,
+                        Answer.read(clients.getLast().send(Raw.upgrade(ROOM)), "GET").status()));
+            } finally {
+                for (Raw client : clients) client.close();
+            }
+        }
+
+        @Test
+        void whoSendsPingsButReadsNoPongsIsMadeToWait() throws Exception {
+            int count = 100_000;   // 13 MB
+            LongFunction<byte[]> payload = number -> ByteBuffer.allocate(125).putLong(number).array();
+            try (var relay = relay(options -> {
+                options.memoryLimit = 3 << 20;
+                options.maxOutbox = 1 << 20;
+            }); var one = lazy(Raw.open(relay, ROOM).expect("1 self"));
+                    var pump = new Pump(one, count, number -> frame(true, 9, payload.apply(number)))) {
+                pump.awaitBlocked();
+                assertTrue(pump.sent.get() < count, "it could send all");
+                for (int number = 0; number < count; number++)
+                    assertArrayEquals(payload.apply(number), one.receive().payload());
+            }
+        }
+
+        @Test
+        void aVisitorTooManyIsLetInAndTheOneThatHasLastBeenHeardOfLongestAgoGoes() throws IOException {
+            var visitors = new ArrayDeque<Raw>();
+            try (var relay = relay(options -> {
+                options.maxClients = 2;
+                options.maxHttpConnections = 3;
+            }); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 3; i++) {
+                    visitors.add(new Raw(relay.port()));
+                    assertEquals(200, health(visitors.getLast()));
+                }
+                for (int i = 0; i < 20; i++) {
+                    var asking = visitors.remove();   // the first of the line becomes its last
+                    assertEquals(200, health(asking));
+                    visitors.add(asking);
+                    visitors.add(new Raw(relay.port()));
+                    visitors.remove().expectEnd();
+                }
+                for (Raw visitor : visitors) assertEquals(200, health(visitor));
+                room.get(1).send(text("* hello"));
+                room.get(2).expect("1 hello");
+                room.expectNothingElse(1, 2);
+            } finally {
+                for (Raw visitor : visitors) visitor.close();
+            }
+        }
+
+        static int health(Raw raw) throws IOException {
+            return Answer.get(raw, "/health").status();
+        }
+
+        @Test
+        void whoIsAboutToGetAMessageOrHasSentHalfOfOneIsNotToBlameForFullBuffers() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 3 << 20); var room = new Clients(relay, 100)) {
+                byte[] slow = text("* " + "x".repeat(400));
+                room.get(2).send(Arrays.copyOf(slow, 20));
+                for (int i = 0; i < 20; i++) {
+                    room.get(1).send(text("* " + FILL));   // 6 MiB, but in nobody's way
+                    for (int id = 2; id <= 100; id++) expectLong(room.get(id), "1 " + FILL);
+                }
+                room.get(2).send(Arrays.copyOfRange(slow, 20, slow.length));
+                for (int id = 3; id <= 100; id++) room.get(id).expect("2 " + "x".repeat(400));
+            }
+        }
+
+        @Test
+        void aLongMessageThatWaitsForItsReceiverIsCounted() throws Exception {
+            try (var relay = relay(options -> options.maxOutbox = 1 << 20); var room = new Clients(relay, 3);
+                    var pump = new Pump(room.get(1), Long.MAX_VALUE, number -> FILL_FOR_2)) {
+                pump.awaitBlocked();   // since 2 reads nothing, and the window of 1 is full
+                byte[] message = text("2 " + "x".repeat(600 << 10));
+                room.get(3).send(concat(message, message));   // the first one fills its window, the second one waits
+                eventually(() -> relay.memory.inUse() > 1_200 << 10, "both are counted");
+            }
+        }
+
+        @Test
+        void whoHoldsLittleGoesOnPastTheBudget() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
+                relay.memory.addToOutboxes((1 << 20) + 1);   // as if others held it
+                for (int i = 0; i < 10; i++) {
+                    room.get(1).send(text("* a"));
+                    room.get(2).expect("1 a");
+                }
+            }
+        }
+
+        @Test
+        void aQuitWaitsForMemoryToo() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 2)) {
+                relay.memory.addToOutboxes(2 << 20);   // as if others held it
+                leave(room.get(2));
+                LockSupport.parkNanos(300_000_000);
+                assertEquals(0, room.get(1).in.available());
+                relay.memory.addToOutboxes(-(2 << 20));
+                room.get(1).expect("2 quit");
+            }
+        }
+
+        /** Bytes that wait in outboxes already, and that a message adds, of a thousand KiB; whether it may go on. */
+        @Table("""
+            0 9999 => true | 500 9999 => true | 501 9999 => false | 501 600 => false
+            600 400 => true | 601 400 => false | 984 16 => true | 1250 16 => true
+            1251 16 => false | 984 17 => false | 983 17 => true""")
+        void aMessageGoesOnIfThereIsMemoryForItInOutboxes(String kilobytes, boolean expected) {
+            String[] words = kilobytes.split(" ");
+            var memory = new Relay.Memory(1000 << 10);
+            memory.addToOutboxes(Long.parseLong(words[0]) << 10);
+            assertEquals(expected, memory.allowsRelaying(Long.parseLong(words[1]) << 10));
+        }
+
+        @Test
+        void whoHardlyGoesOnWithALongMessageMakesWayWhenMemoryIsShort() throws Exception {
+            byte[] large = text("* " + "x".repeat(1_000_000));
+            var tricklers = new ArrayList<Raw>();
+            try (var relay = relay(options -> options.memoryLimit = 4 << 20); var room = new Clients(relay, 2)) {
+                for (int i = 0; i < 6; i++) tricklers.add(Raw.open(relay, "/ws-relay/tricklers"));
+                for (Raw trickler : tricklers) Thread.startVirtualThread(() -> {
+                    sendAnyway(trickler, Arrays.copyOf(large, 600_000));
+                    for (int i = 600_000; i < 600_200 && !trickler.socket.isClosed(); i++) {
+                        sendAnyway(trickler, Arrays.copyOfRange(large, i, i + 1));
+                        LockSupport.parkNanos(300_000_000);
+                    }
+                });
+                eventually(() -> relay.memory.isShort(), "they fill the memory");
+                room.get(1).send(text("2 " + "x".repeat(3_000)));
+                expectLong(room.get(2), "1 " + "x".repeat(3_000));
+            } finally {
+                for (Raw trickler : tricklers) trickler.close();
+            }
+        }
+
+        @Test
+        void aLongMessageGrowsNoFurtherUntilThereIsMemoryForIt() throws IOException {
+            int limit = 3 << 20;
+            try (var relay = relay(options -> options.memoryLimit = limit); var room = new Clients(relay, 2)) {
+                String large = "x".repeat(1_000_000);
+                byte[] message = text("2 " + large);
+                room.get(1).send(Arrays.copyOf(message, 100_000));
+                eventually(() -> relay.memory.inUse() >= 100_000, "it is counted");
+                relay.memory.addToOutboxes(limit);   // as if others held it
+                long before = relay.memory.inUse();
+                Thread.startVirtualThread(() ->
+                        sendAnyway(room.get(1), Arrays.copyOfRange(message, 100_000, message.length)));
+                LockSupport.parkNanos(300_000_000);
+                assertEquals(before, relay.memory.inUse());
+                relay.memory.addToOutboxes(-limit);
+                expectLong(room.get(2), "1 " + large);
+            }
+        }
+
+        @Test
+        void nobodyIsCutOffForWhatOthersHold() throws IOException {
+            try (var relay = relay(options -> options.memoryLimit = 1 << 20); var room = new Clients(relay, 3)) {
+                String long_ = "x".repeat(100_000);
+                byte[] message = text("* " + long_);
+                room.get(3).send(Arrays.copyOf(message, 20_000));
+                eventually(() -> relay.memory.inUse() >= 20_000, "it is counted");
+                relay.memory.addToOutboxes(2 << 20);   // as if others held it, who are on their way out: nobody reads
+                room.get(1).send(text("2 a"));       // but one message at most, that had been waited for already
+                LockSupport.parkNanos(100_000_000);
+                room.get(1).send(text("2 b"));
+                LockSupport.parkNanos(1_500_000_000);   // longer than a message may pause before its sender is to blame
+                relay.memory.addToOutboxes(-(2 << 20));
+                room.get(2).expect("1 a", "1 b");
+                room.get(3).send(Arrays.copyOfRange(message, 20_000, message.length));
+                for (int id = 1; id <= 2; id++) expectLong(room.get(id), "3 " + long_);
             }
         }
     }

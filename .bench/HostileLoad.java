@@ -487,7 +487,7 @@ class HostileLoad extends Fixtures {
         void whoPlaysNoticesNothingOfAStormOfStrangersAndItLeavesNothingBehind() throws Exception {
             try (var relay = smallRelay(Program.QUICK);
                     var games = new Benchmark.Crowd(GAMES).open(relay.url().getPort())) {
-                games.send(Duration.ofSeconds(1));
+                games.send(Duration.ofMillis(500));
                 var before = Holding.afterCollection(relay);
                 var newcomers = new Newcomers(relay.url().getPort());
                 var noise = new Noise();
@@ -495,7 +495,7 @@ class HostileLoad extends Fixtures {
                 try (newcomers; noise; var storm = storm(relay, STRENGTH)) {
                     storm.expectLine("it is on");
                     // a busy machine has but little of a storm
-                    for (int i = 0; i < 3 || i < 32 && !hasNeededTheBudget(relay); i++) {
+                    for (int i = 0; i < 2 || i < 32 && !hasNeededTheBudget(relay); i++) {
                         sendOrSay(games, relay);
                         worst = Math.max(worst, games.worst());
                     }
@@ -1005,7 +1005,7 @@ class HostileLoad extends Fixtures {
                 attackers = inBackground(Attackers.class, port + "");
                 bystanders = new Bystanders(port);
                 bystanders.begin();
-                Thread.sleep(1_000);   // the code that they need has been compiled
+                Thread.sleep(500);   // the code that they need has been compiled
                 bystanders.finish();
                 before = Holding.afterCollection(relay);
             }
