@@ -599,10 +599,14 @@ public class Relay implements AutoCloseable {
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input extends InputStream {
+        private static final long MAX_TURN = 10_000_000;    // ns of running before the thread parks
+        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
+        private static final int MAX_DELIVERIES = 500;      // to outboxes, before the thread yields
         private final InputStream in;
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
-        final Turn turn = new Turn();
+        private int deliveries;         // since the thread last let others run
+        private long waitEnded = System.nanoTime();   // when it last went on after waiting or parking
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
         volatile boolean isAborted;     // the connection is; set by any thread
@@ -634,35 +638,19 @@ public class Relay implements AutoCloseable {
         }
 
         private int receive(byte[] bytes, int offset, int length) throws IOException {
-            turn.letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
+            letOthersRun();   // before the read, so that meanwhile more bytes come, and it gets them all
             long before = System.nanoTime();
             int count = in.read(bytes, offset, length);
-            if (System.nanoTime() - before > Turn.SHORTEST_WAIT) turn.waitEnded = System.nanoTime();
+            if (System.nanoTime() - before > SHORTEST_WAIT) waitEnded = System.nanoTime();
             if (count < 0) throw new EOFException("the peer has closed its half");
             bytesRead += count;
             return count;
         }
 
-        /** Waits until the condition holds or the connection is closed. Polls, as memory is seldom short for long. */
-        void pauseUntil(BooleanSupplier condition) {
-            if (condition.getAsBoolean()) return;
-            isPaused = true;
-            while (!isAborted && !condition.getAsBoolean()) pause(20);
-            isPaused = false;
-        }
-    }
-
-    /**
-     * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something to
-     * read or write would keep its processor. Confined to one thread.
-     */
-    private static final class Turn {
-        private static final long MAX_TURN = 10_000_000;    // ns
-        private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
-        private static final int MAX_DELIVERIES = 500;      // before a sender yields
-        private long waitEnded = System.nanoTime();         // when it last went on after waiting or parking
-        private int deliveries;                             // to outboxes, since it last let others run
-
+        /**
+         * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
+         * to read would keep its processor.
+         */
         void letOthersRun() {
             deliveries = 0;
             if (System.nanoTime() - waitEnded < MAX_TURN) {
@@ -673,9 +661,18 @@ public class Relay implements AutoCloseable {
             }
         }
 
+        /** Optimization: lets others run after so many deliveries, as many messages may come with one read. */
         void countDeliveries(int count) {
             deliveries += count;
             if (deliveries >= MAX_DELIVERIES) letOthersRun();
+        }
+
+        /** Waits until the condition holds or the connection is closed. Polls, as memory is seldom short for long. */
+        void pauseUntil(BooleanSupplier condition) {
+            if (condition.getAsBoolean()) return;
+            isPaused = true;
+            while (!isAborted && !condition.getAsBoolean()) pause(20);
+            isPaused = false;
         }
     }
 
@@ -710,7 +707,7 @@ public class Relay implements AutoCloseable {
             boolean withBody = !request.method.equals("HEAD");
             makeEvictable(connection);   // moves it to the end
             response.send(connection, more, withBody);
-            connection.input.turn.letOthersRun();
+            connection.input.letOthersRun();
         }
         connection.shutDownOutput();
         connection.discardInput();
@@ -1431,10 +1428,9 @@ public class Relay implements AutoCloseable {
         @Override public void run() {
             try {
                 var batch = new ArrayList<Outgoing>();
-                var turn = new Turn();
                 for (int length = take(batch); length > 0; length = take(batch)) {
                     write(batch, length);
-                    turn.letOthersRun();   // meanwhile more may gather for the next write
+                    Thread.yield();   // meanwhile more may gather for the next write
                 }
             } catch (IOException gone) {
                 connection.abort(CONNECTION_LOST);
@@ -1760,7 +1756,7 @@ public class Relay implements AutoCloseable {
             int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
             long bytes = (long) outgoing.cost() * receivers;
             while (!room.deliver(this, target, outgoing, bytes)) awaitMemory(bytes);
-            connection.input.turn.countDeliveries(receivers);
+            connection.input.countDeliveries(receivers);
         }
 
         private static CloseException refusal(String sentence, Incoming message) {
