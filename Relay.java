@@ -110,7 +110,7 @@ public class Relay implements AutoCloseable {
         final List<String> origins = new ArrayList<>();            // in the form of plainOrigin, or *
         boolean metrics, quiet;
         int maxClients = 10_000;                                   // or as many as CLIENT_MEMORY allows
-        int maxHttpConnections = 1_000;                            // or as many as fit into an eighth of the heap
+        int maxHttpConnections = 1_000;                            // all connections that are not of clients
         int maxMessage = 1 << 20;                                  // a game sends hundreds of bytes, a file more
         int maxOutbox = 4 << 20;                                   // bytes waiting for one client, or it is closed
         long memoryLimit = Runtime.getRuntime().maxMemory() / 4;   // for all outboxes and long messages together
@@ -203,11 +203,12 @@ public class Relay implements AutoCloseable {
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message
     private static final int SHORT_MESSAGE = 2 << 10;     // longer ones are counted by Memory while they arrive
     private static final int MAX_HEAD = 16 << 10;         // of a request; browsers send 500, and 9,000 of cookies
+    private static final int SHORT_HEAD = 2 << 10;        // longer ones make a connection heavy
     private static final int MAX_ROOM_NAME = 1 << 10;
     private static final int WINDOW_DIVISOR = 64;         // a window is maxOutbox divided by this, 64 KiB
     private static final int FRAME_OVERHEAD = 32;         // counted for each frame in an outbox, besides its bytes
     private static final int CLIENT_MEMORY = 9 << 10;     // heap of an idle client, which Memory does not count
-    private static final int HTTP_MEMORY = 26 << 10;      // heap of a connection from which a long head comes
+    private static final int HEAVY_MEMORY = 26 << 10;     // heap of a connection with a long head, or sending a file
 
     // For the whole relay.
     private static final int RESERVED_MEMORY = 32 << 20;  // bytes of heap that are not for idle clients
@@ -230,18 +231,18 @@ public class Relay implements AutoCloseable {
     // There are four locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
-    //   evictable's monitor   the connections that are not of clients, the least recently used first
+    //   Evictable's monitor   the connections that are not of clients, the least recently used first
     //   httpLock              no data; with it, parsing thousands of requests occupies one processor, not all
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
 
     private final Options options;
-    private final int maxClients, maxHttpConnections;
+    private final int maxClients;
     private final Semaphore places;                                                  // of clients, maxClients in all
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final LinkedHashSet<Connection> evictable = new LinkedHashSet<>();       // HTTP; guarded by its monitor
+    private final Evictable http, heavy;   // connections that are not of clients; those of them that take much heap
     private final ReentrantLock httpLock = new ReentrantLock();
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
@@ -262,7 +263,8 @@ public class Relay implements AutoCloseable {
         long affordable = Math.max((heap - RESERVED_MEMORY) / CLIENT_MEMORY, 100);   // 100 however small it is
         maxClients = (int) Math.min(options.maxClients, affordable);
         places = new Semaphore(maxClients);
-        maxHttpConnections = (int) Math.min(options.maxHttpConnections, heap / 8 / HTTP_MEMORY);
+        http = new Evictable(options.maxHttpConnections);
+        heavy = new Evictable((int) (heap / 16 / HEAVY_MEMORY));
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
@@ -369,7 +371,7 @@ public class Relay implements AutoCloseable {
         Connection connection = null;
         try {
             connection = new Connection(listener.accept());
-            boolean hasEvicted = makeEvictable(connection);
+            boolean hasEvicted = http.add(connection);
             startThread(connection);
             if (hasEvicted) pause(1);   // so that in a flood, each has time to ask before it is evicted
         } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
@@ -380,19 +382,27 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Puts a connection last among those that are not of clients. If they are too many, evicts the first one. */
-    private boolean makeEvictable(Connection connection) {
-        Connection first = null;
-        synchronized (evictable) {
-            evictable.remove(connection);
-            evictable.add(connection);
-            if (evictable.size() > maxHttpConnections) first = evictable.removeFirst();
-        }
-        if (first != null) first.abort(CONNECTION_LOST);
-        return first != null;
-    }
+    /** Connections of which there may be so many. Guarded by its monitor. */
+    private static final class Evictable {
+        private final int most;
+        private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the first one was added first
 
-    private void removeEvictable(Connection one) { synchronized (evictable) { evictable.remove(one); } }
+        Evictable(int most) { this.most = most; }
+
+        /** Adds a connection or moves it to the end. If they are too many, aborts the first. Returns whether it did. */
+        boolean add(Connection connection) {
+            Connection first = null;
+            synchronized (this) {
+                connections.remove(connection);
+                connections.add(connection);
+                if (connections.size() > most) first = connections.removeFirst();
+            }
+            if (first != null) first.abort(CONNECTION_LOST);
+            return first != null;
+        }
+
+        synchronized void remove(Connection connection) { connections.remove(connection); }
+    }
 
     /** Ends the relay: sends 1001 to every client, waits some seconds for them, closes all sockets. From any thread. */
     @Override public void close() {
@@ -554,7 +564,8 @@ public class Relay implements AutoCloseable {
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
-                removeEvictable(this);
+                http.remove(this);
+                heavy.remove(this);
             }
         }
 
@@ -689,7 +700,7 @@ public class Relay implements AutoCloseable {
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
-                String head = Request.readHead(connection.input);
+                String head = Request.readHead(connection.input, () -> heavy.add(connection));
                 connection.endDue = Connection.NEVER;
                 httpLock.lock();
                 try {
@@ -705,8 +716,10 @@ public class Relay implements AutoCloseable {
             }
             more = request.keepsAlive() && !closing;
             boolean withBody = !request.method.equals("HEAD");
-            makeEvictable(connection);   // moves it to the end
+            http.add(connection);   // moves it to the end
+            if (response.length > FILE_PIECE) heavy.add(connection);
             response.send(connection, more, withBody);
+            heavy.remove(connection);
             connection.input.letOthersRun();
         }
         connection.shutDownOutput();
@@ -718,7 +731,8 @@ public class Relay implements AutoCloseable {
     private WebSocket upgrade(Connection connection, Request request) throws IOException, HttpException {
         byte[] response = acceptHandshake(request);
         connection.socket.setSendBufferSize(SEND_BUFFER);
-        removeEvictable(connection);
+        http.remove(connection);
+        heavy.remove(connection);
         return newWebSocket(connection, response, request.target, request.address());
     }
 
@@ -822,9 +836,10 @@ public class Relay implements AutoCloseable {
 
         /**
          * Reads the next request head, up to the first empty line. Lines end with CR LF and hold no other control
-         * characters than tabs. @throws EOFException if the peer closes before its end
+         * characters than tabs. Calls onLong once it is longer than SHORT_HEAD.
+         * @throws EOFException if the peer closes before its end
          */
-        static String readHead(Input input) throws IOException, HttpException {
+        static String readHead(Input input, Runnable onLong) throws IOException, HttpException {
             var head = new StringBuilder();   // a character for each byte
             int previous = 0;
             while (head.indexOf("\r\n\r\n", head.length() - 4) < 0) {
@@ -835,6 +850,7 @@ public class Relay implements AutoCloseable {
                 if (next == 0x16) throw new HttpException(400, "expected http or ws, got TLS");   // RFC 8446 §5.1
                 if (!isWithinLine && !isLineEnd)
                     throw new HttpException(400, "invalid byte 0x%02x in the request head".formatted(next));
+                if (head.length() == SHORT_HEAD) onLong.run();
                 if (head.length() == MAX_HEAD) throw tooLong(head.toString());
                 head.append((char) next);
                 previous = next;
@@ -1541,7 +1557,7 @@ public class Relay implements AutoCloseable {
         }
 
         private void refuse() {
-            makeEvictable(connection);   // it counts among the connections that are not of clients
+            http.add(connection);   // again, as it will be no client
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }

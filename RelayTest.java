@@ -638,7 +638,7 @@ class RelayTest extends Streams {
         }
 
         private static Relay.Request next(Relay.Input input) throws Relay.HttpException, IOException {
-            return Relay.Request.parse(Relay.Request.readHead(input), PEER);
+            return Relay.Request.parse(Relay.Request.readHead(input, () -> {}), PEER);
         }
 
         private static void expectWhole(Relay.Request request) {

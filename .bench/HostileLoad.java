@@ -396,9 +396,9 @@ class HostileLoad extends Fixtures {
             }
         }
 
-        /** A head takes 26 KB at most, so that an eighth of 32 MB has room for some 150. */
+        /** A long head takes 26 KB at most, so that a 16th of 32 MB has room for some 75. */
         @Test
-        void aRelayReadsNoMoreRequestsAtOnceThanItsHeapHasRoomFor() throws Exception {
+        void aRelayReadsNoMoreLongRequestsAtOnceThanItsHeapHasRoomFor() throws Exception {
             var visitors = new ArrayList<Raw>();
             try (var relay = Program.local("-Xmx32m"); var client = relay.open(ROOM)) {
                 for (int i = 0; i < 200; i++) visitors.add(relay.connect().send(Attacks.Attackers.LONG_HEAD));
@@ -1549,7 +1549,7 @@ class HostileLoad extends Fixtures {
 
         @Test
         void newcomersWhoTakeTheirTimeToAsk() throws Exception {
-            newcomers(350, 1);   // some more than this heap has room for
+            newcomers(1_050, 1);
         }
 
         @FullSizeTest
