@@ -2704,13 +2704,13 @@ class RelayTest extends Streams {
         /** Nor while it closes. Otherwise the system would hold 4 MB back, and tell of progress in megabytes. */
         @Test
         void aReceiverThatTakesLittleAtATimeIsNotGivenUp() throws Exception {
-            try (var relay = relay(options -> options.stallTimeout = 1_500); var room = new Clients(relay, 2)) {
+            try (var relay = relay(options -> options.stallTimeout = 1_000); var room = new Clients(relay, 2)) {
                 for (int number = 0; number < 50; number++) room.get(1).send(text("* " + number + " " + FILL));
                 room.expectNothingElse(1);
                 for (int number = 0; number < 50; number++) {
                     if (number == 20) room.get(2).send(close(1000, ""));
                     expectLong(room.get(2), "1 " + number + " " + FILL);
-                    Thread.sleep(100);   // 650 kB/s
+                    Thread.sleep(60);   // a megabyte a second
                 }
                 room.get(2).expectClose(1000);
             }
