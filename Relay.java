@@ -125,7 +125,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // twice that fits into an int
+            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // as grow() doubles, within an int
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -382,7 +382,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Connections of which there may be so many. Guarded by its monitor. */
+    /** Connections of a kind, of which there may be so many at once. Guarded by its monitor. */
     private static final class Evictable {
         private final int most;
         private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the first one was added first
@@ -557,7 +557,7 @@ public class Relay implements AutoCloseable {
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
                 if (closing) closeOrAbort();   // close() may have come before webSocket was set
-                if (webSocket != null && !input.isAborted) webSocket.run();
+                if (webSocket != null && !input.isAborted) webSocket.run();   // if closed, it still writes that
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -1163,7 +1163,8 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            if (!isWithinMessage()) release();   // the one returned by the last call, which has been relayed by now
+            // A message that the last call returned has been relayed by now. (After a ping within one, it goes on.)
+            if (!isWithinMessage()) release();
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1340,7 +1341,7 @@ public class Relay implements AutoCloseable {
     private static byte[] encodeText(String ascii) { return encode(TEXT, ascii(ascii), NOTHING, 0, 0); }
     private static byte[] ascii(String text) { return text.getBytes(StandardCharsets.US_ASCII); }
 
-    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`; to all, 0 and no window. */
+    /** A frame in one outbox or many. It takes up `permits` bytes of its sender's `window`: none if it is to all. */
     record Outgoing(byte[] bytes, Semaphore window, int permits) {
         static final Outgoing PING_FRAME = new Outgoing(encode(PING, NOTHING, NOTHING, 0, 0));
         Outgoing(byte[] bytes) { this(bytes, null, 0); }
@@ -1359,7 +1360,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
         private int writingBytes;                 // of those that the drain has taken and is writing now
-        private boolean isIdle;                   // a drain may be started: begin() has been called, and none runs
+        private boolean mayStart;                 // a drain: begin() has been called, and none runs
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // until there is a close reason, and nothing waits
 
@@ -1371,7 +1372,7 @@ public class Relay implements AutoCloseable {
 
         /** Starts the first drain. Called after join(), so that a client is in its room before it gets the response. */
         synchronized void begin() {
-            isIdle = true;
+            mayStart = true;
             startDrain();
         }
 
@@ -1411,8 +1412,8 @@ public class Relay implements AutoCloseable {
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (isIdle) startThread(this);
-            isIdle = false;
+            if (mayStart) startThread(this);
+            mayStart = false;
         }
 
         private void add(Outgoing frame, Queue<Outgoing> queue) {
@@ -1468,8 +1469,8 @@ public class Relay implements AutoCloseable {
                 batch.add(next);
                 fits = waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER;
             }
-            isIdle = length == 0;
-            if (isIdle && closeReason != null) {
+            mayStart = length == 0;   // as this one ends then
+            if (length == 0 && closeReason != null) {
                 connection.shutDownOutput();   // which does not wait
                 finished.countDown();
             }
@@ -1866,11 +1867,11 @@ public class Relay implements AutoCloseable {
             // That a write has returned proves nothing: the system buffers up to twice SEND_BUFFER (on Linux). The peer
             // has read something if a blocked write goes on, or if more was written than the system can buffer.
             boolean goesOn = wasBlocked && hasWritten;
-            boolean isMore = written - writtenWhenAlive > 2 * SEND_BUFFER;
-            boolean hasTaken = goesOn || isMore;
+            boolean exceedsBuffer = written - writtenWhenAlive > 2 * SEND_BUFFER;
+            boolean isHeard = hasSent || isPaused, hasTaken = goesOn || exceedsBuffer;
+            if (isHeard) lastHeard = clock;
             if (hasTaken) lastTaken = clock;
-            if (hasSent || isPaused) lastHeard = clock;
-            if (hasSent || isPaused || hasTaken) writtenWhenAlive = written;
+            if (isHeard || hasTaken) writtenWhenAlive = written;
 
             readBefore = read;
             writtenBefore = written;
@@ -1882,9 +1883,10 @@ public class Relay implements AutoCloseable {
         private void noteStep(int messageBytes) {
             boolean isExpected = messageBytes > 0 && !connection.input.isPaused;
             boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;
-            if (isExpected && !hasCome) return;
-            lastStep = clock;
-            readAtStep = readBefore;
+            if (!isExpected || hasCome) {
+                lastStep = clock;
+                readAtStep = readBefore;
+            }
         }
 
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */

@@ -3374,13 +3374,14 @@ class RelayTest extends Streams {
                     "close 1009 expected (at most|up to) 1048576 bytes, got \\d+",
                     "socket.send('nonsense'); for (let i = 0; i < 20; i++) socket.send('* x ' + 'y'.repeat(1_000_000))",
                     "close 1008 .* got 'nonsense'");
-            try (var relay = relay(options -> options.maxClients = 2);
+            try (var relay = relay(options -> { options.maxClients = 2; options.metrics = true; });
                     var friend = new Guest.Jdk(relay).expect("text 1 self")) {
                 for (var refusal : refusals.entrySet()) try (var guest = new Guest.InPage(relay)) {
                     guest.expect("text \\d self", "text 1 join");
                     guest.inPage(refusal.getKey()).expect(refusal.getValue());
                     friend.expect("text \\d join", "text \\d quit");
                 }
+                Http.expectMetrics(relay, Map.of("relay_clients", 1));   // the place of the last one is free
                 try (var second = new Guest.Jdk(relay).expect("text \\d self"); var guest = new Guest.InPage(relay)) {
                     guest.expect("close 1013 the relay is full \\(limit: 2\\)");
                 }
