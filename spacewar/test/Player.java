@@ -229,6 +229,7 @@ final class Player implements AutoCloseable {
      */
     @Override
     public void close() {
+        page.close();   // first, as it may complain until then
         page.complaints.removeIf(complaint -> complaint.matches(
                 "\\[Failed to load resource: net::ERR_\\w+, [^,]*/(ice.json|ws-relay/spacewar.*)]"
                 + "|\\[Failed to load resource: the server responded with a status of (404|426|502) .*, "
@@ -236,7 +237,6 @@ final class Player implements AutoCloseable {
                 + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
                 + "(Error in connection establishment: net::ERR_\\w+|"
                 + "Error during WebSocket handshake: (net::ERR_\\w+|Unexpected response code: 404)).*"));
-        page.close();
         assertEquals("[]", page.complaints.toString());
     }
 
