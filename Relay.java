@@ -125,7 +125,7 @@ public class Relay implements AutoCloseable {
         static Options parse(Iterator<String> words) {
             var options = new Options();
             var folders = new ArrayList<Path>();
-            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // as grow() doubles, within an int
+            int largestMessage = (int) Math.min(options.memoryLimit / 2, 1 << 29);   // grow() doubles it, as an int
             boolean hasPort = false;
             while (words.hasNext()) {
                 String word = words.next();
@@ -382,7 +382,7 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** Connections of a kind, of which there may be so many at once. Guarded by its monitor. */
+    /** A set of connections with a maximum size. Guarded by its monitor. */
     private static final class Evictable {
         private final int most;
         private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the first one was added first
@@ -692,7 +692,7 @@ public class Relay implements AutoCloseable {
     // refused with a sentence that says why, since a request that two programs read in two ways can be used to smuggle
     // another one past the first of them.
 
-    /** Answers requests. Returns the WebSocket if one asks for it; null after the last response. */
+    /** Serves requests until one opens a WebSocket, and returns it; null if the connection ends without one. */
     private WebSocket serveHttp(Connection connection) throws IOException {
         boolean more = true;
         while (more) {
@@ -799,7 +799,7 @@ public class Relay implements AutoCloseable {
         return new HttpException(400, "expected " + expected + ", got '" + printable(got) + "'");
     }
 
-    /** Returns a test for strings of this form. Compile each once only, as that produces much garbage. */
+    /** Returns a predicate that matches whole strings. Compiling one for each request would produce much garbage. */
     private static Predicate<String> form(String regex) { return Pattern.compile(regex).asMatchPredicate(); }
 
     /**
@@ -1881,9 +1881,8 @@ public class Relay implements AutoCloseable {
 
         /** Finds out whether a long message goes on: one of so many bytes, or 0 if none is arriving. */
         private void noteStep(int messageBytes) {
-            boolean isExpected = messageBytes > 0 && !connection.input.isPaused;
-            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;
-            if (!isExpected || hasCome) {
+            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;   // always, if that is 0
+            if (hasCome || connection.input.isPaused) {
                 lastStep = clock;
                 readAtStep = readBefore;
             }

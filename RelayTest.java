@@ -731,8 +731,8 @@ class RelayTest extends Streams {
         void pipelinedRequestsAreAnsweredInOrder() throws IOException {
             raw.send((Answer.request("GET", "/health") + Answer.request("GET", "/nothing")).repeat(50));
             for (int i = 0; i < 100; i++)
-                Answer.read(raw, "GET").expect(i % 2 == 0 ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok"
-                        : "404 ¶ Connection:");
+                Answer.read(raw, "GET").expect(i % 2 == 0
+                        ? "200 ¶ Connection: ¶ X-Content-Type-Options: nosniff ¶ = ok" : "404 ¶ Connection:");
         }
 
         @ParameterizedTest
@@ -1031,7 +1031,7 @@ class RelayTest extends Streams {
             Range: bytes=0-3 => 206 ¶ Content-Range: bytes 0-3/10 ¶ Content-Length: 4 ¶ = 0123
             Range: bytes=4- => 206 ¶ Content-Range: bytes 4-9/10 ¶ ETag: TAG ¶ = 456789
             Range: bytes=0- => 206 ¶ Content-Range: bytes 0-9/10 ¶ Content-Type: text/plain; charset=utf-8
-            Range: bytes=-3 => 206 ¶ Content-Range: bytes 7-9/10 ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT ¶ = 789
+            Range: bytes=-3 => 206 ¶ Content-Range: bytes 7-9/10 ¶ Last-Modified: Tue, 14 Nov 2023 22:13:20.* ¶ = 789
             Range: bytes=9-9 => 206 ¶ Content-Range: bytes 9-9/10 ¶ = 9
             Range: bytes=5-99 => 206 ¶ Content-Range: bytes 5-9/10 ¶ = 56789
             Range: bytes=-99 => 206 ¶ Content-Range: bytes 0-9/10 ¶ = 0123456789
@@ -2336,8 +2336,8 @@ class RelayTest extends Streams {
         @Test
         void anyOtherMsgtypeIsTheClientsOwnToDefine() throws IOException {
             try (var relay = relay(); var room = new Clients(relay, 2)) {
-                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1", "é\uD83D\uDE80",
-                        "selfjoinquit")) {
+                for (String msgtype : List.of("selfish", "Self", "joins", "quit\t", "quit\n", "*", "1",
+                        "é\uD83D\uDE80", "selfjoinquit")) {
                     room.get(1).send(text("* " + msgtype + " data"));
                     room.get(2).expect("1 " + msgtype + " data");
                 }

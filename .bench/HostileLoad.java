@@ -403,7 +403,8 @@ class HostileLoad extends Fixtures {
             try (var relay = Program.local("-Xmx32m"); var client = relay.open(ROOM)) {
                 for (int i = 0; i < 200; i++) visitors.add(relay.connect().send(Attacks.Attackers.LONG_HEAD));
                 visitors.getFirst().expectEnd();
-                assertEquals(200, RelayTest.Limits.health(relay.connect()));
+                visitors.add(relay.connect());
+                assertEquals(200, RelayTest.Limits.health(visitors.getLast()));
                 client.send(text("1 hello")).expect("1 hello");
                 assertEquals(List.of(), relay.err);
             } finally {

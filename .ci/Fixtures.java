@@ -381,9 +381,9 @@ abstract class Fixtures {
     /**
      * A row `request => answer` of a table. A request is a target, perhaps with a method before it and headers after
      * it, as in `HEAD /a¶Range: bytes=0-1`; WS as the method makes it a WebSocket handshake. ¶ is CR LF, a control
-     * picture such as ␛ the character that it shows, «x*9» nine of them. An answer is a status, then, each after ¶,
-     * a header that it must have (or, without a value, lack), "an excerpt" of the body, or = all of it. Status, header
-     * and excerpt are regular expressions.
+     * picture such as ␛ the character that it shows, «x*9» nine of them. An answer is a status, then, each after
+     * ¶, a header that it must have (or, without a value, lack), "an excerpt" of the body, or = all of it. Status,
+     * header and excerpt are regular expressions.
      */
     record Row(String request, String answer) {
         static String text(String row) {
