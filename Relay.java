@@ -610,7 +610,8 @@ public class Relay implements AutoCloseable {
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input extends InputStream {
-        private static final long MAX_TURN = 10_000_000;    // ns of running before the thread parks
+        private static final long MAX_TURN = 8_000_000;     // ns of running before the thread rests
+        private static final long REST_PERIOD = 10_000_000; // ns; a rest ends at a multiple of these
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
         private static final int MAX_DELIVERIES = 500;      // to outboxes, before the thread yields
         private final InputStream in;
@@ -660,14 +661,17 @@ public class Relay implements AutoCloseable {
 
         /**
          * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
-         * to read would keep its processor.
+         * to read would keep its processor. If it has run for long, it rests. All rests end at the same times, so for a
+         * moment nobody who has run for long wants a processor: Java 21 has several queues of threads that do, and
+         * looks into another one only when it has emptied one.
          */
         void letOthersRun() {
             deliveries = 0;
-            if (System.nanoTime() - waitEnded < MAX_TURN) {
-                Thread.yield();             // lets those run that wait for a processor already
+            long now = System.nanoTime();
+            if (now - waitEnded < MAX_TURN) {
+                Thread.yield();   // lets those run that wait in the same queue
             } else {
-                LockSupport.parkNanos(1);   // costs more; also lets those run that the network has just woken
+                LockSupport.parkNanos(REST_PERIOD - Math.floorMod(now, REST_PERIOD));
                 waitEnded = System.nanoTime();
             }
         }

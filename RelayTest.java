@@ -2819,7 +2819,7 @@ class RelayTest extends Streams {
                     floods.add(new Pump(raw, Long.MAX_VALUE, number -> all));
                 }
                 eventually(() -> floods.stream().allMatch(flood -> flood.sent.get() > 0), "all of them are at it");
-                for (int i = 0; i < 3; i++) relay.open("/ws-relay/newcomer" + i).close();
+                for (int i = 0; i < 20; i++) relay.open("/ws-relay/newcomer" + i).close();
             } finally {
                 for (Pump flood : floods) flood.close();
             }
