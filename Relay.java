@@ -228,11 +228,10 @@ public class Relay implements AutoCloseable {
     //   log          platform                  prints, so that nobody else waits for a terminal
     //   main         platform                  starts it; the JVM's shutdown hook runs close()
     //
-    // There are four locks. No thread that holds one waits for a socket, a window or memory:
+    // There are three locks. No thread that holds one waits for a socket, a window or memory:
     //   Room.lock             who is in a room, and the order in which frames are put into the outboxes there
     //   an Outbox's monitor   its queues, whether a drain runs, the close reason; often taken while holding Room.lock
     //   Evictable's monitor   the connections that are not of clients, the least recently used first
-    //   httpLock              no data; with it, parsing thousands of requests occupies one processor, not all
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
     // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
@@ -243,7 +242,6 @@ public class Relay implements AutoCloseable {
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
     private final Evictable http, heavy;   // connections that are not of clients; those of them that take much heap
-    private final ReentrantLock httpLock = new ReentrantLock();
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -706,14 +704,9 @@ public class Relay implements AutoCloseable {
                 connection.endWithin(options.headTimeout);
                 String head = Request.readHead(connection.input, () -> heavy.add(connection));
                 connection.endDue = Connection.NEVER;
-                httpLock.lock();
-                try {
-                    request = Request.parse(head, connection.peer);
-                    if (request.isForRelay() || request.wantsWebSocket()) return upgrade(connection, request);
-                    response = respond(request);
-                } finally {
-                    httpLock.unlock();
-                }
+                request = Request.parse(head, connection.peer);
+                if (request.isForRelay() || request.wantsWebSocket()) return upgrade(connection, request);
+                response = respond(request);
             } catch (HttpException refusal) {
                 response = refusal.response;
                 logRefusal(request, refusal);
@@ -1685,7 +1678,8 @@ public class Relay implements AutoCloseable {
                 log("join", name, id, newcomer.address);
                 return true;
             } finally {
-                removeIfEmptyAndUnlock();   // if memory was short, a new room is still empty
+                if (clients.isEmpty()) rooms.remove(name, this);   // if memory was short, a new one still is
+                lock.unlock();
             }
         }
 
@@ -1700,14 +1694,7 @@ public class Relay implements AutoCloseable {
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
                 return true;
             } finally {
-                removeIfEmptyAndUnlock();
-            }
-        }
-
-        private void removeIfEmptyAndUnlock() {
-            try {
                 if (clients.isEmpty()) rooms.remove(name, this);
-            } finally {
                 lock.unlock();
             }
         }
@@ -1837,12 +1824,12 @@ public class Relay implements AutoCloseable {
         final Connection connection;
         int stuckBytes;                            // held for a client that is stuck; 0 if it is not
         private long readBefore, writtenBefore;    // bytes, at the last look
-        private boolean wasWriting, wasBlocked;    // at the last look
+        private boolean wasWriting;                // at the last look
         private long lastUnblocked = clock;        // when no write was blocked
         private long lastHeard = clock;            // when the peer had sent something, or we were not reading
-        private long lastTaken = clock;            // when the peer had certainly read something
-        private long writtenWhenAlive;             // bytes written, when the peer was heard or had read something
-        private boolean isPinged;                  // since it was heard
+        private long lastAlive = clock;            // when it was heard, took something, or a write was blocked
+        private long writtenWhenAlive;             // bytes, until then
+        private boolean wasSilent;                 // at the last look
         private long lastStep = clock;             // when a step of a long message had come, or none was expected
         private long readAtStep;                   // bytes read, when that was so
 
@@ -1864,23 +1851,22 @@ public class Relay implements AutoCloseable {
         private void noteProgress() {
             long read = connection.input.bytesRead, written = connection.bytesWritten;
             boolean isPaused = connection.input.isPaused, isWriting = connection.isWriting;
-            boolean hasSent = read != readBefore, hasWritten = written != writtenBefore;
-            boolean isBlocked = wasWriting && isWriting && !hasWritten;
+            boolean isBlocked = wasWriting && isWriting && written == writtenBefore;
             if (!isBlocked) lastUnblocked = clock;
 
-            // That a write has returned proves nothing: the system buffers up to twice SEND_BUFFER (on Linux). The peer
-            // has read something if a blocked write goes on, or if more was written than the system can buffer.
-            boolean goesOn = wasBlocked && hasWritten;
-            boolean exceedsBuffer = written - writtenWhenAlive > 2 * SEND_BUFFER;
-            boolean isHeard = hasSent || isPaused, hasTaken = goesOn || exceedsBuffer;
+            boolean isHeard = read != readBefore || isPaused;
             if (isHeard) lastHeard = clock;
-            if (hasTaken) lastTaken = clock;
-            if (isHeard || hasTaken) writtenWhenAlive = written;
 
+            // That a write has returned does not mean that the peer has taken the bytes: the system buffers up to twice
+            // SEND_BUFFER (on Linux). While a write is blocked, stallTimeout is what counts.
+            boolean hasTaken = written - writtenWhenAlive > 2 * SEND_BUFFER;
+            if (isHeard || isBlocked || hasTaken) {
+                lastAlive = clock;
+                writtenWhenAlive = written;
+            }
             readBefore = read;
             writtenBefore = written;
             wasWriting = isWriting;
-            wasBlocked = isBlocked;
         }
 
         /** Finds out whether a long message goes on: one of so many bytes, or 0 if none is arriving. */
@@ -1895,10 +1881,9 @@ public class Relay implements AutoCloseable {
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
         private void checkSilence(WebSocket client) {
             boolean isSilent = clock - lastHeard >= options.pingInterval;
-            boolean isGone = clock - Math.max(lastHeard, lastTaken) >= 2 * options.pingInterval;
-            if (isSilent && !isPinged) client.send(Outgoing.PING_FRAME);
-            isPinged = isSilent;
-            if (isGone) connection.abort(SILENT);
+            if (isSilent && !wasSilent) client.send(Outgoing.PING_FRAME);
+            wasSilent = isSilent;
+            if (clock - lastAlive >= 2 * options.pingInterval) connection.abort(SILENT);
         }
     }
 
@@ -1907,7 +1892,7 @@ public class Relay implements AutoCloseable {
      * long messages until they are in outboxes. If these are too many, senders wait. From any thread.
      */
     static class Memory {
-        private static final int LITTLE = 16 << 10;   // bytes
+        private static final int SHORT = 16 << 10;   // bytes
         private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
         final long limit;
 
@@ -1930,15 +1915,12 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. What is arriving does
-         * not matter here, as relaying a message frees its memory.
+         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. A short one may if
+         * others may not, so that games go on. What is arriving does not matter here, as relaying it frees its memory.
          */
         boolean allowsRelaying(long bytes) {
-            long held = inOutboxes.sum();
-            boolean fits = held + bytes <= limit;
-            boolean isHalfFree = held <= limit / 2;                        // or what never fits would wait for ever
-            boolean isLittle = bytes <= LITTLE && held <= limit / 4 * 5;   // so that games go on
-            return fits || isHalfFree || isLittle;
+            long most = bytes <= SHORT ? limit / 4 * 5 : limit;
+            return inOutboxes.sum() <= most;
         }
     }
 
