@@ -241,7 +241,7 @@ public class Relay implements AutoCloseable {
     private final Semaphore places;                                                  // of clients, maxClients in all
     private final Map<String, Path> folders = new LinkedHashMap<>();                 // by name
     private final Set<Connection> connections = ConcurrentHashMap.newKeySet();       // all, until their threads end
-    private final Evictable http, heavy;   // connections that are not of clients; those of them that take much heap
+    private final Evictable httpConnections, heavyConnections;   // not of clients; those of them that take much heap
     private final Map<String, Room> rooms = new ConcurrentHashMap<>();               // by name
     private final Map<String, Integer> refusedOrigins = new ConcurrentHashMap<>();   // refusals within this minute
     private final BlockingQueue<byte[]> writeBuffers = new ArrayBlockingQueue<>(WRITE_BUFFERS);   // those not in use
@@ -261,8 +261,8 @@ public class Relay implements AutoCloseable {
         long affordable = Math.max((heap - RESERVED_MEMORY) / CLIENT_MEMORY, 100);   // 100 however small it is
         maxClients = (int) Math.min(options.maxClients, affordable);
         places = new Semaphore(maxClients);
-        http = new Evictable(options.maxHttpConnections);
-        heavy = new Evictable((int) (heap / 16 / HEAVY_MEMORY));
+        httpConnections = new Evictable(options.maxHttpConnections);
+        heavyConnections = new Evictable((int) (heap / 16 / HEAVY_MEMORY));
         memory = new Memory(options.memoryLimit);
         for (Path folder : options.folders)
             if (Files.isDirectory(folder)) folders.put(folder.toAbsolutePath().normalize().getFileName() + "", folder);
@@ -297,17 +297,21 @@ public class Relay implements AutoCloseable {
         int stunPort = options.stunPort == 0 ? options.port : options.stunPort;
         boolean isLocal = options.host != null && options.host.isLoopbackAddress();
         boolean isProxied = isLocal && options.stunPort > 0;   // by a proxy that does not pass on UDP
-        String what = "port " + options.port;
+        try { listener = new ServerSocket(options.port, 1024, options.host); }
+        catch (IOException e) { throw cannotListen("port " + options.port, e); }
+        if (stunPort < 0) return;
         try {
-            listener = new ServerSocket(options.port, 1024, options.host);
-            what = "UDP port " + stunPort + " (see --stun and --no-stun)";
-            if (stunPort >= 0) stun = new DatagramSocket(stunPort, isProxied ? null : options.host);
+            stun = new DatagramSocket(stunPort, isProxied ? null : options.host);
         } catch (IOException e) {
-            if (listener != null) listener.close();
-            boolean isPortAtFault = options.host == null || e.toString().matches(".*(in use|denied).*");
-            String place = isPortAtFault ? what : format(options.host) + " (is it of this machine, and IPv6 on?)";
-            throw new IOException("cannot listen on " + place + ": " + e.getMessage(), e);
+            listener.close();
+            throw cannotListen("UDP port " + stunPort + " (see --stun and --no-stun)", e);
         }
+    }
+
+    private IOException cannotListen(String port, IOException cause) {
+        boolean isPortAtFault = options.host == null || cause.toString().matches(".*(in use|denied).*");
+        String place = isPortAtFault ? port : format(options.host) + " (is it of this machine, and IPv6 on?)";
+        return new IOException("cannot listen on " + place + ": " + cause.getMessage(), cause);
     }
 
     int port() { return listener.getLocalPort(); }
@@ -341,7 +345,6 @@ public class Relay implements AutoCloseable {
 
     private boolean isEverywhere() { return options.host == null || options.host.isAnyLocalAddress(); }
 
-    /** Returns host and port for a URL. */
     private String urlHost(String host) {
         String plain = host.contains(":") ? "[" + host + "]" : host;
         return port() == 80 ? plain : plain + ":" + port();
@@ -369,7 +372,7 @@ public class Relay implements AutoCloseable {
         Connection connection = null;
         try {
             connection = new Connection(listener.accept());
-            boolean hasEvicted = http.add(connection);
+            boolean hasEvicted = httpConnections.add(connection);
             startThread(connection);
             if (hasEvicted) pause(1);   // so that in a flood, each has time to ask before it is evicted
         } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
@@ -554,16 +557,16 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
-                if (closing) closeOrAbort();   // close() may have come before webSocket was set
-                if (webSocket != null && !input.isAborted) webSocket.run();   // if closed, it still writes that
+                if (closing) closeOrAbort();   // again, as close() may have come before webSocket was set
+                if (webSocket != null && !input.isAborted) webSocket.run();   // also if it only has to be closed
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
             } finally {
                 abort(CONNECTION_LOST);
                 connections.remove(this);
-                http.remove(this);
-                heavy.remove(this);
+                httpConnections.remove(this);
+                heavyConnections.remove(this);
             }
         }
 
@@ -702,7 +705,7 @@ public class Relay implements AutoCloseable {
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
-                String head = Request.readHead(connection.input, () -> heavy.add(connection));
+                String head = Request.readHead(connection.input, () -> heavyConnections.add(connection));
                 connection.endDue = Connection.NEVER;
                 request = Request.parse(head, connection.peer);
                 if (request.isForRelay() || request.wantsWebSocket()) return upgrade(connection, request);
@@ -713,10 +716,10 @@ public class Relay implements AutoCloseable {
             }
             more = request.keepsAlive() && !closing;
             boolean withBody = !request.method.equals("HEAD");
-            http.add(connection);   // moves it to the end
-            if (response.length > FILE_PIECE) heavy.add(connection);
+            httpConnections.add(connection);   // moves it to the end
+            if (response.length > FILE_PIECE) heavyConnections.add(connection);
             response.send(connection, more, withBody);
-            heavy.remove(connection);
+            heavyConnections.remove(connection);
             connection.input.letOthersRun();
         }
         connection.shutDownOutput();
@@ -728,8 +731,8 @@ public class Relay implements AutoCloseable {
     private WebSocket upgrade(Connection connection, Request request) throws IOException, HttpException {
         byte[] response = acceptHandshake(request);
         connection.socket.setSendBufferSize(SEND_BUFFER);
-        http.remove(connection);
-        heavy.remove(connection);
+        httpConnections.remove(connection);
+        heavyConnections.remove(connection);
         return newWebSocket(connection, response, request.target, request.address());
     }
 
@@ -743,7 +746,6 @@ public class Relay implements AutoCloseable {
         log("refuse", request.target, "-", request.address(), status, refusal.getMessage());
     }
 
-    /** Returns the response to a request for a page. */
     private Response respond(Request request) throws HttpException {
         request.requireNoBody();
         String path = request.path(), host = request.host(), origin = request.header("origin");
@@ -1357,7 +1359,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
         private int writingBytes;                 // of those that the drain has taken and is writing now
-        private boolean mayStart;                 // a drain: begin() has been called, and none runs
+        private boolean isIdle;                   // no drain runs, but one may: begin() has been called
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // until there is a close reason, and nothing waits
 
@@ -1369,18 +1371,18 @@ public class Relay implements AutoCloseable {
 
         /** Starts the first drain. Called after join(), so that a client is in its room before it gets the response. */
         synchronized void begin() {
-            mayStart = true;
+            isIdle = true;
             startDrain();
         }
 
         /**
-         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. There
-         * can never be too many pings and pongs: a second ping is not sent, and pongs are in a window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Control
+         * frames are never too many: one ping is sent until the client is heard, and pongs take up their window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
             if (closeReason != null || isTooMuch) return false;
-            startDrain();   // first: if this fails, nothing has been added; the drain waits for our monitor
+            startDrain();   // may fail, so it comes first; the drain waits for our monitor
             add(frame, frame.isControl() ? urgent : messages);
             return true;
         }
@@ -1396,21 +1398,19 @@ public class Relay implements AutoCloseable {
         }
 
         /** As finish(), but drops all frames and sends nothing, as the socket is closed next. Needs no memory. */
-        synchronized boolean discard(CloseException reason) {
-            boolean isFirst = closeReason == null;
-            if (isFirst) closeReason = reason;
+        synchronized void discard(CloseException reason) {
+            if (closeReason == null) closeReason = reason;
             drop(urgent);
             drop(messages);
-            forgetWriting();   // its write will fail
+            forgetWritten();   // its write will fail
             finished.countDown();
-            return isFirst;
         }
 
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (mayStart) startThread(this);
-            mayStart = false;
+            if (isIdle) startThread(this);
+            isIdle = false;
         }
 
         private void add(Outgoing frame, Queue<Outgoing> queue) {
@@ -1433,7 +1433,7 @@ public class Relay implements AutoCloseable {
         }
 
         /** Lets `memory` forget what the drain has taken. A second call changes nothing. */
-        private void forgetWriting() {
+        private void forgetWritten() {
             memory.addToOutboxes(-writingBytes);
             writingBytes = 0;
         }
@@ -1456,22 +1456,26 @@ public class Relay implements AutoCloseable {
 
         /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            forgetWriting();   // what the last call returned has been written by now
+            forgetWritten();   // what the last call returned
+            if (waitingBytes == 0) return endDrain();
             int length = 0;
-            boolean fits = true;
-            while (waitingBytes > 0 && fits) {
+            do {
                 Outgoing next = remove(first());
                 writingBytes += next.cost();
                 length += next.bytes.length;
                 batch.add(next);
-                fits = waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER;
-            }
-            mayStart = length == 0;   // as this one ends then
-            if (length == 0 && closeReason != null) {
+            } while (waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER);
+            return length;
+        }
+
+        /** Notes that the drain ends, and shuts down the output if no frame will follow. Returns 0. */
+        private int endDrain() throws IOException {
+            isIdle = true;
+            if (closeReason != null) {
                 connection.shutDownOutput();   // which does not wait
                 finished.countDown();
             }
-            return length;
+            return 0;
         }
 
         /** Writes frames. Copies several into one array first, so that they take one call of the system. */
@@ -1555,7 +1559,7 @@ public class Relay implements AutoCloseable {
         }
 
         private void refuse() {
-            http.add(connection);   // again, as it will be no client
+            httpConnections.add(connection);   // again, as it will be no client
             close(new CloseException(TRY_AGAIN_LATER, "the relay is full (limit: " + maxClients + ")"));
             log("refuse", target, "-", address, outbox.closeReason);
         }
@@ -1624,10 +1628,11 @@ public class Relay implements AutoCloseable {
 
         /** Drops what waits. The connection's thread leaves the room next. Needs no memory. From any thread. */
         void onAbort(CloseException reason) {
-            if (outbox.discard(reason)) wakeSender();
+            outbox.discard(reason);
+            wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, permits do not matter now. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, nobody will have to wait. */
         private void wakeSender() { window.release(windowSize); }
     }
 
@@ -1648,7 +1653,6 @@ public class Relay implements AutoCloseable {
         return new Client(connection, response, target, address);
     }
 
-    /** Guarded by its lock. */
     private final class Room {
         private final String name;
         private final ReentrantLock lock = new ReentrantLock();
@@ -1678,7 +1682,7 @@ public class Relay implements AutoCloseable {
                 log("join", name, id, newcomer.address);
                 return true;
             } finally {
-                if (clients.isEmpty()) rooms.remove(name, this);   // if memory was short, a new one still is
+                if (clients.isEmpty()) rooms.remove(name, this);   // as a new one is if memory is short
                 lock.unlock();
             }
         }
@@ -1690,7 +1694,7 @@ public class Relay implements AutoCloseable {
                 if (!clients.containsKey(client.id)) return true;
                 if (!memory.allowsRelaying((long) client.quit.cost() * clients.size())) return false;
                 tellOthers(client, client.quit);
-                clients.remove(client.id);   // last: if there is no memory to tell the others, leave() is called again
+                clients.remove(client.id);   // last: this is called again if there is no memory for what is above
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
                 return true;
             } finally {
@@ -1707,11 +1711,11 @@ public class Relay implements AutoCloseable {
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
+                boolean isOpen = sender.isOpen();   // or it was closed while it read this, and may have left
+                if (isOpen && !memory.allowsRelaying(bytes)) return false;
                 Client receiver = clients.get(target);   // null: it has quit, nobody ever had that id, or it is "*"
-                if (!sender.isOpen()) message.returnPermits();   // it was closed while it read this, and may have left
-                else if (!memory.allowsRelaying(bytes)) return false;
-                else if (target.equals("*")) tellOthers(sender, message);
-                else if (receiver != null) receiver.send(message);
+                if (isOpen && target.equals("*")) tellOthers(sender, message);
+                else if (isOpen && receiver != null) receiver.send(message);
                 else message.returnPermits();
                 return true;
             } finally {
@@ -1720,7 +1724,6 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** A WebSocket in a room. */
     private final class Client extends WebSocket {
         private volatile Room room;   // null until it joins, when all three are set, under the room's lock
         private String id;
@@ -1734,16 +1737,16 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // as for the largest room
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // does not wait if only the room was gone
             }
         }
 
         @Override void leave() {
-            while (room != null) {
-                try {
-                    if (room.leave(this)) return;
-                } catch (OutOfMemoryError e) { /* the others have not been told yet */ }
-                pause(20);
+            boolean isOut = room == null;   // it has never joined
+            while (!isOut) {
+                try { isOut = room.leave(this); }
+                catch (OutOfMemoryError e) { /* the others have not been told yet */ }
+                if (!isOut) pause(20);
             }
         }
 
@@ -1753,8 +1756,7 @@ public class Relay implements AutoCloseable {
             int typeEnd = message.indexOfSpace(typeStart);
             String target = message.text(0, targetEnd);
             boolean isToAll = target.equals("*"), isForm = typeEnd > typeStart && (isToAll || ID.test(target));
-            boolean hasFourBytes = typeEnd == typeStart + 4;   // other types need not be compared
-            boolean isReserved = hasFourBytes && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
+            boolean isReserved = typeEnd == typeStart + 4 && RESERVED_TYPES.contains(message.text(typeStart, typeEnd));
             if (!isForm) throw refusal("expected '<id or *> <msgtype> [<data>]'", message);
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
@@ -1777,15 +1779,18 @@ public class Relay implements AutoCloseable {
     // Threads that read and write only count bytes. A few times a second, the sweeper looks at these counts, and so
     // finds out which peers are silent and which do not read. A timer for each read or write would cost more.
     //
-    // It closes the socket of a peer that is gone: one that neither sends nor reads anything, or leaves a write blocked
-    // for too long. If memory is short, it also closes those that hold much of it and are stuck: a write to them is
-    // blocked, or they hardly go on with a long message. Who only waits for us is neither silent nor stuck.
+    //   what holds                                                 for how long         what the sweeper does
+    //   the connection has to end                                  until endDue         closes the socket
+    //   a write is blocked                                         stallTimeout         closes the socket
+    //   the peer has sent nothing, though we read                  pingInterval         pings it
+    //   ... nor taken anything, though no write is blocked         twice pingInterval   closes the socket
+    //   a write is blocked, or a long message hardly goes on       STUCK_AFTER          may close it if memory is short
     //
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
     // cut off when a closed laptop wakes up.
 
     private static final long STUCK_AFTER = 1_000;   // ms in which a write, or a step of a long message, must go on
-    private static final int MESSAGE_STEPS = 32;     // of equal size, in the memory of a long message
+    private static final int MESSAGE_STEPS = 32;     // a step is this part of the memory of a long message
     private volatile long clock;                     // ms; written by the sweeper
 
     private void sweep() {
@@ -1824,14 +1829,13 @@ public class Relay implements AutoCloseable {
         final Connection connection;
         int stuckBytes;                            // held for a client that is stuck; 0 if it is not
         private long readBefore, writtenBefore;    // bytes, at the last look
-        private boolean wasWriting;                // at the last look
+        private boolean wasWriting, wasSilent;     // at the last look
         private long lastUnblocked = clock;        // when no write was blocked
         private long lastHeard = clock;            // when the peer had sent something, or we were not reading
-        private long lastAlive = clock;            // when it was heard, took something, or a write was blocked
+        private long lastAlive = clock;            // when it was heard, had taken something, or a write was blocked
         private long writtenWhenAlive;             // bytes, until then
-        private boolean wasSilent;                 // at the last look
         private long lastStep = clock;             // when a step of a long message had come, or none was expected
-        private long readAtStep;                   // bytes read, when that was so
+        private long readAtStep;                   // bytes, until then
 
         Watch(Connection connection) { this.connection = connection; }
 
@@ -1869,10 +1873,10 @@ public class Relay implements AutoCloseable {
             wasWriting = isWriting;
         }
 
-        /** Finds out whether a long message goes on: one of so many bytes, or 0 if none is arriving. */
+        /** Finds out whether a long message goes on, to which so many bytes of memory belong; 0: none is arriving. */
         private void noteStep(int messageBytes) {
-            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;   // always, if that is 0
-            if (hasCome || connection.input.isPaused) {
+            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;
+            if (messageBytes == 0 || hasCome || connection.input.isPaused) {
                 lastStep = clock;
                 readAtStep = readBefore;
             }
@@ -1892,7 +1896,7 @@ public class Relay implements AutoCloseable {
      * long messages until they are in outboxes. If these are too many, senders wait. From any thread.
      */
     static class Memory {
-        private static final int SHORT = 16 << 10;   // bytes
+        private static final int SHORT_DELIVERY = 16 << 10;   // bytes
         private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
         final long limit;
 
@@ -1919,7 +1923,7 @@ public class Relay implements AutoCloseable {
          * others may not, so that games go on. What is arriving does not matter here, as relaying it frees its memory.
          */
         boolean allowsRelaying(long bytes) {
-            long most = bytes <= SHORT ? limit / 4 * 5 : limit;
+            long most = bytes <= SHORT_DELIVERY ? limit / 4 * 5 : limit;
             return inOutboxes.sum() <= most;
         }
     }
