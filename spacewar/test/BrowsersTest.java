@@ -110,11 +110,6 @@ class BrowsersTest {
         }
 
         @Test
-        void twoInWebKit() throws IOException {
-            play(InBrowsers.webKit(), InBrowsers.webKit());
-        }
-
-        @Test
         void oneInWebKitAndOneInFirefox() throws IOException {
             play(InBrowsers.webKit(), InBrowsers.firefox());
         }
