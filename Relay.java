@@ -611,15 +611,15 @@ public class Relay implements AutoCloseable {
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input extends InputStream {
-        private static final long MAX_TURN = 8_000_000;     // ns of running before the thread rests
-        private static final long REST_PERIOD = 10_000_000; // ns; a rest ends at a multiple of these
+        private static final long MAX_TURN = 8_000_000;     // ns of running before the thread sleeps
+        private static final long WAKE_PERIOD = 10_000_000; // ns; it wakes up at a multiple of these
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
         private static final int MAX_DELIVERIES = 500;      // to outboxes, before the thread yields
         private final InputStream in;
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
         private int deliveries;         // since the thread last let others run
-        private long waitEnded = System.nanoTime();   // when it last went on after waiting or parking
+        private long waitEnded = System.nanoTime();   // when it last went on after waiting or sleeping
         volatile long bytesRead;        // read by the sweeper, too
         volatile boolean isPaused;      // we do not read, so the peer's silence means nothing; read by the sweeper
         volatile boolean isAborted;     // the connection is; set by any thread
@@ -662,17 +662,16 @@ public class Relay implements AutoCloseable {
 
         /**
          * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
-         * to read would keep its processor. If it has run for long, it rests. All rests end at the same times, so for a
-         * moment nobody who has run for long wants a processor: Java 21 has several queues of threads that do, and
-         * looks into another one only when it has emptied one.
+         * to read would keep its processor. After MAX_TURN it sleeps, and all such threads sleep at the same time: Java
+         * 21 keeps threads that are ready in several queues, and goes on to the next only when one has become empty.
          */
         void letOthersRun() {
             deliveries = 0;
             long now = System.nanoTime();
             if (now - waitEnded < MAX_TURN) {
-                Thread.yield();   // lets those run that wait in the same queue
+                Thread.yield();   // lets those run that are in the same queue
             } else {
-                LockSupport.parkNanos(REST_PERIOD - Math.floorMod(now, REST_PERIOD));
+                LockSupport.parkNanos(WAKE_PERIOD - Math.floorMod(now, WAKE_PERIOD));
                 waitEnded = System.nanoTime();
             }
         }
