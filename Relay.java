@@ -222,7 +222,7 @@ public class Relay implements AutoCloseable {
     //   acceptor     platform                  accepts connections and starts a virtual thread for each
     //   connection   virtual, one for each     reads requests and frames, puts frames into outboxes, cleans up
     //   drain        virtual, one for each     writes an outbox to its socket while anything waits in it
-    //   leave        virtual, for a moment     takes a client out of its room; see WebSocket.close
+    //   leave        virtual, seldom           takes a client out of its room; see WebSocket.close
     //   sweeper      platform                  checks deadlines and memory; wakes others by closing their sockets
     //   STUN         platform                  answers datagrams
     //   log          platform                  prints, so that nobody else waits for a terminal
@@ -234,7 +234,8 @@ public class Relay implements AutoCloseable {
     //   Evictable's monitor   the connections that are not of clients, the least recently used first
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
-    // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on.
+    // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on as far
+    // as Java does. (In the README's service, Java exits.)
 
     private final Options options;
     private final int maxClients;
@@ -376,7 +377,10 @@ public class Relay implements AutoCloseable {
             startThread(connection);
             if (hasEvicted) pause(1);   // so that in a flood, each has time to ask before it is evicted
         } catch (IOException | OutOfMemoryError e) {   // no descriptor is left, probably
-            if (connection != null) connection.abort(CONNECTION_LOST);
+            if (connection != null) {
+                httpConnections.remove(connection);
+                connection.abort(CONNECTION_LOST);
+            }
             if (closing) return;
             log("error", "cannot accept: " + e.getMessage());
             pause(1_000);
@@ -595,11 +599,14 @@ public class Relay implements AutoCloseable {
             try { while (true) input.fill(); } catch (IOException end) { /* as expected */ }
         }
 
-        /** Closes the socket at once. Needs no memory. From any thread; only the first call counts. */
+        /** Closes the socket at once. Needs hardly any memory. From any thread; the first reason counts. */
         void abort(CloseException reason) {
             input.isAborted = true;   // ends pauseUntil()
-            if (webSocket != null) webSocket.onAbort(reason);
-            closeQuietly(socket);
+            try {
+                if (webSocket != null) webSocket.onAbort(reason);
+            } finally {
+                closeQuietly(socket);
+            }
         }
 
         /** Ends the connection because the relay ends: a WebSocket with 1001, HTTP at once. From any thread. */
@@ -611,10 +618,10 @@ public class Relay implements AutoCloseable {
 
     /** Bytes that come from one peer, buffered. Knows no socket. Confined to one thread unless noted otherwise. */
     static final class Input extends InputStream {
-        private static final long MAX_TURN = 8_000_000;     // ns of running before the thread sleeps
-        private static final long WAKE_PERIOD = 10_000_000; // ns; it wakes up at a multiple of these
+        private static final long MAX_TURN = 8_000_000;     // ns since it last waited, then the thread sleeps
+        private static final long WAKE_PERIOD = 10_000_000; // ns; it wakes at a multiple of this
         private static final long SHORTEST_WAIT = 200_000;  // ns; a read that takes less has not waited
-        private static final int MAX_DELIVERIES = 500;      // to outboxes, before the thread yields
+        private static final int MAX_DELIVERIES = 500;      // to outboxes, before it lets others run
         private final InputStream in;
         private byte[] buffer = new byte[IDLE_BUFFER];
         private int start, end;         // of the bytes in the buffer that have come and are not read yet
@@ -662,8 +669,9 @@ public class Relay implements AutoCloseable {
 
         /**
          * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
-         * to read would keep its processor. After MAX_TURN it sleeps, and all such threads sleep at the same time: Java
-         * 21 keeps threads that are ready in several queues, and goes on to the next only when one has become empty.
+         * to read would keep its processor. After MAX_TURN it sleeps until the next multiple of WAKE_PERIOD. So do all
+         * such threads, so again and again none of them is ready: Java 21 keeps threads that are ready in several
+         * queues, and goes on to the next only when one has become empty.
          */
         void letOthersRun() {
             deliveries = 0;
@@ -685,9 +693,17 @@ public class Relay implements AutoCloseable {
         /** Waits until the condition holds or the connection is closed. Polls, as memory is seldom short for long. */
         void pauseUntil(BooleanSupplier condition) {
             if (condition.getAsBoolean()) return;
+            whilePaused(() -> {
+                while (!isAborted && !condition.getAsBoolean()) pause(20);
+            });
+        }
+
+        /** Runs something that waits, while nothing is read. */
+        void whilePaused(Runnable wait) {
             isPaused = true;
-            while (!isAborted && !condition.getAsBoolean()) pause(20);
+            wait.run();
             isPaused = false;
+            waitEnded = System.nanoTime();
         }
     }
 
@@ -1191,8 +1207,9 @@ public class Relay implements AutoCloseable {
             int second = input.read();
             if ((second & 0x80) == 0) throw protocolError("a client's frames must be masked");
             long payload = readLength(second & 0x7f);
-            if (!isControl && payload > maxMessage - length)
-                throw new CloseException(TOO_BIG, "expected up to " + maxMessage + " bytes, got " + (length + payload));
+            long total = Math.max(payload, length + payload);   // which may overflow
+            if (!isControl && total > maxMessage)
+                throw new CloseException(TOO_BIG, "expected up to " + maxMessage + " bytes, got " + total);
             input.readNBytes(maskingKey, 0, 4);
             remaining = (int) payload;
             if (isData) messageOpcode = opcode;
@@ -1312,7 +1329,7 @@ public class Relay implements AutoCloseable {
     // --- 7. Frames out -----------------------------------------------------------------------------------------------
     // A server does not mask its frames. So the same bytes do for all who receive one, and it is encoded only once.
     //
-    // A message to all waits for nobody: a receiver for which more than maxOutbox waits is closed.
+    // A message to all waits for no receiver: one for which more than maxOutbox waits is closed.
     //
     // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window: a
     // number of bytes that its messages to single clients, and the pongs to itself, may take up until drains take them
@@ -1375,8 +1392,8 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. Control
-         * frames are never too many: one ping is sent until the client is heard, and pongs take up their window.
+         * Adds a frame without waiting. Returns false if there is a close reason, or if too much waits already. There
+         * are never too many control frames: a silent client is pinged once, and pongs are in a window.
          */
         synchronized boolean put(Outgoing frame) {
             boolean isTooMuch = waitingBytes > options.maxOutbox && !frame.isControl();
@@ -1419,16 +1436,18 @@ public class Relay implements AutoCloseable {
         }
 
         /** Removes the next frame of a queue. `memory` still counts it. */
-        private Outgoing remove(Queue<Outgoing> queue) {
+        private void remove(Queue<Outgoing> queue) {
             Outgoing frame = queue.remove();
             waitingBytes -= frame.cost();
             frame.returnPermits();
-            return frame;
         }
 
         private Queue<Outgoing> first() { return urgent.isEmpty() ? messages : urgent; }
         private void drop(Queue<Outgoing> queue) {
-            while (!queue.isEmpty()) memory.addToOutboxes(-remove(queue).cost());
+            while (!queue.isEmpty()) {
+                memory.addToOutboxes(-queue.peek().cost());
+                remove(queue);
+            }
         }
 
         /** Lets `memory` forget what the drain has taken. A second call changes nothing. */
@@ -1455,19 +1474,20 @@ public class Relay implements AutoCloseable {
 
         /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            forgetWritten();   // what the last call returned
+            forgetWritten();   // what the last call took
             if (waitingBytes == 0) return endDrain();
             int length = 0;
             do {
-                Outgoing next = remove(first());
+                Outgoing next = first().peek();
+                batch.add(next);
                 writingBytes += next.cost();
                 length += next.bytes.length;
-                batch.add(next);
+                remove(first());
             } while (waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER);
             return length;
         }
 
-        /** Notes that the drain ends, and shuts down the output if no frame will follow. Returns 0. */
+        /** Notes that the drain ends, and shuts down the output if no frame will follow. Returns 0, for take(). */
         private int endDrain() throws IOException {
             isIdle = true;
             if (closeReason != null) {
@@ -1550,8 +1570,8 @@ public class Relay implements AutoCloseable {
                 connection.abort(FAILED);
                 throw failure;
             } finally {
-                reader.release();
-                leave();
+                try { reader.release(); }
+                finally { leave(); }
                 // There is a close reason: it ended the loop, or was set above.
                 metrics.closes.computeIfAbsent(outbox.closeReason.code, code -> new LongAdder()).increment();
             }
@@ -1597,11 +1617,8 @@ public class Relay implements AutoCloseable {
         /** Waits until so many bytes fit into this client's window. Returns how much of it they take up. */
         int awaitWindow(int bytes) {
             int permits = Math.min(bytes + FRAME_OVERHEAD, windowSize);
-            if (!window.tryAcquire(permits)) {
-                connection.input.isPaused = true;
-                window.acquireUninterruptibly(permits);
-                connection.input.isPaused = false;
-            }
+            boolean fits = window.tryAcquire(permits);
+            if (!fits) connection.input.whilePaused(() -> window.acquireUninterruptibly(permits));
             return permits;
         }
 
@@ -1631,8 +1648,11 @@ public class Relay implements AutoCloseable {
             wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, nobody will have to wait. */
-        private void wakeSender() { window.release(windowSize); }
+        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, permits do not matter now. */
+        private void wakeSender() {
+            boolean isTaken = window.availablePermits() < windowSize;   // abort() may come again and again
+            if (isTaken) window.release(windowSize);
+        }
     }
 
     // --- 9. Rooms ----------------------------------------------------------------------------------------------------
@@ -1681,8 +1701,7 @@ public class Relay implements AutoCloseable {
                 log("join", name, id, newcomer.address);
                 return true;
             } finally {
-                if (clients.isEmpty()) rooms.remove(name, this);   // as a new one is if memory is short
-                lock.unlock();
+                removeIfEmptyAndUnlock();   // a new room is still empty if memory was short
             }
         }
 
@@ -1697,7 +1716,14 @@ public class Relay implements AutoCloseable {
                 log("quit", name, client.id, client.address, client.outbox.closeReason);
                 return true;
             } finally {
+                removeIfEmptyAndUnlock();
+            }
+        }
+
+        private void removeIfEmptyAndUnlock() {
+            try {
                 if (clients.isEmpty()) rooms.remove(name, this);
+            } finally {
                 lock.unlock();
             }
         }
@@ -1710,7 +1736,7 @@ public class Relay implements AutoCloseable {
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
-                boolean isOpen = sender.isOpen();   // or it was closed while it read this, and may have left
+                boolean isOpen = sender.isOpen();   // if not, it was closed while it read this, and may have left
                 if (isOpen && !memory.allowsRelaying(bytes)) return false;
                 Client receiver = clients.get(target);   // null: it has quit, nobody ever had that id, or it is "*"
                 if (isOpen && target.equals("*")) tellOthers(sender, message);
@@ -1736,16 +1762,17 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // does not wait if only the room was gone
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // not for long if only the room was gone
             }
         }
 
         @Override void leave() {
             boolean isOut = room == null;   // it has never joined
             while (!isOut) {
-                try { isOut = room.leave(this); }
-                catch (OutOfMemoryError e) { /* the others have not been told yet */ }
-                if (!isOut) pause(20);
+                try {
+                    isOut = room.leave(this);
+                    if (!isOut) pause(20);
+                } catch (OutOfMemoryError e) { /* the others have not been told yet */ }
             }
         }
 
@@ -1760,10 +1787,11 @@ public class Relay implements AutoCloseable {
             if (isReserved) throw refusal("only the relay says self, join and quit", message);
 
             int permits = isToAll ? 0 : awaitWindow(message.length);
+            int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
+            long bytes = (long) (message.length + FRAME_OVERHEAD) * receivers;
+            awaitMemory(bytes);   // before it is encoded, as nothing counts the copy until it is in outboxes
             byte[] frame = encode(message.opcode, ascii(id), message.bytes, targetEnd, message.length);
             var outgoing = new Outgoing(frame, window, permits);
-            int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
-            long bytes = (long) outgoing.cost() * receivers;
             while (!room.deliver(this, target, outgoing, bytes)) awaitMemory(bytes);
             connection.input.countDeliveries(receivers);
         }
@@ -1832,9 +1860,9 @@ public class Relay implements AutoCloseable {
         private long lastUnblocked = clock;        // when no write was blocked
         private long lastHeard = clock;            // when the peer had sent something, or we were not reading
         private long lastAlive = clock;            // when it was heard, had taken something, or a write was blocked
-        private long writtenWhenAlive;             // bytes, until then
+        private long writtenWhenAlive;             // bytes that were written until then
         private long lastStep = clock;             // when a step of a long message had come, or none was expected
-        private long readAtStep;                   // bytes, until then
+        private long readAtStep;                   // bytes that were read until then
 
         Watch(Connection connection) { this.connection = connection; }
 
@@ -1918,12 +1946,15 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. A short one may if
-         * others may not, so that games go on. What is arriving does not matter here, as relaying it frees its memory.
+         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all: if they fit, or if half
+         * of the memory is free, as some would never fit. Short ones may use a quarter more, so that games go on. What
+         * is arriving does not matter here, as relaying it frees its memory.
          */
         boolean allowsRelaying(long bytes) {
-            long most = bytes <= SHORT_DELIVERY ? limit / 4 * 5 : limit;
-            return inOutboxes.sum() <= most;
+            long held = inOutboxes.sum();
+            boolean fits = held + Math.min(bytes, limit / 2) <= limit;
+            boolean isShort = bytes <= SHORT_DELIVERY && held <= limit / 4 * 5;
+            return fits || isShort;
         }
     }
 
