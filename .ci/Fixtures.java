@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
@@ -30,9 +31,22 @@ import org.junit.jupiter.params.support.ParameterDeclarations;
 
 /** The tests and their tools inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
-    /** A relay on a free port of 127.0.0.1 that logs nothing. */
+    /**
+     * A relay on a free port of 127.0.0.1 that logs nothing, unless the settings say otherwise. Waits for a port that is
+     * in use, as another relay's may still be that has just ended: a process that is being started has all our sockets
+     * until it has closed them, on a busy machine for a tenth of a second.
+     */
     static Relay relay(Consumer<Relay.Options> settings) throws IOException {
-        return new Relay(options(settings)).start();
+        long start = System.nanoTime();
+        while (true) {
+            try {
+                return new Relay(options(settings)).start();
+            } catch (IOException e) {
+                boolean inUse = e.getMessage().contains("Address already in use");
+                if (!inUse || System.nanoTime() - start > 5_000_000_000L) throw e;
+                LockSupport.parkNanos(20_000_000);
+            }
+        }
     }
 
     static Relay relay() throws IOException {
