@@ -32,8 +32,8 @@ import org.junit.jupiter.params.support.ParameterDeclarations;
 /** The tests and their tools inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
     /**
-     * A relay on a free port of 127.0.0.1 that logs nothing, unless the settings say otherwise. Waits for a port that is
-     * in use, as another relay's may still be that has just ended: a process that is being started has all our sockets
+     * A relay on a free port of 127.0.0.1 that logs nothing, unless the settings say otherwise. Waits for a port that
+     * is in use, as that of a relay that has just ended may be: a process that is being started has all our sockets
      * until it has closed them, on a busy machine for a tenth of a second.
      */
     static Relay relay(Consumer<Relay.Options> settings) throws IOException {
