@@ -3798,7 +3798,7 @@ class RelayTest extends Streams {
                 assertEquals("2 join", raw.receive().text());
                 Received next = raw.receive();
                 if (next.opcode() == 1) next = raw.receive();   // after the page has quit
-                int code = next.code();   // Caddy's, or what the relay answers to Caddy's close frame, which is not masked
+                int code = next.code();   // Caddy's, or what the relay answers to its close frame, which is not masked
                 assertTrue(code == 1001 || code == 1002, code + "");
                 try (var again = caddy.open(ROOM)) {
                     for (String type : List.of("self", "join")) assertTrue(again.receive().text().endsWith(type));
