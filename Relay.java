@@ -1789,10 +1789,12 @@ public class Relay implements AutoCloseable {
             int permits = isToAll ? 0 : awaitWindow(message.length);
             int receivers = isToAll ? room.clients.size() : 1;   // without the lock: an estimate is enough
             long bytes = (long) (message.length + FRAME_OVERHEAD) * receivers;
-            awaitMemory(bytes);   // before it is encoded, as nothing counts the copy until it is in outboxes
-            byte[] frame = encode(message.opcode, ascii(id), message.bytes, targetEnd, message.length);
-            var outgoing = new Outgoing(frame, window, permits);
-            while (!room.deliver(this, target, outgoing, bytes)) awaitMemory(bytes);
+            boolean isDone = false;
+            while (!isDone) {
+                awaitMemory(bytes);   // before it is encoded, as nothing counts the copy until it is in outboxes
+                byte[] frame = encode(message.opcode, ascii(id), message.bytes, targetEnd, message.length);
+                isDone = room.deliver(this, target, new Outgoing(frame, window, permits), bytes);
+            }
             connection.input.countDeliveries(receivers);
         }
 
