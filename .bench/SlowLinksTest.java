@@ -188,7 +188,7 @@ class SlowLinksTest extends Fixtures {
 
             /** Neither side gets anything over the slow link from now on, and neither is told. */
             void cutSlowLink() throws Exception {
-                assertEquals(0, new ProcessBuilder("ip", "link", "set", "slow" + number, "down").start().waitFor());
+                assertEquals(0, launch(new ProcessBuilder("ip", "link", "set", "slow" + number, "down")).waitFor());
             }
 
             Raw fast() throws IOException {

@@ -31,22 +31,32 @@ import org.junit.jupiter.params.support.ParameterDeclarations;
 
 /** The tests and their tools inherit from it, so that they may use its names as their own. */
 abstract class Fixtures {
+    private static final Object LAUNCH = new Object();
+
     /**
-     * A relay on a free port of 127.0.0.1 that logs nothing, unless the settings say otherwise. Waits for a port that
-     * is in use, as that of a relay that has just ended may be: a process that is being started has all our sockets
-     * until it has closed them, on a busy machine for a tenth of a second.
+     * Starts a process. Until this returns, the process has copies of all our sockets, also of those that are closed
+     * meanwhile, so their ports stay in use. What must not find them so calls awaitLaunch() first.
      */
-    static Relay relay(Consumer<Relay.Options> settings) throws IOException {
-        long start = System.nanoTime();
-        while (true) {
-            try {
-                return new Relay(options(settings)).start();
-            } catch (IOException e) {
-                boolean inUse = e.getMessage().contains("Address already in use");
-                if (!inUse || System.nanoTime() - start > 5_000_000_000L) throw e;
-                LockSupport.parkNanos(20_000_000);
-            }
+    static Process launch(ProcessBuilder builder) throws IOException {
+        synchronized (LAUNCH) {
+            return builder.start();   // which returns when the program is there, without our sockets
         }
+    }
+
+    /** Waits until no process has copies of sockets that are closed. */
+    static void awaitLaunch() {
+        synchronized (LAUNCH) { }
+    }
+
+    static void expectNobodyListens(int port) {
+        awaitLaunch();
+        assertThrows(ConnectException.class, () -> new Socket(InetAddress.getLoopbackAddress(), port).close());
+    }
+
+    /** A relay on a free port of 127.0.0.1 that logs nothing, unless the settings say otherwise. */
+    static Relay relay(Consumer<Relay.Options> settings) throws IOException {
+        awaitLaunch();   // its port may be that of a relay that has just ended
+        return new Relay(options(settings)).start();
     }
 
     static Relay relay() throws IOException {
@@ -99,6 +109,23 @@ abstract class Fixtures {
                 throw new AssertionError(e);
             }
         }
+    }
+
+    /**
+     * Runs it as a connection runs, on a virtual thread. There, Thread.yield() costs next to nothing; a platform thread
+     * would lose its processor for ms to any other busy process, at each of the many reads of a test.
+     */
+    static void onVirtualThread(Executable task) throws Exception {
+        var run = new FutureTask<Throwable>(() -> {
+            try {
+                task.execute();
+                return null;
+            } catch (Throwable failure) {
+                return failure;
+            }
+        });
+        Thread.startVirtualThread(run);
+        if (run.get() instanceof Throwable failure) throw new AssertionError(failure.getMessage(), failure);
     }
 
     /** Connects a socket to far away, which sends nothing, and so learns which address others know. */
@@ -462,7 +489,7 @@ abstract class Fixtures {
             builder.environment().keySet().removeAll(Set.of("HOME",   // as in a service; and what java would speak of
                     "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"));
             builder.environment().putAll(environment);
-            process = builder.start();
+            process = launch(builder);
             readers = List.of(reader(() -> process.inputReader().lines().peek(out::add).forEach(listener)),
                     reader(() -> process.errorReader().lines().forEach(err::add)));
         }
@@ -561,7 +588,7 @@ abstract class Fixtures {
 
         void signal(String name) throws Exception {
             // the shell's own
-            assertEquals(0, new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid()).start().waitFor());
+            assertEquals(0, launch(new ProcessBuilder("sh", "-c", "kill -" + name + " " + process.pid())).waitFor());
         }
 
         /** Waits until it has ended and all it has printed is here. */
@@ -644,8 +671,14 @@ abstract class Fixtures {
     private static final AtomicInteger NEXT_PORT = new AtomicInteger(ThreadLocalRandom.current().nextInt(12_000));
 
     /** Of TCP and of UDP. Linux gives it to nobody who asks for any port, or connects, and we give none out twice. */
-    @SuppressWarnings("try")   // both are needed, not spoken of
     static int freePort() {
+        synchronized (LAUNCH) {   // no process gets a copy of either socket
+            return nextFreePort();
+        }
+    }
+
+    @SuppressWarnings("try")   // both are needed, not spoken of
+    private static int nextFreePort() {
         while (true) {
             int port = 20_000 + NEXT_PORT.getAndIncrement() % 12_000;
             try (var tcp = new ServerSocket(port); var udp = new DatagramSocket(port)) {

@@ -294,7 +294,7 @@ abstract class Guest extends Fixtures implements AutoCloseable {
 
     private static boolean succeeds(String... command) {
         try {
-            return new ProcessBuilder(command).start().waitFor() == 0;
+            return launch(new ProcessBuilder(command)).waitFor() == 0;
         } catch (IOException | InterruptedException missing) {
             return false;
         }

@@ -298,7 +298,7 @@ class BrowsersTest {
         void inNode(@TempDir Path folder) throws Exception {
             RelayTest.require("node", "nodejs");
             String flag = "--experimental-websocket";   // of those from 20.10 on, which have one
-            Assumptions.assumeTrue(new ProcessBuilder("node", flag, "-e", "0").start().waitFor() == 0,
+            Assumptions.assumeTrue(RelayTest.launch(new ProcessBuilder("node", flag, "-e", "0")).waitFor() == 0,
                     "this node has no WebSocket; those from 20.10 on have one");
             expectIn(folder, "node", flag, "--input-type=module", "-e", BUILT_IN + NODE);
         }

@@ -50,7 +50,7 @@ final class Chromium implements Browser {
                 "--disable-sync", "--no-startup-window", "--disable-features=Translate,MediaRouter,OptimizationHints,"
                 + "PaintHolding,WebUIOmniboxPopup,WebUIOmniboxAimPopup,BackForwardCache"));
         command.addAll(List.of(switches));
-        process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+        process = RelayTest.launch(new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD));
         RelayTest.Program.reader(() -> {
             var message = new ByteArrayOutputStream();
             try (var in = process.getInputStream()) {

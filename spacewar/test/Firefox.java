@@ -59,7 +59,7 @@ final class Firefox implements Browser {
         String port = Browser.line(program, "WebDriver BiDi listening on .*:(\\d+)");
         // Its port is one of its network, which these tests may not be in.
         var tcp = List.of("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/" + port + "; cat <&3 & exec cat >&3");
-        connection = new ProcessBuilder(Stream.concat(before.stream(), tcp.stream()).toList()).start();
+        connection = RelayTest.launch(new ProcessBuilder(Stream.concat(before.stream(), tcp.stream()).toList()));
         var in = new DataInputStream(new BufferedInputStream(connection.getInputStream()));
         connection.getOutputStream().write(RelayTest.bytes(RelayTest.Raw.upgrade("/session")
                 .replace("Host: localhost", "Host: localhost:" + port)));

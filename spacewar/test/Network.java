@@ -32,7 +32,8 @@ final class Network implements AutoCloseable {
                 echo up
                 exec cat
                 """.formatted(RelayTest.PATH));
-        holder = new ProcessBuilder(Stream.concat(before.stream(), unshare).toList()).redirectErrorStream(true).start();
+        holder = RelayTest.launch(
+                new ProcessBuilder(Stream.concat(before.stream(), unshare).toList()).redirectErrorStream(true));
         String said = holder.inputReader().readLine();
         if (!"up".equals(said)) {
             close();
@@ -50,9 +51,9 @@ final class Network implements AutoCloseable {
 
     /** Lets a shell run these lines in it, each of which must succeed. */
     String run(String... lines) throws IOException {
-        var shell = new ProcessBuilder(Stream.concat(enter().stream(),
+        var shell = RelayTest.launch(new ProcessBuilder(Stream.concat(enter().stream(),
                 Stream.of("sh", "-ec", "PATH=" + RelayTest.PATH + "\n" + String.join("\n", lines))).toList())
-                .redirectErrorStream(true).start();
+                .redirectErrorStream(true));
         shell.getOutputStream().close();
         String said = new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(0, shell.onExit().join().exitValue(), said);
