@@ -100,11 +100,6 @@ class BrowsersTest {
         }
 
         @Test
-        void twoInFirefox() throws IOException {
-            play(InBrowsers.firefox(), InBrowsers.firefox());
-        }
-
-        @Test
         void oneInFirefoxAndOneInChromium() throws IOException {
             play(InBrowsers.firefox(), InBrowsers.chromium());
         }

@@ -74,7 +74,7 @@ class DirectTest {
                         .evaluate(PAGE.formatted(room));
                 page.until("relay.id !== null");
             }
-            expect("path() === 'webrtc'", Duration.ofSeconds(10));
+            expect("path() === 'webrtc'", Duration.ofSeconds(30));
         }
 
         void expect(String condition, Duration atMost) {
@@ -121,7 +121,7 @@ class DirectTest {
                             "globalThis.sending = setInterval(() => relay.send(`number ${++sent}`), 50); null");
                 lan.cutUdp();
                 long mendAt = System.nanoTime() + seconds * 1_000_000_000L;
-                for (var pair : pairs) pair.expect("path() === 'relay'", Duration.ofSeconds(5));
+                for (var pair : pairs) pair.expect("path() === 'relay'", Duration.ofSeconds(15));   // after 3 s
                 Thread.sleep(Math.max(0, (mendAt - System.nanoTime()) / 1_000_000));
                 lan.mendUdp();
                 long mended = System.nanoTime();

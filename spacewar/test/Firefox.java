@@ -11,13 +11,23 @@ import java.util.stream.*;
  * window to the next, empty, as a new one costs more than the game.
  */
 final class Firefox implements Browser {
-    /** No first steps, no play only after a click, and windows that do not wait for one another. */
+    /**
+     * No first steps, no play only after a click, and windows that do not wait for one another; and few processes, as
+     * with as many as it would have it costs half as much again.
+     */
     private static final String PREFERENCES = """
             user_pref("browser.aboutwelcome.enabled", false);
             user_pref("browser.newtabpage.enabled", false);
             user_pref("datareporting.policy.dataSubmissionEnabled", false);
+            user_pref("dom.ipc.processCount", 1);
+            user_pref("dom.ipc.processPrelaunch.enabled", false);
+            user_pref("extensions.enabledScopes", 0);
+            user_pref("extensions.webextensions.remote", false);
+            user_pref("fission.autostart", false);
             user_pref("focusmanager.testmode", true);
+            user_pref("media.rdd-process.enabled", false);
             user_pref("messaging-system.rsexperimentloader.enabled", false);
+            user_pref("network.process.enabled", false);
             user_pref("network.trr.mode", 5);
             """;
 

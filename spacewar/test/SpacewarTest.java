@@ -1278,16 +1278,12 @@ class SpacewarTest {
         }
 
         @Test
-        void twoAreConnectedAtOnceAndEachIsWhereItsPilotSeesIt() throws Exception {
+        void twoAreConnectedAtOnceByOneConnectionAndPlay() throws IOException {
             try (var ann = player("Ann"); var bob = player("Bob")) {
                 areConnected("webrtc", ann, bob);
                 bob.until("times.heard > 0");
                 expectInTime(bob, "second of two");
                 assertEquals(List.of(1.0, 1.0), List.of(ann.ask("open()"), bob.ask("open()")));
-                Positions.areTogether(ann, bob, 0);
-                Positions.coast(2_000, 2, ann, bob);
-                ann.place(-300, -500, 0);
-                bob.place(300, 500, 0);
                 shoot(ann, bob, 800);
                 allSee("Ann", "ship.score === 1", ann, bob);
             }

@@ -3,7 +3,7 @@
 // The game as it is played: whole pages in frames, which meet in a room of the relay that serves the tests. What
 // happens between players is the same in all browsers; what a browser may do otherwise is in game.js.
 
-import { GOAL } from '../round.js';
+import { GOAL, SAME } from '../round.js';
 import { equal, near, ok } from './check.js';
 import {
   Player, Stranger, allSee, click, isAsking, meet, newcomer, newRoom, players, shoot, until, wait, where,
@@ -93,9 +93,9 @@ export default {
       for (const player of all) {
         await player.until(({ sight: { round } }) => round?.begun && round.number === 1, 'the first round');
       }
-      // At first they know one another's clocks but roughly.
+      // A page that hears of a round takes it to begin later, by as long as the message was on its way.
       const starts = () => all.map(({ window, sight }) => window.performance.timeOrigin + sight.round.start);
-      await ann.until(() => Math.max(...starts()) - Math.min(...starts()) < 1_000, () => `it began at ${starts()}`);
+      await ann.until(() => Math.max(...starts()) - Math.min(...starts()) < SAME, () => `it began at ${starts()}`);
       await allSee('Bob', ship => ship.state === 'flying', ...all);
       await shoot(cyd, ann, -800);
       await allSee('Cyd', ship => ship.score === 1, ...all);
