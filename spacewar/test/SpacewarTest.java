@@ -78,8 +78,10 @@ class SpacewarTest {
                 int count;
                 do {
                     count = from.getInputStream().read(buffer);
-                    pieces.add(new Piece(System.nanoTime() + ThreadLocalRandom.current()
-                            .nextLong(40_000_000, 60_000_000), Arrays.copyOf(buffer, Math.max(0, count))));
+                    // in steps, so that the least, by which clocks are compared, comes soon
+                    long millis = 40 + 5 * ThreadLocalRandom.current().nextInt(5);
+                    pieces.add(new Piece(System.nanoTime() + millis * 1_000_000,
+                            Arrays.copyOf(buffer, Math.max(0, count))));
                 } while (count > 0);
             }));
             Thread.startVirtualThread(() -> untilClosed(() -> {
@@ -467,6 +469,7 @@ class SpacewarTest {
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
                     var ann = Player.of(relay.port(), "Ann", allFrames);
                     var bob = Player.of(proxy.port(), "Bob", allFrames)) {
+                ann.page.press("KeyA");   // the first key starts the sound, in which time a browser draws nothing
                 areTogether(ann, bob, 80);
                 coast(3_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);
