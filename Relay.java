@@ -234,8 +234,8 @@ public class Relay implements AutoCloseable {
     //   Evictable's monitor   the connections that are not of clients, the least recently used first
     //
     // An IOException means that the peer is gone. That is normal: it ends the connection and is not logged. On an
-    // OutOfMemoryError, the connection for which memory was needed ends, without a close frame; all others go on as far
-    // as Java does. (In the README's service, Java exits.)
+    // OutOfMemoryError, the connection for which memory was needed ends, without a close frame, and the others go on.
+    // (The README's service tells Java to exit instead.)
 
     private final Options options;
     private final int maxClients;
@@ -281,8 +281,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Operation: makes the JDK open the descriptors by which virtual threads wait for sockets. By itself it would do so
-     * at the first wait, and if none were left then, no virtual thread could ever wait.
+     * Operation: lets a virtual thread wait for a socket, for 1 ms. At the first wait, the JDK opens the descriptors by
+     * which all virtual threads wait; if a flood of connections had left none, no thread could ever wait.
      */
     private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -669,9 +669,9 @@ public class Relay implements AutoCloseable {
 
         /**
          * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
-         * to read would keep its processor. After MAX_TURN it sleeps until the next multiple of WAKE_PERIOD. So do all
-         * such threads, so again and again none of them is ready: Java 21 keeps threads that are ready in several
-         * queues, and goes on to the next only when one has become empty.
+         * to read would keep its processor. Yielding is not enough: Java 21 has several queues of threads that are
+         * ready, and leaves one only when it is empty. So after MAX_TURN, all busy threads sleep until the same moment,
+         * the next multiple of WAKE_PERIOD; meanwhile every queue gets its turn.
          */
         void letOthersRun() {
             deliveries = 0;
@@ -1177,8 +1177,7 @@ public class Relay implements AutoCloseable {
 
         /** Reads the next message, ping or pong. @throws CloseException for a close frame, or with 1002, 1007, 1009 */
         Incoming next() throws IOException, CloseException {
-            // A message that the last call returned has been relayed by now. (After a ping within one, it goes on.)
-            if (!isWithinMessage()) release();
+            if (!isWithinMessage()) release();   // what the last call returned has been relayed by now
             do {
                 readHeader();
                 if (opcode >= CLOSE) return readControlFrame();
@@ -1264,7 +1263,7 @@ public class Relay implements AutoCloseable {
 
         /** Makes room for the payload: FIRST_PIECE bytes, then twice what has come, but no more than it can need. */
         private void grow() {
-            int most = fin ? length + remaining : maxMessage;   // fin: the length is known
+            int most = fin ? length + remaining : maxMessage;   // bytes that it can need; more frames may follow
             int capacity = Math.min(Math.max(FIRST_PIECE, 2 * length), most);
             if (capacity > SHORT_MESSAGE) {
                 input.pauseUntil(() -> memory.allowsArriving(capacity, maxMessage));
@@ -1375,7 +1374,7 @@ public class Relay implements AutoCloseable {
         private final Queue<Outgoing> messages = new LinkedList<>();   // linked, so that it shrinks again
         private int waitingBytes;                 // of the frames in both queues
         private int writingBytes;                 // of those that the drain has taken and is writing now
-        private boolean isIdle;                   // no drain runs, but one may: begin() has been called
+        private boolean hasDrain = true;          // one runs; true at first, so that none starts before begin()
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
         final CountDownLatch finished = new CountDownLatch(1);   // until there is a close reason, and nothing waits
 
@@ -1387,7 +1386,7 @@ public class Relay implements AutoCloseable {
 
         /** Starts the first drain. Called after join(), so that a client is in its room before it gets the response. */
         synchronized void begin() {
-            isIdle = true;
+            hasDrain = false;
             startDrain();
         }
 
@@ -1425,8 +1424,8 @@ public class Relay implements AutoCloseable {
         synchronized int heldBytes() { return waitingBytes + writingBytes; }
 
         private void startDrain() {
-            if (isIdle) startThread(this);
-            isIdle = false;
+            if (!hasDrain) startThread(this);
+            hasDrain = true;
         }
 
         private void add(Outgoing frame, Queue<Outgoing> queue) {
@@ -1489,7 +1488,7 @@ public class Relay implements AutoCloseable {
 
         /** Notes that the drain ends, and shuts down the output if no frame will follow. Returns 0, for take(). */
         private int endDrain() throws IOException {
-            isIdle = true;
+            hasDrain = false;
             if (closeReason != null) {
                 connection.shutDownOutput();   // which does not wait
                 finished.countDown();
@@ -1648,10 +1647,10 @@ public class Relay implements AutoCloseable {
             wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(). As this is closed, permits do not matter now. */
+        /** Wakes the connection's thread if it waits in awaitWindow(), with all that it can ask for. */
         private void wakeSender() {
-            boolean isTaken = window.availablePermits() < windowSize;   // abort() may come again and again
-            if (isTaken) window.release(windowSize);
+            window.drainPermits();
+            window.release(windowSize);
         }
     }
 
@@ -1665,7 +1664,7 @@ public class Relay implements AutoCloseable {
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // each of 4 bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final int JOIN_COST = 64;   // bytes of a join in outboxes, for each client present: two short frames
+    private static final int JOIN_COST = 64;   // bytes in outboxes for each client present: a frame to it, one of it
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
     WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1684,8 +1683,10 @@ public class Relay implements AutoCloseable {
         boolean join(Client newcomer) {
             lock.lock();
             try {
-                if (rooms.get(name) != this) return false;   // it has emptied meanwhile; a new room takes its place
-                if (!memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
+                boolean isGone = rooms.get(name) != this;   // it has emptied meanwhile; a new room takes its place
+                if (isGone || !memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
+                // All is made before the newcomer is put in, and `room` is set first. So leave() does what is right
+                // wherever memory runs out.
                 String id = ++lastId + "";
                 var join = new Outgoing(encodeText(id + " join"));
                 var present = new ByteArrayOutputStream();   // all frames in one array
@@ -1694,7 +1695,7 @@ public class Relay implements AutoCloseable {
                 var welcome = new Outgoing(present.toByteArray());
                 newcomer.id = id;
                 newcomer.quit = new Outgoing(encodeText(id + " quit"));
-                newcomer.room = this;   // first: from the next line on it has to leave, also if memory runs out
+                newcomer.room = this;
                 clients.put(id, newcomer);
                 newcomer.send(welcome);
                 tellOthers(newcomer, join);
@@ -1736,12 +1737,12 @@ public class Relay implements AutoCloseable {
         boolean deliver(Client sender, String target, Outgoing message, long bytes) {
             lock.lock();
             try {
-                boolean isOpen = sender.isOpen();   // if not, it was closed while it read this, and may have left
-                if (isOpen && !memory.allowsRelaying(bytes)) return false;
-                Client receiver = clients.get(target);   // null: it has quit, nobody ever had that id, or it is "*"
-                if (isOpen && target.equals("*")) tellOthers(sender, message);
-                else if (isOpen && receiver != null) receiver.send(message);
-                else message.returnPermits();
+                if (!sender.isOpen()) return true;   // it was closed while it read this, and may have left
+                if (!memory.allowsRelaying(bytes)) return false;
+                Client receiver = clients.get(target);
+                if (target.equals("*")) tellOthers(sender, message);
+                else if (receiver != null) receiver.send(message);
+                else message.returnPermits();   // the receiver has quit, or nobody ever had that id
                 return true;
             } finally {
                 lock.unlock();
@@ -1762,7 +1763,7 @@ public class Relay implements AutoCloseable {
             boolean isIn = false;
             while (isOpen() && !isIn) {
                 isIn = rooms.computeIfAbsent(target, Room::new).join(this);
-                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // not for long if only the room was gone
+                if (!isIn) awaitMemory((long) JOIN_COST * maxClients);   // the most that a join can need
             }
         }
 
@@ -1853,18 +1854,22 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    /** What the sweeper knows of one connection. Confined to the sweeper. Times are on the relay's clock. */
+    /**
+     * What the sweeper knows of one connection. Confined to the sweeper. Each `last...` is when something was last in
+     * order, on the relay's clock; the connection is overdue if that is too long ago.
+     */
     private final class Watch {
         final Connection connection;
-        int stuckBytes;                            // held for a client that is stuck; 0 if it is not
-        private long readBefore, writtenBefore;    // bytes, at the last look
-        private boolean wasWriting, wasSilent;     // at the last look
-        private long lastUnblocked = clock;        // when no write was blocked
-        private long lastHeard = clock;            // when the peer had sent something, or we were not reading
-        private long lastAlive = clock;            // when it was heard, had taken something, or a write was blocked
-        private long writtenWhenAlive;             // bytes that were written until then
-        private long lastStep = clock;             // when a step of a long message had come, or none was expected
-        private long readAtStep;                   // bytes that were read until then
+        int stuckBytes;                       // held for a client that is stuck; 0 if it is not
+        private long read, written;           // bytes, until the latest look
+        private boolean isWriting;            // at the latest look
+        private long lastUnblocked = clock;   // no write was blocked
+        private long lastHeard = clock;       // the peer had sent something, or we were not reading
+        private long lastAlive = clock;       // the peer was heard, had taken something, or a write was blocked
+        private long writtenWhenAlive;        // bytes, until lastAlive
+        private long lastStep = clock;        // a step of a long message had come, or none was expected
+        private long readAtStep;              // bytes, until lastStep
+        private boolean wasSilent;            // at the latest look
 
         Watch(Connection connection) { this.connection = connection; }
 
@@ -1882,12 +1887,15 @@ public class Relay implements AutoCloseable {
 
         /** Finds out what has happened since the last look. */
         private void noteProgress() {
-            long read = connection.input.bytesRead, written = connection.bytesWritten;
-            boolean isPaused = connection.input.isPaused, isWriting = connection.isWriting;
+            long readBefore = read, writtenBefore = written;
+            boolean wasWriting = isWriting;
+            read = connection.input.bytesRead;
+            written = connection.bytesWritten;
+            isWriting = connection.isWriting;
+
             boolean isBlocked = wasWriting && isWriting && written == writtenBefore;
             if (!isBlocked) lastUnblocked = clock;
-
-            boolean isHeard = read != readBefore || isPaused;
+            boolean isHeard = read != readBefore || connection.input.isPaused;
             if (isHeard) lastHeard = clock;
 
             // That a write has returned does not mean that the peer has taken the bytes: the system buffers up to twice
@@ -1897,18 +1905,14 @@ public class Relay implements AutoCloseable {
                 lastAlive = clock;
                 writtenWhenAlive = written;
             }
-            readBefore = read;
-            writtenBefore = written;
-            wasWriting = isWriting;
         }
 
         /** Finds out whether a long message goes on, to which so many bytes of memory belong; 0: none is arriving. */
         private void noteStep(int messageBytes) {
-            boolean hasCome = readBefore - readAtStep >= messageBytes / MESSAGE_STEPS;
-            if (messageBytes == 0 || hasCome || connection.input.isPaused) {
-                lastStep = clock;
-                readAtStep = readBefore;
-            }
+            boolean hasCome = read - readAtStep >= messageBytes / MESSAGE_STEPS;
+            if (messageBytes > 0 && !hasCome && !connection.input.isPaused) return;
+            lastStep = clock;
+            readAtStep = read;
         }
 
         /** Pings a client that is silent, once. Ends it if it stays silent and reads nothing. */
@@ -1925,7 +1929,7 @@ public class Relay implements AutoCloseable {
      * long messages until they are in outboxes. If these are too many, senders wait. From any thread.
      */
     static class Memory {
-        private static final int SHORT_DELIVERY = 16 << 10;   // bytes
+        private static final int SMALL_DELIVERY = 16 << 10;   // bytes
         private final LongAdder inOutboxes = new LongAdder(), inMessages = new LongAdder();
         final long limit;
 
@@ -1948,15 +1952,15 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all: if they fit, or if half
-         * of the memory is free, as some would never fit. Short ones may use a quarter more, so that games go on. What
-         * is arriving does not matter here, as relaying it frees its memory.
+         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. What is arriving does
+         * not matter here, as relaying it frees its memory.
          */
         boolean allowsRelaying(long bytes) {
             long held = inOutboxes.sum();
-            boolean fits = held + Math.min(bytes, limit / 2) <= limit;
-            boolean isShort = bytes <= SHORT_DELIVERY && held <= limit / 4 * 5;
-            return fits || isShort;
+            boolean fits = held + bytes <= limit;
+            boolean isHalfFree = held <= limit / 2;   // enough, since some deliveries are larger than all of it
+            boolean isSmall = bytes <= SMALL_DELIVERY && held <= limit / 4 * 5;   // a quarter more, so that games go on
+            return fits || isHalfFree || isSmall;
         }
     }
 
