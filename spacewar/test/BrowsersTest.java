@@ -66,7 +66,7 @@ class BrowsersTest {
 
     /** Two players over the relay, each in a browser of any kind. */
     @Nested
-    @Timeout(60)
+    @Timeout(120)   // for the first one, browsers start
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class GamesOverTheRelay {

@@ -176,7 +176,6 @@ class DirectTest {
 
     /** Two players who are connected directly. */
     @Nested
-    @Timeout(60)
     class DirectWithFirefox {
         private static void play(Browser one, Browser other, String room) throws IOException {
             String address = address("/spacewar/?game=" + room);
