@@ -1261,7 +1261,7 @@ class SpacewarTest {
             String name = (String) pilot.ask("me().name");
             // far from where it was
             double x = 500 + ThreadLocalRandom.current().nextInt(300), y = pilot.number("me().y") > 0 ? -600 : 600;
-            pilot.place(x, y, 0);
+            pilot.until("me().state === 'flying'").place(x, y, 0);   // it may have fallen into the sun meanwhile
             witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
         }
 
