@@ -1856,7 +1856,7 @@ public class Relay implements AutoCloseable {
 
     /**
      * What the sweeper knows of one connection. Confined to the sweeper. Each `last...` is when something was last in
-     * order, on the relay's clock; the connection is overdue if that is too long ago.
+     * order, on the relay's clock; look() acts if that is too long ago.
      */
     private final class Watch {
         final Connection connection;

@@ -456,6 +456,24 @@ class HostileLoad extends Fixtures {
             }
         }
 
+        /** One who answers no ping is cut off after two seconds, but not while it takes what it is sent. */
+        @Test
+        void whoTakesWhatItIsSentIsAliveThoughItNeverAnswers() throws Exception {
+            byte[] message = text("* m " + "x".repeat(4_000));
+            try (var relay = relay(options -> options.pingInterval = 1_000); var room = new Clients(relay, 2)) {
+                Raw mute = room.get(2);
+                long end = System.nanoTime() + 5_000_000_000L;
+                while (System.nanoTime() < end) {
+                    room.get(1).send(message);
+                    while (mute.receive().opcode() != 1) { }   // a ping
+                    LockSupport.parkNanos(4_000_000);
+                }
+                assertThrows(EOFException.class, () -> {
+                    while (true) assertEquals(9, mute.receive().opcode());
+                });
+            }
+        }
+
         /** Tens of thousands of small messages wait for each of four; once these have taken them, nothing stays. */
         @Test
         void whoWasFarBehindOnceCostsNoMoreThanOthers() throws Exception {

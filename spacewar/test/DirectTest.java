@@ -15,7 +15,7 @@ import org.junit.jupiter.api.*;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-@Timeout(240)   // 40 s, on a machine that does nothing else
+@Timeout(240)   // browsers start within the first test, beside those of other tests
 @Order(2)   // waits for long
 class DirectTest {
     private static Network lan;
