@@ -1291,10 +1291,9 @@ public class Relay implements AutoCloseable {
          * we want to know, so the characters that it writes are overwritten.
          */
         private static int checkUtf8(byte[] bytes, int start, int end, boolean isEnd) throws CloseException {
-            int first = skipAscii(bytes, start, end);
-            if (first == end) return end;
-            var part = ByteBuffer.wrap(bytes, first, end - first);
-            var characters = CharBuffer.allocate(Math.min(end - first, 1024));
+            if (start == end) return end;
+            var part = ByteBuffer.wrap(bytes, start, end - start);
+            var characters = CharBuffer.allocate(Math.min(end - start, 1024));
             var decoder = StandardCharsets.UTF_8.newDecoder();
             CoderResult result;
             do {
@@ -1305,14 +1304,6 @@ public class Relay implements AutoCloseable {
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
-        }
-
-        /** Optimization: returns where the first byte is that is not ASCII; looks at eight at a time. */
-        private static int skipAscii(byte[] bytes, int start, int end) {
-            int at = start;
-            while (at <= end - 8 && ((long) EIGHT_BYTES.get(bytes, at) & 0x8080_8080_8080_8080L) == 0) at += 8;
-            while (at < end && bytes[at] >= 0) at++;
-            return at;
         }
 
         /** Unmasks bytes in place, RFC 6455 §5.3, eight at a time; `offset` is that of the first in the payload. */
