@@ -159,7 +159,8 @@ class DirectTest {
             try (var pair = new Pair("Chromium", "Chromium")) {
                 pair.pages.getFirst().evaluate(PACED);
                 pair.expectAll();
-                for (var page : pair.pages) assertEquals("webrtc 1", page.evaluate("`${path()} ${connections}`"));
+                // Pages that had no processor for 3 s meanwhile are on the relay for a while.
+                pair.expect("`${path()} ${connections}` === 'webrtc 1'", Duration.ofSeconds(20));
             }
         }
 
