@@ -55,6 +55,7 @@ const OTHERS = 0.5;      // loudness of other ships close by, that of the own on
 const FAR_SHARE = 0.3;   // ... and what is left of that far away
 const MASTER = 0.7;      // leaves room for what the compressor, which is no wall, lets through
 const SOON = 0.015;      // s ahead of a context's clock: what begins in its past begins in the middle of its ramp
+const FADED = 300;       // ms after which what was muted has faded, for a context to be suspended
 const RAMP = 0.03;       // s in which the engine and the master gain come within a third of where they go
 const NOISE = 2;         // s of noise, repeated
 
@@ -138,6 +139,7 @@ function glide(param, [[start, first], ...points], at) {
 
 export class Sound {
   #create; #context; #synth;
+  #isAwake = false;    // the person has done something, so a page may make sounds
   #muted = false;
   #volume = 1;
   #burning = false;
@@ -148,6 +150,8 @@ export class Sound {
 
   /** To be called whenever the person does something: begins to sound, or goes on after an interruption. */
   wake() {
+    this.#isAwake = true;
+    if (this.#muted) return;   // a context that runs costs power, also while it is silent
     try {
       if (!this.#context) this.#begin();
       if (this.#context.state !== 'running') this.#context.resume().catch(() => {});
@@ -168,6 +172,12 @@ export class Sound {
   set muted(muted) {
     this.#muted = muted;
     this.#synth?.setVolume(this.#heard);
+    if (muted) setTimeout(() => this.#rest(), FADED);
+    else if (this.#isAwake) this.wake();
+  }
+
+  #rest() {
+    if (this.#muted && this.#context?.state === 'running') this.#context.suspend().catch(() => {});
   }
 
   /** From 0 to 1. */

@@ -47,6 +47,7 @@ function checkClean(samples, pitch, what) {
 class Running extends OfflineAudioContext {
   running = true;
   resumed = 0;
+  suspended = 0;
 
   constructor() {
     super(1, RATE, RATE);
@@ -58,6 +59,11 @@ class Running extends OfflineAudioContext {
 
   async resume() {
     this.resumed++;
+  }
+
+  async suspend() {
+    this.running = false;
+    this.suspended++;
   }
 }
 
@@ -207,6 +213,26 @@ export default {
     context.running = false;
     sound.wake();
     equal([made, context.resumed], [1, 1], 'contexts and resumes after an interruption');
+  },
+
+  'no context runs while muted': async () => {
+    let made = 0;
+    const context = new Running();
+    const sound = new Sound(() => {
+      made++;
+      return context;
+    });
+    sound.muted = true;
+    sound.wake();
+    equal(made, 0, 'contexts while muted');
+    sound.muted = false;
+    equal([made, context.suspended], [1, 0], 'contexts and suspensions once unmuted');
+    sound.muted = true;
+    await new Promise(done => setTimeout(done, 400));
+    sound.wake();
+    equal([context.suspended, context.resumed], [1, 0], 'suspensions and resumes once muted again');
+    sound.muted = false;
+    equal(context.resumed, 1, 'resumes once unmuted again');
   },
 
   'where there is no sound, nothing throws': () => {
