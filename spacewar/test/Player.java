@@ -13,8 +13,8 @@ import java.util.stream.*;
  */
 final class Player implements AutoCloseable {
     /**
-     * Lets a page have and draw each frame. Otherwise it has twenty a second, nearly all of them by a timer, or all of
-     * the browser's while they are recorded or counted, and it draws two of them at most: the browser's frames and
+     * Lets a page have the browser's frames, and draw each. Otherwise it has twenty a second, or sixty while they are
+     * recorded or counted, nearly all of them by a timer, and it draws two of them at most: the browser's frames and
      * drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
@@ -26,10 +26,9 @@ final class Player implements AutoCloseable {
           const { requestAnimationFrame } = globalThis;
           let frames = 0;
           globalThis.requestAnimationFrame = callback =>
-            globalThis.everyFrame || globalThis.counting || document.hidden   // a hidden page has none
-              || ++frames % 10 === 0
+            globalThis.everyFrame || document.hidden || ++frames % 10 === 0   // a hidden page has none
               ? requestAnimationFrame(callback)
-              : setTimeout(() => callback(performance.now()), 50);
+              : setTimeout(() => callback(performance.now()), globalThis.counting ? 16 : 50);
         }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
@@ -127,7 +126,7 @@ final class Player implements AutoCloseable {
         page.go(address).until("globalThis.game !== undefined");
     }
 
-    /** Somebody who has been here before, and has chosen a name and no practice ships, which shoot. */
+    /** Somebody who has been here before, and has chosen a name, no sound, and no practice ships, which shoot. */
     static Player of(int port, String name, Consumer<Chromium.Page> before) {
         return of(InChromium.chromium, address(port), name, before);
     }
@@ -146,7 +145,7 @@ final class Player implements AutoCloseable {
     }
 
     private static String settings(String name) {
-        var settings = Map.of("name", name, "look", name.length(), "practice", 0);
+        var settings = Map.of("name", name, "look", name.length(), "practice", 0, "muted", true);
         return "localStorage.spacewar ??= " + Json.write(Json.write(settings));
     }
 
@@ -220,7 +219,7 @@ final class Player implements AutoCloseable {
 
     /** For as long as a ship must have been seen somewhere for what it does there to be believed. */
     Player waitAMoment() {
-        return until("performance.now() > %s + 300".formatted(ask("performance.now()")));
+        return until("performance.now() > %s + 500".formatted(ask("performance.now()")));
     }
 
     /**

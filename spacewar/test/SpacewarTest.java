@@ -475,7 +475,6 @@ class SpacewarTest {
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
                     var ann = Player.of(relay.port(), "Ann", allFrames);
                     var bob = Player.of(proxy.port(), "Bob", allFrames)) {
-                ann.page.press("KeyA");   // the first key starts the sound, in which time a browser draws nothing
                 areTogether(ann, bob, 80);
                 coast(3_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);

@@ -6,11 +6,13 @@
 
 import { orbit } from '../physics.js';
 import { Settings } from '../settings.js';
+import { ARMED } from '../world.js';
 
 const PATIENCE = 15_000;  // ms for what a test waits for
 const LOOK = 15;          // ms between looks
 const FRAME = 50;         // ms between frames: nobody looks at them, and those of the browser cost the most ...
 const OWN_FRAME = 10;     // ... so that only every tenth is one of those
+const BELIEVED = 2 * ARMED;   // ms after which what a ship does there is believed, also by who has seen it come late
 const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));
@@ -191,7 +193,7 @@ export class Player {
     for (const witness of witnesses) {
       await witness.until(() => Math.hypot(witness.seen(name).x - x, witness.seen(name).y - y) < 50, `${name} there`);
     }
-    await wait(300);
+    await wait(BELIEVED);
   }
 
   /** Another tab of its browser changes settings. */
@@ -363,7 +365,7 @@ export class Stranger {
   async fliesBefore(witness, name = 'Eve') {
     this.flies();
     await witness.until(() => Math.hypot(witness.seen(name).x - 600, witness.seen(name).y - 600) < 50, `${name} flies`);
-    await wait(300);
+    await wait(BELIEVED);
     return this;
   }
 
