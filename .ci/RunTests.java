@@ -29,7 +29,7 @@ final class RunTests implements TestExecutionListener {
     static final String IN_PAIRS = "pairs";   // the tag of what runs after most others, two tests at a time
     static final String ALONE = "alone";      // the tag of what runs after all else, one test at a time
     private static final String PARALLEL = "junit.jupiter.execution.parallel.";
-    private static final int THREADS = 5;
+    private static final int THREADS = Fixtures.isThere("chromium") ? 4 : 8;   // browsers keep two processors busy
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
             "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");
@@ -81,9 +81,14 @@ final class RunTests implements TestExecutionListener {
 
     /** @return 0 if none has failed, else 1 */
     static int run(Path root, List<String> args, PrintStream out) throws NoSuchTest {
+        try (var session = LauncherFactory.openSession()) {   // what all plans share ends with it
+            return run(root, args, out, session.getLauncher());
+        }
+    }
+
+    private static int run(Path root, List<String> args, PrintStream out, Launcher launcher) throws NoSuchTest {
         boolean bench = args.getFirst().equals("bench");
         var tags = bench ? TagFilter.includeTags("bench") : TagFilter.excludeTags("bench");
-        var launcher = LauncherFactory.create();
         List<? extends DiscoverySelector> selectors = selectClasspathRoots(Set.of(root));
         if (args.size() > 1) {
             var everything = launcher.discover(request(selectors, tags).build());

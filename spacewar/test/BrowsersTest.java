@@ -64,29 +64,33 @@ class BrowsersTest {
         }
     }
 
-    /** Two players over the relay, each in a browser of any kind. */
+    /** Players over the relay, each in a browser of another kind. */
     @Nested
     @Timeout(120)   // for the first one, browsers start
     @RelayTest.Waits
     @ExtendWith(InBrowsers.class)
     class GamesOverTheRelay {
-        private static void play(Browser one, Browser other) throws IOException {
+        @Test
+        void oneInWebKitOneInFirefoxAndOneInChromium() throws IOException {
             try (var relay = SpacewarTest.withPages(0);
-                    var ann = Player.of(one, Player.address(relay.port()), "Ann");
-                    var bob = Player.of(other, Player.address(relay.port()), "Bob")) {
-                SpacewarTest.meet(ann, bob);
-                SpacewarTest.Direct.areConnected("relay", ann, bob);
-                for (Player player : List.of(ann, bob)) {
+                    var ann = Player.of(InBrowsers.webKit(), Player.address(relay.port()), "Ann");
+                    var bob = Player.of(InBrowsers.firefox(), Player.address(relay.port()), "Bob");
+                    var cyd = Player.of(InBrowsers.chromium(), Player.address(relay.port()), "Cyd")) {
+                SpacewarTest.meet(ann, bob, cyd);
+                SpacewarTest.Direct.areConnected("relay", ann, bob, cyd);
+                for (Player player : List.of(ann, bob, cyd)) {
                     player.page.hold("ArrowLeft", "ArrowUp");
                     player.until("me().turn === -1 && me().thrust").page.release("ArrowLeft", "ArrowUp");
                     player.until("me().turn === 0 && !me().thrust");
                 }
                 SpacewarTest.shoot(ann, bob, 800);
-                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
-                bob.until("me().state === 'flying'");
+                SpacewarTest.shoot(cyd, ann, -800);
+                for (String name : List.of("Ann", "Cyd"))
+                    SpacewarTest.allSee(name, "ship.score === 1", ann, bob, cyd);
                 SpacewarTest.Direct.playOn(ann, bob);
-                SpacewarTest.Direct.playOn(bob, ann);
-                for (Player player : List.of(ann, bob)) expectSky(player.page.screenshot());
+                SpacewarTest.Direct.playOn(bob, cyd);
+                SpacewarTest.Direct.playOn(cyd, ann);
+                for (Player player : List.of(ann, bob, cyd)) expectSky(player.page.screenshot());
             }
         }
 
@@ -97,16 +101,6 @@ class BrowsersTest {
             int[] middle = image.getRGB(width / 4, height / 4, width / 2, height / 2, null, 0, width / 2);
             long colours = IntStream.of(middle).distinct().count();
             assertTrue(colours > 20, colours + " colours");
-        }
-
-        @Test
-        void oneInFirefoxAndOneInChromium() throws IOException {
-            play(InBrowsers.firefox(), InBrowsers.chromium());
-        }
-
-        @Test
-        void oneInWebKitAndOneInFirefox() throws IOException {
-            play(InBrowsers.webKit(), InBrowsers.firefox());
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What webrtc-relay.js promises to any game, between pages that do nothing but send: what comes over the direct path,
- * and after it has failed. And two players who are connected directly, in Firefox as well. All of them, one after the
+ * and after it has failed. And players who are connected directly, in Firefox as well. All of them, one after the
  * other, are in one LAN with its browsers.
  */
 
@@ -175,29 +175,24 @@ class DirectTest {
         }
     }
 
-    /** Two players who are connected directly. */
+    /** Players who are connected directly. */
     @Nested
     class DirectWithFirefox {
-        private static void play(Browser one, Browser other, String room) throws IOException {
-            String address = address("/spacewar/?game=" + room);
-            try (var ann = Player.of(one, address, "Ann"); var bob = Player.of(other, address, "Bob")) {
-                SpacewarTest.meet(ann, bob);
-                SpacewarTest.Direct.areConnected("webrtc", ann, bob);
+        @Test
+        void twoInFirefoxAndOneInChromium() throws IOException {
+            String address = address("/spacewar/");
+            try (var ann = Player.of(lan.firefox(), address, "Ann"); var bob = Player.of(lan.firefox(), address, "Bob");
+                    var cyd = Player.of(lan.chromium(), address, "Cyd")) {
+                SpacewarTest.meet(ann, bob, cyd);
+                SpacewarTest.Direct.areConnected("webrtc", ann, bob, cyd);
                 SpacewarTest.Direct.playOn(ann, bob);
-                SpacewarTest.Direct.playOn(bob, ann);
+                SpacewarTest.Direct.playOn(bob, cyd);
+                SpacewarTest.Direct.playOn(cyd, ann);
                 SpacewarTest.shoot(ann, bob, 800);
-                SpacewarTest.allSee("Ann", "ship.score === 1", ann, bob);
+                SpacewarTest.shoot(cyd, ann, -800);
+                for (String name : List.of("Ann", "Cyd"))
+                    SpacewarTest.allSee(name, "ship.score === 1", ann, bob, cyd);
             }
-        }
-
-        @Test
-        void twoInFirefox() throws IOException {
-            play(lan.firefox(), lan.firefox(), "1");
-        }
-
-        @Test
-        void oneInFirefoxAndOneInChromium() throws IOException {
-            play(lan.firefox(), lan.chromium(), "2");
         }
     }
 }
