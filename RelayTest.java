@@ -65,6 +65,7 @@ class RelayTest extends Streams {
     /** Arguments, exit codes, what is printed on start, and how a signal ends it. */
     @Nested
     @Waits
+    @Order(2)
     @SuppressWarnings("try")   // a connection is closed within
     class CommandLine {
         @TempDir
@@ -1386,8 +1387,7 @@ class RelayTest extends Streams {
         }
 
         @Table("""
-            WS /ws-relay/«a*1014» => 101
-            WS /ws-relay/«a*1015» => 414 ¶ "1,?024"
+            WS /ws-relay/«a*1014» => 101 | WS /ws-relay/«a*1015» => 414 ¶ "1,?024"
             WS /ws-relay/?«%20*338» => 414 ¶ "1,?024"
             WS /ws-relay?«a*1015» => 414 ¶ "1,?024"
             /«a*1500» => 404
@@ -2409,7 +2409,7 @@ class RelayTest extends Streams {
     /** What bounds a client, and what all of them together: each limit at work, and nobody else disturbed by it. */
     @Nested
     @Waits
-    @Order(1)   // takes the longest of these
+    @Order(1)   // takes the longest of these, CommandLine the longest but one
     class Limits {
         interface Step {
             void run() throws IOException;
@@ -3442,6 +3442,7 @@ class RelayTest extends Streams {
 
     /** build.sh, as far as it can be tried in a copy and without Maven. */
     @Nested
+    @Waits
     class BuildScript {
         @TempDir
         Path copy;
@@ -3476,8 +3477,7 @@ class RelayTest extends Streams {
                 assertEquals(List.of("relay 1.0"), run.expectExit(0).out);
                 jar.expectExit(0);
             }
-            String version = Program.run(Program.JAVA, "-jar", copy.resolve("build/relay.jar").toString(), "--version");
-            assertEquals("relay 1.0", version);
+            assertEquals("relay 1.0", Program.run(Program.JAVA, "-jar", copy + "/build/relay.jar", "--version"));
             try (var program = build(jdk, "clean")) {
                 program.expectExit(0);
                 assertFalse(Files.exists(copy.resolve("build")));

@@ -1259,7 +1259,7 @@ class HostileLoad extends Fixtures {
         @Test
         @Order(1)   // while the relay holds nothing else that comes and goes
         void clientsThatWereFarBehindOnce() throws Exception {
-            husks(10);
+            husks(5);
         }
 
         @FullSizeTest

@@ -639,9 +639,12 @@ abstract class Fixtures {
      * path
      */
     static void require(String program, String debianPackage) {
-        boolean there = Stream.of(PATH.split(File.pathSeparator))
+        require(isThere(program), program + " is missing: apt install " + debianPackage);
+    }
+
+    static boolean isThere(String program) {
+        return Stream.of(PATH.split(File.pathSeparator))
                 .anyMatch(folder -> Files.exists(Path.of(folder).resolve(program)));
-        require(there, program + " is missing: apt install " + debianPackage);
     }
 
     /** Python's, of Debian. */
