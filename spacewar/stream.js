@@ -8,6 +8,7 @@
 //   - uses the channel only when all that it sent through the relay has arrived. Until then, messages wait.
 //   - keeps each message until the peer acknowledges its number. When it gives the channel up, it retransmits the
 //     rest through the relay, and the receiver skips what the channel has brought.
+//   - has no more than a window of them on the channel. The others wait for acknowledgements.
 //
 //        path        sender                                      receiver
 //        relay       path webrtc 4        through the relay -->  all before it has come; this counts as no. 4
@@ -22,7 +23,9 @@
 
 const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
 const KEPT_BYTES = 4_194_304; // bytes: the relay, too, closes a receiver that is that far behind
-const ACK_BYTES = 65_536;     // bytes received: a fast sender need not keep them until the next beat
+const WINDOW_BYTES = 65_536;  // on the channel, not acknowledged: a burst of more than browsers and systems buffer gets
+                              // lost, and after it a browser sends nothing for seconds
+const ACK_BYTES = 16_384;     // received: the next acknowledgement does not wait for a beat
 const OVERHEAD_BYTES = 64;    // bytes that a message counts beside its characters or bytes
 const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
 
@@ -38,6 +41,8 @@ export class MessageStream {
   #last = 0;            // number of the last message for the channel, or of the last `path webrtc`
   #kept = [];           // messages for the channel that are not acknowledged; the last has the number #last
   #keptSize = 0;        // bytes
+  #passed = 0;          // how many of the kept, from the first on, have been passed to the channel ...
+  #passedSize = 0;      // ... and their bytes
   #received = 0;        // number of the last message from the channel
   #granted = null;      // number of the peer's `path webrtc`, or null after its `path relay`
   #unreported = 0;      // bytes received since the last acknowledgement
@@ -68,8 +73,16 @@ export class MessageStream {
     this.#last++;
     this.#kept.push(message);
     this.#keptSize += sizeOf(message);
-    if (this.path === 'webrtc') this.#channel(message);
+    if (this.path === 'webrtc') this.#fillWindow();
     return true;
+  }
+
+  #fillWindow() {
+    while (this.#passed < this.#kept.length && this.#passedSize < WINDOW_BYTES) {
+      const message = this.#kept[this.#passed++];
+      this.#passedSize += sizeOf(message);
+      this.#channel(message);   // which may close, and all that is kept goes through the relay
+    }
   }
 
   /** Switches to the channel, which is open. */
@@ -86,29 +99,34 @@ export class MessageStream {
     this.path = 'relay';
     const kept = this.#kept;
     this.#kept = [];
-    this.#keptSize = 0;
+    this.#keptSize = this.#passed = this.#passedSize = 0;
     this.#relay(`path relay ${this.#last - kept.length + 1}`);
     for (const message of kept) this.#relay(message);
     if (was === 'webrtc') this.#onpath('relay');
   }
 
-  /** Takes the number of an ` ack` from the channel: the peer has all up to that, if so many were sent. */
+  /** Takes the number of an ` ack` from the channel: the peer has all up to that, if so many were passed to it. */
   acknowledged(number) {
     const before = this.#last - this.#kept.length;
     if (this.path === 'switching' && number === before) {
       this.#channel(` path ${number}`);
-      for (const message of [...this.#kept]) this.#channel(message);
+      this.#fillWindow();
       if (this.path !== 'switching') return;   // the channel has closed, and all that went through the relay
       this.path = 'webrtc';
       this.#onpath('webrtc');
-    } else if (this.path === 'webrtc' && number > before && number <= this.#last) {
-      for (const message of this.#kept.splice(0, number - before)) this.#keptSize -= sizeOf(message);
+    } else if (this.path === 'webrtc' && number > before && number <= before + this.#passed) {
+      const taken = this.#kept.splice(0, number - before);
+      const size = taken.reduce((sum, message) => sum + sizeOf(message), 0);
+      this.#passed -= taken.length;
+      this.#passedSize -= size;
+      this.#keptSize -= size;
+      this.#fillWindow();
     }
   }
 
-  /** Bytes that wait for the peer to acknowledge the change of path. */
+  /** Bytes that wait for acknowledgements: of the change of path, or of what is on the channel. */
   get waiting() {
-    return this.path === 'switching' ? this.#keptSize : 0;
+    return this.#keptSize - this.#passedSize;
   }
 
   /** Whether the peer is too far behind with its acknowledgements. */

@@ -20,6 +20,8 @@
  *
  *     while (relay.buffered < 65_536 && chunks.length) relay.send(chunks.shift());   // and again in some ms
  *
+ * On a direct path 64 KB are under way at most: 640 KB/s where a round trip takes 100 ms.
+ *
  * When the relay is lost, the peers that are connected directly stay: `peers` keeps them, `id` is what it was, and
  * messages of up to 16 KB reach them. The others have quit. When the relay is back, everybody is new to everybody,
  * as with a WebSocketRelay: the peers that stayed quit, `onself` tells the new id, all who are there join, and the

@@ -143,6 +143,26 @@ export default {
     equal(pair.received, ['1', '2', '3']);
   },
 
+  'of much that is sent at once no more is on the channel than buffers hold, until more is acknowledged': () => {
+    const pair = new Pair();
+    pair.useChannel();
+    for (let i = 0; i < 100; i++) pair.from.send('x'.repeat(10_000));
+    const onChannel = () => pair.channel.reduce((sum, message) => sum + message.length, 0);
+    equal(onChannel(), 70_000, 'bytes on the channel');
+    ok(pair.from.waiting > 900_000, `${pair.from.waiting} bytes wait`);
+    while (pair.channel.length) {
+      pair.bringByChannel();
+      pair.bringAck();
+      ok(onChannel() <= 80_000, `${onChannel()} bytes on the channel`);
+    }
+    equal([pair.received.length, pair.from.waiting], [100, 0]);
+    for (let i = 0; i < 100; i++) pair.from.send('y'.repeat(10_000));
+    pair.from.acknowledged(150);   // of what the channel has not carried yet
+    equal(onChannel(), 70_000, 'bytes on the channel after a false acknowledgement');
+    pair.from.useRelay();
+    equal(pair.relay.length, 101, 'messages that go through the relay instead');
+  },
+
   'much is acknowledged before the next beat': () => {
     const pair = new Pair();
     pair.useChannel();
@@ -174,11 +194,12 @@ export default {
       const chance = random(seed);
       const pair = new Pair();
       const slow = chance();
+      const padding = 'x'.repeat(seed % 2 * 8_000);   // with which a window is soon full
       const sent = [];
       for (let step = 0; step < 200; step++) {
         const what = chance();
         if (what < 0.3) {
-          sent.push(`${sent.length}`);
+          sent.push(`${sent.length} ${padding}`);
           pair.from.send(sent.at(-1));
         } else if (what < 0.36) pair.from.useChannel();
         else if (what < 0.38) pair.from.useRelay();
