@@ -78,7 +78,7 @@ interface Browser extends AutoCloseable {
             try {
                 RelayTest.eventually(() -> {
                     try {
-                        if (Boolean.TRUE.equals(evaluate(expression))) return true;
+                        if (becomesTrue(expression)) return true;
                     } catch (IllegalStateException stillLoading) {
                         // so it is not true
                     }
@@ -91,6 +91,26 @@ interface Browser extends AutoCloseable {
                         + evaluate("location + '\\n' + document.body.innerText") + "\n" + complaints, e);
             }
             return this;
+        }
+
+        /**
+         * Returns whether an expression is true, if not now then within a second: the page looks by itself, since each
+         * question of a driver costs several processes something.
+         */
+        boolean becomesTrue(String expression) {
+            return Boolean.TRUE.equals(evaluate("""
+                    new Promise((done, failed) => {
+                      const end = performance.now() + 1_000;
+                      (async function look() {
+                        try {
+                          const value = await (%s);
+                          if (value === true || performance.now() > end) done(value === true);
+                          else setTimeout(look, 25);
+                        } catch (error) {
+                          failed(error);
+                        }
+                      })();
+                    })""".formatted(expression)));
         }
 
         /** Waits until all of this can be read on it. */
