@@ -142,7 +142,6 @@ class DirectTest {
     }
 
     @Nested
-    @RelayTest.MeasuresPages   // a connection is replaced if its pages get no processor for 20 s
     class DirectInBulk {
         /** As a game sends a map or a saved game: 8 MB, more while little waits. */
         private static final String PACED = """
