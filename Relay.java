@@ -65,7 +65,7 @@ public class Relay implements AutoCloseable {
             else run(Options.parse(words.iterator()));
         } catch (IllegalArgumentException | IOException | OutOfMemoryError failure) {   // or no thread can be started
             System.err.println("relay: " + printable(failure.getMessage()));
-            // Compilers before Java 21 reject the next line, and show it with its comment.
+            // A compiler older than Java 21 rejects the next line, and prints it with its comment.
             System.exit(switch (failure) { case RuntimeException e -> 2; default -> 1; });   // needs Java 21 or newer
         }
     }
@@ -193,11 +193,11 @@ public class Relay implements AutoCloseable {
         }
     }
 
-    // Bytes of each connection, besides maxMessage and maxOutbox above.
+    // Sizes for each connection, in bytes, besides maxMessage and maxOutbox above.
     private static final int IDLE_BUFFER = 512;           // for input, until it has been full once
     private static final int INPUT_BUFFER = 2 << 10;      // for input, from then on
     private static final int MAX_TRANSFER = 64 << 10;     // of one read or write; progress shows after each
-    private static final int SEND_BUFFER = 64 << 10;      // the system's; a full one takes more when a third is free
+    private static final int SEND_BUFFER = 64 << 10;      // the system's; once full, it waits until a third is free
     private static final int HTTP_SEND_BUFFER = 32 << 10; // smaller, as files fill it, and links may be slow
     private static final int FILE_PIECE = 16 << 10;       // of a file that is being sent
     private static final int FIRST_PIECE = 8 << 10;       // allocated first for a long message
@@ -253,7 +253,7 @@ public class Relay implements AutoCloseable {
     final Memory memory;
     private ServerSocket listener;         // null until started
     private DatagramSocket stun;           // null until started, or without STUN
-    private final List<Thread> threads = new ArrayList<>();   // those that hold a port
+    private final List<Thread> threads = new ArrayList<>();   // acceptor and STUN, for which close() waits
     private volatile boolean closing;
 
     Relay(Options options) {
@@ -282,7 +282,7 @@ public class Relay implements AutoCloseable {
 
     /**
      * Operation: lets a virtual thread wait for a socket, for 1 ms. At the first wait, the JDK opens the descriptors by
-     * which all virtual threads wait; if a flood of connections had left none, no thread could ever wait.
+     * which all virtual threads wait. If a flood of connections had used up all of them, none could ever wait.
      */
     private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -390,7 +390,7 @@ public class Relay implements AutoCloseable {
     /** A set of connections with a maximum size. Guarded by its monitor. */
     private static final class Evictable {
         private final int most;
-        private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the first one was added first
+        private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the oldest comes first
 
         Evictable(int most) { this.most = most; }
 
@@ -461,8 +461,9 @@ public class Relay implements AutoCloseable {
 
     /** Operation: counts refusals of an origin. Returns whether this is the first one within this minute. */
     private boolean isNewRefusal(String origin) {
-        if (refusedOrigins.size() >= REFUSED_ORIGINS) return true;   // more are not remembered
-        return refusedOrigins.merge(printable(origin), 1, Integer::sum) == 1;
+        String name = printable(origin);
+        boolean isTooMany = refusedOrigins.size() >= REFUSED_ORIGINS && !refusedOrigins.containsKey(name);
+        return isTooMany || refusedOrigins.merge(name, 1, Integer::sum) == 1;
     }
 
     /** Operation: logs how often pages of an origin that was refused have tried again within the last minute. */
@@ -502,8 +503,8 @@ public class Relay implements AutoCloseable {
     //       +-------------------------------------------------------------------------^
     //
     // If a socket were closed while unread bytes wait in it, TCP would reset the connection, and the peer might lose
-    // what we sent last. So both kinds end alike: the output is shut down once all is written, then what still comes is
-    // discarded until the peer closes, or until a deadline. There are three ways to end a WebSocket:
+    // what we sent last. So HTTP and WebSockets end alike: the output is shut down once all is written, then what still
+    // comes is discarded until the peer closes, or until a deadline. There are three ways to end a WebSocket:
     //
     //   WebSocket.close(reason)         sends what waits, then a close frame (none if the connection is lost, 1006)
     //   WebSocket.close(reason, true)   drops what waits, sends a close frame
@@ -561,8 +562,9 @@ public class Relay implements AutoCloseable {
                 socket.setTcpNoDelay(true);   // or games wait up to 40 ms for an acknowledgement
                 socket.setSendBufferSize(HTTP_SEND_BUFFER);
                 if (!closing) webSocket = serveHttp(this);
-                if (closing) closeOrAbort();   // again, as close() may have come before webSocket was set
-                if (webSocket != null && !input.isAborted) webSocket.run();   // also if it only has to be closed
+                if (closing) closeOrAbort();   // again, as close() may have come while webSocket was still null
+                // One that is closing runs, too, and so sends its close frame. One that is aborted has nothing to do.
+                if (webSocket != null && !input.isAborted) webSocket.run();
             } catch (IOException | InterruptedException gone) {   // the usual end
             } catch (RuntimeException | Error failure) {
                 log("error", "internal error: " + failure);
@@ -601,7 +603,7 @@ public class Relay implements AutoCloseable {
 
         /** Closes the socket at once. Needs hardly any memory. From any thread; the first reason counts. */
         void abort(CloseException reason) {
-            input.isAborted = true;   // ends pauseUntil()
+            input.isAborted = true;   // ends pauseUntil(), and keeps run() from serving a WebSocket
             try {
                 if (webSocket != null) webSocket.onAbort(reason);
             } finally {
@@ -669,9 +671,9 @@ public class Relay implements AutoCloseable {
 
         /**
          * Optimization: lets other threads run. Virtual threads are not preempted, so one that always finds something
-         * to read would keep its processor. Yielding is not enough: Java 21 has several queues of threads that are
-         * ready, and leaves one only when it is empty. So after MAX_TURN, all busy threads sleep until the same moment,
-         * the next multiple of WAKE_PERIOD; meanwhile every queue gets its turn.
+         * to read would keep its processor. Yielding is not enough: Java 21 has a queue of ready threads for each
+         * processor, which turns to another queue only when its own is empty. So after MAX_TURN, all busy threads sleep
+         * until the same moment, the next multiple of WAKE_PERIOD; meanwhile every queue gets its turn.
          */
         void letOthersRun() {
             deliveries = 0;
@@ -716,7 +718,7 @@ public class Relay implements AutoCloseable {
     private WebSocket serveHttp(Connection connection) throws IOException {
         boolean more = true;
         while (more) {
-            var request = new Request("", "-", "", Map.of(), connection.peer);   // logged, if none can be parsed
+            var request = new Request("", "-", "", Map.of(), connection.peer);   // until one is parsed
             Response response;
             try {
                 connection.endWithin(options.headTimeout);
@@ -911,7 +913,7 @@ public class Relay implements AutoCloseable {
             return ADDRESS.test(told) ? told : own;
         }
 
-        /** Returns a header's last value, the one that a proxy adds, if that is on this machine; otherwise `other`. */
+        /** Returns a header's last value if a proxy on this machine, which adds it, is the peer; otherwise `other`. */
         private String fromProxy(String header, String other) {
             String all = header(header), last = all.substring(all.lastIndexOf(',') + 1).strip();
             return peer.isLoopbackAddress() && !last.isEmpty() ? last : other;
@@ -966,7 +968,7 @@ public class Relay implements AutoCloseable {
     // write into the folder: it could swap a link in after we have looked where it leads.
 
     private static final Predicate<String> FILE_NAME =   // without separators; on Windows a backslash is one, too
-            form("[^./\\p{Cc}][^/\\p{Cc}\\Q" + File.separator + "\\E]*");
+            form("(?!\\.)[^/\\p{Cc}\\Q" + File.separator + "\\E]+");
 
     /** Decodes "/a/b%20c" to a mutable list of the names a and "b c". @throws HttpException 404 */
     private static List<String> decode(String path) throws HttpException {
@@ -1007,7 +1009,7 @@ public class Relay implements AutoCloseable {
         if (range.status == 206) headers.put("Content-Range", "bytes " + range.first + "-" + range.last + "/" + size);
         try {
             var content = new FileInputStream(file.toFile());
-            content.skipNBytes(range.first);
+            content.getChannel().position(range.first);
             return new Response(range.status, headers, content, range.last - range.first + 1);
         } catch (IOException e) {
             log("error", "cannot open a file: " + e.getMessage());   // out of descriptors, probably
@@ -1064,8 +1066,8 @@ public class Relay implements AutoCloseable {
     }
 
     // --- 5. Handshake ------------------------------------------------------------------------------------------------
-    // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key, and we prove that we have understood
-    // by a hash of this key and of a text that nobody else would use.
+    // RFC 6455 §4.2. A client proves that it means a WebSocket by sending a key. We prove that we have understood by
+    // returning a hash of this key and of a text that nobody else would use.
 
     private static final Predicate<String> KEY = form("[A-Za-z0-9+/]{22}=="),
             ORIGIN = form("null|file://|[A-Za-z][A-Za-z0-9+.-]*://([0-9A-Za-z_.-]+|\\[[0-9A-Fa-f:.]+])"
@@ -1123,7 +1125,7 @@ public class Relay implements AutoCloseable {
         return options.origins.contains("*") || options.origins.contains(plain) || plain.matches(ownOrigin);
     }
 
-    /** Returns an origin or a host in lower case and without port 80 or 443, as a proxy may use one, we the other. */
+    /** Returns an origin or a host in lower case and without port 80 or 443: a proxy may use one, we the other. */
     private static String plainOrigin(String origin) {
         String plain = origin.toLowerCase(Locale.ROOT);
         return plain.equals("file://") ? plain : plain.replaceFirst("(:80|:443)?/?$", "");
@@ -1300,7 +1302,7 @@ public class Relay implements AutoCloseable {
                 result = decoder.decode(part, characters.clear(), isEnd);
             } while (result.isOverflow());
             int at = part.position();
-            // After ED and A0 to BF, of a surrogate, the decoder still waits for a third byte, but no text has these.
+            // ED followed by A0 to BF would be a surrogate, which is not UTF-8. The decoder sees that one byte later.
             boolean isSurrogate = end - at >= 2 && (bytes[at] & 0xff) == 0xed && (bytes[at + 1] & 0xff) >= 0xa0;
             if (!result.isError() && !isSurrogate) return at;
             throw new CloseException(INVALID_DATA, "expected UTF-8, got byte 0x%02x".formatted(bytes[at]));
@@ -1323,7 +1325,8 @@ public class Relay implements AutoCloseable {
     //
     // A message to one client waits, so that a sender goes no faster than its receiver. Each sender has a window: a
     // number of bytes that its messages to single clients, and the pongs to itself, may take up until drains take them
-    // or they are dropped. While the window is full, the sender's thread waits and reads nothing. Nobody else waits.
+    // or they are dropped; one that is larger takes up all of it. While the window is full, the sender's thread waits
+    // and reads nothing. Nobody else waits.
 
     /** Returns a frame whose payload is the prefix and then bytes[start..end), RFC 6455 §5.2. */
     static byte[] encode(int opcode, byte[] prefix, byte[] bytes, int start, int end) {
@@ -1367,7 +1370,7 @@ public class Relay implements AutoCloseable {
         private int writingBytes;                 // of those that the drain has taken and is writing now
         private boolean hasDrain = true;          // one runs; true at first, so that none starts before begin()
         volatile CloseException closeReason;      // null while frames are accepted; any thread may read it
-        final CountDownLatch finished = new CountDownLatch(1);   // until there is a close reason, and nothing waits
+        final CountDownLatch finished = new CountDownLatch(1);   // opens once there is a close reason and nothing waits
 
         /** @param response to the handshake */
         Outbox(Connection connection, byte[] response) {
@@ -1408,7 +1411,7 @@ public class Relay implements AutoCloseable {
             if (closeReason == null) closeReason = reason;
             drop(urgent);
             drop(messages);
-            forgetWritten();   // its write will fail
+            forgetWritten();   // the write of a drain fails, as the socket is closed next
             finished.countDown();
         }
 
@@ -1462,32 +1465,32 @@ public class Relay implements AutoCloseable {
             }
         }
 
-        /** Takes out what goes into one write, and returns its length: 0 if nothing waits, and the drain ends. */
+        /** Moves what goes into one write to an empty batch. Returns its length; 0 means that the drain ends. */
         private synchronized int take(List<Outgoing> batch) throws IOException {
-            forgetWritten();   // what the last call took
-            if (waitingBytes == 0) return endDrain();
+            forgetWritten();   // the last batch
             int length = 0;
-            do {
+            while (waitingBytes > 0) {
                 Outgoing next = first().peek();
+                boolean fits = length + next.bytes.length <= MAX_TRANSFER;
+                if (!fits && length > 0) break;   // a longer frame goes alone
                 batch.add(next);
                 writingBytes += next.cost();
                 length += next.bytes.length;
                 remove(first());
-            } while (waitingBytes > 0 && length + first().peek().bytes.length <= MAX_TRANSFER);
+            }
+            if (length == 0) endDrain();
             return length;
         }
 
-        /** Notes that the drain ends, and shuts down the output if no frame will follow. Returns 0, for take(). */
-        private int endDrain() throws IOException {
+        /** Notes that the drain ends, and shuts down the output if no frame will follow. */
+        private void endDrain() throws IOException {
             hasDrain = false;
-            if (closeReason != null) {
-                connection.shutDownOutput();   // which does not wait
-                finished.countDown();
-            }
-            return 0;
+            if (closeReason == null) return;
+            connection.shutDownOutput();   // which does not wait
+            finished.countDown();
         }
 
-        /** Writes frames. Copies several into one array first, so that they take one call of the system. */
+        /** Writes the batch and empties it. Copies several frames into one array first, for one call of the system. */
         private void write(List<Outgoing> batch, int length) throws IOException {
             metrics.deliveries.add(batch.size());
             metrics.bytes.add(length);
@@ -1575,7 +1578,7 @@ public class Relay implements AutoCloseable {
 
         private void handle(Incoming frame) throws CloseException {
             switch (frame.opcode) {
-                case PONG -> { }   // that it has come is all it is for
+                case PONG -> { }   // only its arrival matters
                 case PING -> {
                     int permits = awaitWindow(frame.length);
                     send(new Outgoing(encode(PONG, NOTHING, frame.bytes, 0, frame.length), window, permits));
@@ -1625,7 +1628,7 @@ public class Relay implements AutoCloseable {
                 if (!outbox.finish(reason, dropsFrames)) return;
                 wakeSender();
                 // Our own thread leaves the room at the end of serve(). Another may be in tellOthers(), iterating over
-                // the clients of the room, so that none can be taken out here; a new thread does it.
+                // the clients of the room, so that none may be taken out here; a new thread does it.
                 if (Thread.currentThread() != thread) startThread(this::leave);
             } catch (OutOfMemoryError e) {
                 connection.abort(FAILED);
@@ -1638,9 +1641,9 @@ public class Relay implements AutoCloseable {
             wakeSender();
         }
 
-        /** Wakes the connection's thread if it waits in awaitWindow(), with all that it can ask for. */
+        /** Wakes the connection's thread if it waits in awaitWindow(). From now on the window bounds nothing. */
         private void wakeSender() {
-            window.drainPermits();
+            window.drainPermits();   // this may be called often, and the permits must not add up
             window.release(windowSize);
         }
     }
@@ -1655,7 +1658,7 @@ public class Relay implements AutoCloseable {
 
     private static final Set<String> RESERVED_TYPES = Set.of("self", "join", "quit");   // each of 4 bytes
     private static final Predicate<String> ID = form("[0-9]+");
-    private static final int JOIN_COST = 64;   // bytes in outboxes for each client present: a frame to it, one of it
+    private static final int JOIN_COST = 64;   // bytes in outboxes for each client present, to it and about it
 
     /** Returns what a handshake has asked for. (A test puts an echo in its place.) */
     WebSocket newWebSocket(Connection connection, byte[] response, String target, String address) {
@@ -1670,14 +1673,17 @@ public class Relay implements AutoCloseable {
 
         Room(String name) { this.name = name; }
 
-        /** Tells the newcomer and those present of one another. Returns false if memory is short, or this room gone. */
+        /**
+         * Tells the newcomer and those present of one another. Returns false if the caller has to try again: memory is
+         * short, or this room has been removed meanwhile.
+         */
         boolean join(Client newcomer) {
             lock.lock();
             try {
                 boolean isGone = rooms.get(name) != this;   // it has emptied meanwhile; a new room takes its place
                 if (isGone || !memory.allowsRelaying((long) JOIN_COST * clients.size())) return false;
-                // All is made before the newcomer is put in, and `room` is set first. So leave() does what is right
-                // wherever memory runs out.
+                // What needs memory is made first. If a later step fails, leave() sees in `room` and `clients` how far
+                // this came.
                 String id = ++lastId + "";
                 var join = new Outgoing(encodeText(id + " join"));
                 var present = new ByteArrayOutputStream();   // all frames in one array
@@ -1759,13 +1765,12 @@ public class Relay implements AutoCloseable {
         }
 
         @Override void leave() {
-            boolean isOut = room == null;   // it has never joined
-            while (!isOut) {
-                try {
-                    isOut = room.leave(this);
-                    if (!isOut) pause(20);
-                } catch (OutOfMemoryError e) { /* the others have not been told yet */ }
-            }
+            while (room != null && !tryToLeave()) pause(20);   // null: it has never joined
+        }
+
+        private boolean tryToLeave() {
+            try { return room.leave(this); }
+            catch (OutOfMemoryError e) { return false; }   // the others have not been told yet
         }
 
         /** Passes "<id> <msgtype> <data>" on for "<target> <msgtype> <data>". @throws CloseException 1008 */
@@ -1804,7 +1809,7 @@ public class Relay implements AutoCloseable {
     //   the connection has to end                                  until endDue         closes the socket
     //   a write is blocked                                         stallTimeout         closes the socket
     //   the peer has sent nothing, though we read                  pingInterval         pings it
-    //   ... nor taken anything, though no write is blocked         twice pingInterval   closes the socket
+    //   it has taken nothing either, though no write is blocked    twice pingInterval   closes the socket
     //   a write is blocked, or a long message hardly goes on       STUCK_AFTER          may close it if memory is short
     //
     // The clock advances by what the sweeper has slept, but by no more than twice what it meant to sleep. So nobody is
@@ -1827,7 +1832,10 @@ public class Relay implements AutoCloseable {
                 if (clock < nextLog) continue;
                 nextLog = clock + 60_000;
                 logRefusedOrigins();
-            } catch (OutOfMemoryError e) { /* the next look does what this one could not */ }
+            } catch (OutOfMemoryError e) {   // the next look does what this one could not
+            } catch (RuntimeException failure) {
+                log("error", "internal error: " + failure);
+            }
         }
     }
 
@@ -1846,8 +1854,8 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * What the sweeper knows of one connection. Confined to the sweeper. Each `last...` is when something was last in
-     * order, on the relay's clock; look() acts if that is too long ago.
+     * What the sweeper knows of one connection. Confined to the sweeper. Each `last...` is the latest time, on the
+     * relay's clock, at which what its comment says was true; look() acts if that is too long ago.
      */
     private final class Watch {
         final Connection connection;
@@ -1889,8 +1897,8 @@ public class Relay implements AutoCloseable {
             boolean isHeard = read != readBefore || connection.input.isPaused;
             if (isHeard) lastHeard = clock;
 
-            // That a write has returned does not mean that the peer has taken the bytes: the system buffers up to twice
-            // SEND_BUFFER (on Linux). While a write is blocked, stallTimeout is what counts.
+            // A write returns as soon as the system has buffered the bytes, on Linux up to twice SEND_BUFFER. Only more
+            // than that shows that the peer reads. While a write is blocked, stallTimeout is what counts.
             boolean hasTaken = written - writtenWhenAlive > 2 * SEND_BUFFER;
             if (isHeard || isBlocked || hasTaken) {
                 lastAlive = clock;
@@ -1900,8 +1908,8 @@ public class Relay implements AutoCloseable {
 
         /** Finds out whether a long message goes on, to which so many bytes of memory belong; 0: none is arriving. */
         private void noteStep(int messageBytes) {
-            boolean hasCome = read - readAtStep >= messageBytes / MESSAGE_STEPS;
-            if (messageBytes > 0 && !hasCome && !connection.input.isPaused) return;
+            boolean isExpected = messageBytes > 0 && !connection.input.isPaused;
+            if (isExpected && read - readAtStep < messageBytes / MESSAGE_STEPS) return;
             lastStep = clock;
             readAtStep = read;
         }
@@ -1943,15 +1951,14 @@ public class Relay implements AutoCloseable {
         }
 
         /**
-         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. What is arriving does
-         * not matter here, as relaying it frees its memory.
+         * Returns whether a message may be relayed that adds so many bytes to outboxes, in all. Small ones may exceed
+         * the limit by a quarter, so that games go on. For others, half must be free if all they add does not fit, as
+         * some add more than the limit. What is arriving does not matter here, as relaying it frees its memory.
          */
         boolean allowsRelaying(long bytes) {
-            long held = inOutboxes.sum();
-            boolean fits = held + bytes <= limit;
-            boolean isHalfFree = held <= limit / 2;   // enough, since some deliveries are larger than all of it
-            boolean isSmall = bytes <= SMALL_DELIVERY && held <= limit / 4 * 5;   // a quarter more, so that games go on
-            return fits || isHalfFree || isSmall;
+            long most = Math.max(limit - bytes, limit / 2);   // that may be in outboxes before
+            if (bytes <= SMALL_DELIVERY) most = limit / 4 * 5;
+            return inOutboxes.sum() <= most;
         }
     }
 
@@ -1963,7 +1970,7 @@ public class Relay implements AutoCloseable {
     // the response repeats. Attributes follow; those of a request are ignored. The address in the response is XORed
     // with cookie and ID, since some routers rewrite addresses that they see.
     //
-    // A forged sender's address gains little, at most 44 bytes for 20; and as only requests are answered, two servers
+    // To forge the sender's address gains little, at most 44 bytes for 20. As only requests are answered, two servers
     // cannot keep answering one another.
 
     private static final int BINDING_REQUEST = 0x0001, BINDING_SUCCESS = 0x0101, XOR_MAPPED_ADDRESS = 0x0020;

@@ -569,8 +569,8 @@ class RelayTest extends Streams {
         @Test
         void pagesOfARefusedOriginThatTryAgainAreToldOfOnceAMinute() throws IOException {
             try (var raw = program.connect()) {
-                for (int i = 0; i < 30; i++)
-                    for (String origin : List.of("http://b.example", "http://c.example", "null"))
+                for (int i = 0; i < 60; i++)
+                    for (String origin : "http://b.example http://c.example null x# y#".replace("#", i + "").split(" "))
                         Answer.read(raw.send(Raw.upgrade("/ws-relay/pages", "Origin: " + origin + "\r\n")), "GET")
                                 .expect(403);
                 refused(raw, 403, "/ws-relay/last 127\\.0\\.0\\.1 # .*http://d\\.example.*",
