@@ -3,12 +3,13 @@
 // The sounds, made from nothing but oscillators, noise and filters. SOUNDS says what each is; a Synth
 // plays them on any audio context, at any time of it, also on one that renders to a buffer for a test;
 // Sound is the game's, and has no context until the person has pressed or touched something, since
-// browsers refuse one before that and complain.
+// browsers refuse one before that and complain, nor while it is muted.
 //
 // A layer is a source that goes through a gain:   wave or (noise -> low-pass) -> gain
 // and all of them go on through                   high-pass -> compressor -> master gain -> speakers.
 // Speakers jump, and click, when a gain does. So every layer rises from 0 and falls back to 0, the engine
-// always runs and is turned up and down, and to mute is to turn the master down, each over some ms.
+// always runs and is turned up and down, and to mute is to turn the master down, each over some ms. Once all
+// is silent, the context is suspended, as it costs power while it runs.
 
 import { random } from './random.js';
 
@@ -55,7 +56,7 @@ const OTHERS = 0.5;      // loudness of other ships close by, that of the own on
 const FAR_SHARE = 0.3;   // ... and what is left of that far away
 const MASTER = 0.7;      // leaves room for what the compressor, which is no wall, lets through
 const SOON = 0.015;      // s ahead of a context's clock: what begins in its past begins in the middle of its ramp
-const FADED = 300;       // ms after which what was muted has faded, for a context to be suspended
+export const SILENT_MS = 2_000;   // ms after muting in which the longest sound ends; then the context is suspended
 const RAMP = 0.03;       // s in which the engine and the master gain come within a third of where they go
 const NOISE = 2;         // s of noise, repeated
 
@@ -139,8 +140,9 @@ function glide(param, [[start, first], ...points], at) {
 
 export class Sound {
   #create; #context; #synth;
-  #isAwake = false;    // the person has done something, so a page may make sounds
+  #isAwake = false;    // whether the person has done anything: browsers allow sound after that
   #muted = false;
+  #resting;            // the timer that suspends the context
   #volume = 1;
   #burning = false;
 
@@ -148,10 +150,10 @@ export class Sound {
     this.#create = create;
   }
 
-  /** To be called whenever the person does something: begins to sound, or goes on after an interruption. */
+  /** To be called whenever the person does something: makes or resumes the context, unless muted. */
   wake() {
     this.#isAwake = true;
-    if (this.#muted) return;   // a context that runs costs power, also while it is silent
+    if (this.#muted) return;
     try {
       if (!this.#context) this.#begin();
       if (this.#context.state !== 'running') this.#context.resume().catch(() => {});
@@ -172,12 +174,13 @@ export class Sound {
   set muted(muted) {
     this.#muted = muted;
     this.#synth?.setVolume(this.#heard);
-    if (muted) setTimeout(() => this.#rest(), FADED);
-    else if (this.#isAwake) this.wake();
-  }
-
-  #rest() {
-    if (this.#muted && this.#context?.state === 'running') this.#context.suspend().catch(() => {});
+    clearTimeout(this.#resting);
+    if (muted) {
+      this.thrust(false);   // or the engine would be heard to fall when the context goes on
+      this.#resting = setTimeout(() => this.#context?.suspend().catch(() => {}), SILENT_MS);
+    } else if (this.#isAwake) {
+      this.wake();
+    }
   }
 
   /** From 0 to 1. */

@@ -23,9 +23,10 @@
 
 const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
 const KEPT_BYTES = 4_194_304; // bytes: the relay, too, closes a receiver that is that far behind
-const WINDOW_BYTES = 65_536;  // on the channel, not acknowledged: a burst of more than browsers and systems buffer gets
-                              // lost, and after it a browser sends nothing for seconds
-const ACK_BYTES = 16_384;     // received: the next acknowledgement does not wait for a beat
+const WINDOW_BYTES = 65_536;  // bytes on the channel, not acknowledged, after which the next message waits: browsers lose
+                              // part of a larger burst, and Chromium then sends nothing for seconds
+const ACK_BYTES = WINDOW_BYTES / 4;   // bytes received after which to acknowledge: a full window waits for no beat
+const SLOW_BEATS = 10;        // in which a peer must acknowledge ACK_BYTES while messages wait
 const OVERHEAD_BYTES = 64;    // bytes that a message counts beside its characters or bytes
 const PATH = /^(webrtc|relay) ([1-9]\d{0,14})$/;
 
@@ -43,6 +44,8 @@ export class MessageStream {
   #keptSize = 0;        // bytes
   #passed = 0;          // how many of the kept, from the first on, have been passed to the channel ...
   #passedSize = 0;      // ... and their bytes
+  #slowBeats = 0;       // while messages wait: since the peer has acknowledged a change of path, or ACK_BYTES ...
+  #taken = 0;           // ... of which it has acknowledged so many
   #received = 0;        // number of the last message from the channel
   #granted = null;      // number of the peer's `path webrtc`, or null after its `path relay`
   #unreported = 0;      // bytes received since the last acknowledgement
@@ -70,6 +73,7 @@ export class MessageStream {
       this.useChannel();
       return sent;
     }
+    if (typeof message !== 'string') message = message.slice();   // the caller may use its buffer again
     this.#last++;
     this.#kept.push(message);
     this.#keptSize += sizeOf(message);
@@ -77,6 +81,7 @@ export class MessageStream {
     return true;
   }
 
+  /** Passes messages to the channel until the window is full. */
   #fillWindow() {
     while (this.#passed < this.#kept.length && this.#passedSize < WINDOW_BYTES) {
       const message = this.#kept[this.#passed++];
@@ -105,10 +110,11 @@ export class MessageStream {
     if (was === 'webrtc') this.#onpath('relay');
   }
 
-  /** Takes the number of an ` ack` from the channel: the peer has all up to that, if so many were passed to it. */
+  /** Takes the number of an ` ack` from the channel: the peer has all up to that, if the channel was passed so many. */
   acknowledged(number) {
     const before = this.#last - this.#kept.length;
     if (this.path === 'switching' && number === before) {
+      this.#slowBeats = this.#taken = 0;
       this.#channel(` path ${number}`);
       this.#fillWindow();
       if (this.path !== 'switching') return;   // the channel has closed, and all that went through the relay
@@ -120,18 +126,26 @@ export class MessageStream {
       this.#passed -= taken.length;
       this.#passedSize -= size;
       this.#keptSize -= size;
+      this.#taken += size;
+      if (this.#taken >= ACK_BYTES) this.#slowBeats = this.#taken = 0;
       this.#fillWindow();
     }
   }
 
-  /** Bytes that wait for acknowledgements: of the change of path, or of what is on the channel. */
+  /** Bytes that the channel has not been passed yet: the change of path, or what is there, is not acknowledged. */
   get waiting() {
     return this.#keptSize - this.#passedSize;
   }
 
-  /** Whether the peer is too far behind with its acknowledgements. */
-  get isFull() {
-    return this.#keptSize > KEPT_BYTES;
+  /** To be called with each beat. */
+  beat() {
+    if (this.waiting > 0) this.#slowBeats++;
+    else this.#slowBeats = this.#taken = 0;
+  }
+
+  /** Whether the peer is too far behind with its acknowledgements, or too slow: others wait for what is buffered. */
+  get isBehind() {
+    return this.#keptSize > KEPT_BYTES || this.#slowBeats >= SLOW_BEATS;
   }
 
   // ---- From the peer ----
@@ -168,8 +182,8 @@ export class MessageStream {
     if (!this.isAccepting) return;
     this.#received++;
     this.#unreported += sizeOf(message);
-    if (this.#unreported > ACK_BYTES) this.#acknowledge();
     this.#deliver(message);
+    if (this.#unreported > ACK_BYTES) this.#acknowledge();
   }
 
   /** What to send to the peer over the channel with each beat. */

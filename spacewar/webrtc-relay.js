@@ -20,7 +20,8 @@
  *
  *     while (relay.buffered < 65_536 && chunks.length) relay.send(chunks.shift());   // and again in some ms
  *
- * On a direct path 64 KB are under way at most: 640 KB/s where a round trip takes 100 ms.
+ * On a direct path some 64 KB are under way at a time: 640 KB/s where a round trip takes 100 ms. What is buffered is
+ * lost on close().
  *
  * When the relay is lost, the peers that are connected directly stay: `peers` keeps them, `id` is what it was, and
  * messages of up to 16 KB reach them. The others have quit. When the relay is back, everybody is new to everybody,
@@ -305,7 +306,8 @@ export class WebRTCRelay {
       route.pause--;
       if (connection?.state === 'open') route.openBeats++;
       connection?.beat(stream.acknowledgement);
-      if (stream.isFull) connection?.close();
+      stream.beat();
+      if (stream.isBehind) connection?.close();
     }
     // The peers whose connections have failed least go first.
     for (const route of [...this.#routes.values()].sort((a, b) => a.failures - b.failures)) this.#offer(route);

@@ -78,7 +78,8 @@ interface Browser extends AutoCloseable {
             try {
                 RelayTest.eventually(() -> {
                     try {
-                        if (becomesTrue(expression)) return true;
+                        Duration left = atMost.minusNanos(System.nanoTime() - began);
+                        if (becomesTrue(expression, Math.clamp(left.toMillis(), 0, 1_000))) return true;
                     } catch (IllegalStateException stillLoading) {
                         // so it is not true
                     }
@@ -94,23 +95,28 @@ interface Browser extends AutoCloseable {
         }
 
         /**
-         * Returns whether an expression is true, if not now then within a second: the page looks by itself, since each
-         * question of a driver costs several processes something.
+         * Returns whether an expression is true now or within so many ms. The page itself looks, since each call through
+         * a driver costs time in several processes.
          */
-        boolean becomesTrue(String expression) {
+        private boolean becomesTrue(String expression, long atMost) {
             return Boolean.TRUE.equals(evaluate("""
-                    new Promise((done, failed) => {
-                      const end = performance.now() + 1_000;
+                    (condition => new Promise((done, failed) => {
+                      // The browser's own are wanted, which tests in the page may replace later, or have replaced.
+                      const { setTimeout, performance } = globalThis;
+                      const { addEventListener } = EventTarget.prototype;
+                      // After that, nothing runs in the page any more.
+                      addEventListener.call(globalThis, 'pagehide', () => done(false), { once: true });
+                      const end = performance.now() + %d;
                       (async function look() {
                         try {
-                          const value = await (%s);
-                          if (value === true || performance.now() > end) done(value === true);
-                          else setTimeout(look, 25);
+                          const value = await condition();
+                          if (value === true || performance.now() >= end) done(value === true);
+                          else setTimeout(look, 40);
                         } catch (error) {
                           failed(error);
                         }
                       })();
-                    })""".formatted(expression)));
+                    }))(async () => (%s))""".formatted(atMost, expression)));
         }
 
         /** Waits until all of this can be read on it. */

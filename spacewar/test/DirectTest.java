@@ -158,7 +158,7 @@ class DirectTest {
             try (var pair = new Pair("Chromium", "Chromium")) {
                 pair.pages.getFirst().evaluate(PACED);
                 pair.expectAll();
-                // Pages that had no processor for 3 s meanwhile are on the relay for a while.
+                // A page that got no processor for 3 s uses the relay for a while.
                 pair.expect("`${path()} ${connections}` === 'webrtc 1'", Duration.ofSeconds(20));
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import org.junit.jupiter.api.extension.*;
 
-/** Lends the tests one browser of each kind, which starts when it is first asked for and ends with the last test. */
+/** Lends the tests one browser of each kind, which starts when it is first asked for and ends with its plan. */
 final class InBrowsers implements BeforeAllCallback {
     private static ExtensionContext root;
 

@@ -14,7 +14,7 @@ import java.util.stream.*;
 final class Player implements AutoCloseable {
     /**
      * Lets a page have the browser's frames, and draw each. Otherwise it has twenty a second, or sixty while they are
-     * recorded or counted, nearly all of them by a timer, and it draws two of them at most: the browser's frames and
+     * recorded or counted, nearly all of them by a timer, and it draws at most two a second: the browser's frames and
      * drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";

@@ -471,10 +471,10 @@ class SpacewarTest {
         @Test
         @Timeout(150)
         void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
-            Consumer<Chromium.Page> allFrames = page -> page.first("globalThis.counting = true;");   // clocks need them
+            Consumer<Chromium.Page> manyFrames = page -> page.first("globalThis.counting = true;");   // clocks need them
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
-                    var ann = Player.of(relay.port(), "Ann", allFrames);
-                    var bob = Player.of(proxy.port(), "Bob", allFrames)) {
+                    var ann = Player.of(relay.port(), "Ann", manyFrames);
+                    var bob = Player.of(proxy.port(), "Bob", manyFrames)) {
                 areTogether(ann, bob, 80);
                 coast(3_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);

@@ -121,12 +121,6 @@ final class WebKit implements Browser {
             return this;
         }
 
-        /** Looks just once: other pages of this browser have to wait meanwhile. */
-        @Override
-        boolean becomesTrue(String expression) {
-            return Boolean.TRUE.equals(evaluate(expression));
-        }
-
         @Override
         Object evaluate(String expression) {
             var outcome = (Map<?, ?>) window.command("/execute/async", Map.of("args", List.of(), "script", """

@@ -6,7 +6,7 @@
 // 2πFA a second, so that neighbouring samples are no further apart than 2πFA / rate. A gain that jumps
 // makes more of it. F is twice the highest pitch that a sound names, as a filter is a slope, not a wall.
 
-import { ENGINE, SOUNDS, Sound, Synth } from '../sound.js';
+import { ENGINE, SILENT_MS, SOUNDS, Sound, Synth } from '../sound.js';
 import { equal, near, ok } from './check.js';
 
 const RATE = 44_100;
@@ -228,7 +228,8 @@ export default {
     sound.muted = false;
     equal([made, context.suspended], [1, 0], 'contexts and suspensions once unmuted');
     sound.muted = true;
-    await new Promise(done => setTimeout(done, 400));
+    ok(SILENT_MS > 1_000 * Math.max(...Object.values(SOUNDS).map(lengthOf)), 'the longest sound ends before');
+    await new Promise(done => setTimeout(done, SILENT_MS + 100));
     sound.wake();
     equal([context.suspended, context.resumed], [1, 0], 'suspensions and resumes once muted again');
     sound.muted = false;

@@ -143,7 +143,7 @@ export default {
     equal(pair.received, ['1', '2', '3']);
   },
 
-  'of much that is sent at once no more is on the channel than buffers hold, until more is acknowledged': () => {
+  'no more than a window is on the channel': () => {
     const pair = new Pair();
     pair.useChannel();
     for (let i = 0; i < 100; i++) pair.from.send('x'.repeat(10_000));
@@ -254,21 +254,51 @@ export default {
     ok(pair.from.waiting > 1_000_000, 'waiting');
     pair.bringAll();
     equal(pair.from.waiting, 0, 'waiting when it is sent');
-    ok(!pair.from.isFull, 'full');
+    ok(!pair.from.isBehind, 'full');
     for (let i = 0; i < 4_000; i++) pair.from.send('x'.repeat(1_000));
-    ok(pair.from.isFull, 'full');
+    ok(pair.from.isBehind, 'full');
     pair.bringAll();
     pair.beat();
     pair.bringAll();
-    ok(!pair.from.isFull, 'full when it was acknowledged');
+    ok(!pair.from.isBehind, 'full when it was acknowledged');
     equal(pair.received.length, 5_000);
+  },
+
+  'a peer that acknowledges nothing, or too little, while messages wait is behind after some beats': () => {
+    for (const honest of [false, true]) {
+      for (const acknowledges of ['nothing', 'the path', 'a message each beat']) {
+        const pair = new Pair();
+        pair.from.useChannel();
+        if (acknowledges !== 'nothing') pair.bringAll();
+        for (let i = 0; i < 200; i++) pair.from.send('x'.repeat(honest ? 10_000 : 1_000));
+        let beats = 0;
+        for (; beats < 20 && !pair.from.isBehind; beats++) {
+          if (honest) pair.bringAll();
+          else if (acknowledges === 'a message each beat') pair.from.acknowledged(beats + 2);
+          pair.from.beat();
+        }
+        equal(beats, honest ? 20 : 10, `beats of one who is ${honest ? 'honest' : `not and acknowledges ${acknowledges}`}`);
+      }
+    }
+  },
+
+  'what waits is kept as it was when it was sent': () => {
+    const pair = new Pair();
+    pair.useChannel();
+    const bytes = new Uint8Array(10_000);
+    for (let i = 0; i < 20; i++) {
+      bytes[0] = i;
+      pair.from.send(bytes);
+    }
+    pair.bringAll();
+    equal(pair.received.map(([first]) => first), Array.from({ length: 20 }, (_, i) => i));
   },
 
   'empty messages count as well': () => {
     const pair = new Pair();
     pair.useChannel();
     for (let i = 0; i < 70_000; i++) pair.from.send('');
-    ok(pair.from.isFull);
+    ok(pair.from.isBehind);
   },
 
   'before any path, or after one that was given up, what a channel brings is dropped': () => {

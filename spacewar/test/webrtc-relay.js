@@ -848,6 +848,23 @@ export default {
     equal(stranger.heard.filter(message => message.startsWith('1 much')).length, 5_000);
   }, { connect: false }),
 
+  'a peer that acknowledges no messages does not stop who waits for what is buffered': pages(1, async (a, network) => {
+    for (const acknowledges of [true, false]) {
+      const stranger = new Stranger(network);
+      stranger.acknowledges = acknowledges;
+      await network.run(SOON);
+      let sent = 0;
+      const sending = setInterval(() => {
+        for (; sent < 200 && a.relay.buffered < 65_536; sent++) a.relay.send(`much ${'x'.repeat(10_000)}`);
+      }, 50);
+      await network.run(60_000);
+      clearInterval(sending);
+      equal(sent, 200, `sent to one who ${acknowledges ? 'acknowledges' : 'does not even acknowledge'} the path`);
+      stranger.leave();
+      await network.run(60_000);
+    }
+  }, { connect: false }),
+
   'what waits on any path is counted': pages(3, async (a, b, c, network) => {
     equal(a.relay.buffered, 0);
     a.way.buffered = 7;
