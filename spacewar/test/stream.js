@@ -282,6 +282,23 @@ export default {
     }
   },
 
+  'only beats in a row count for that': () => {
+    const pair = new Pair();
+    pair.useChannel();
+    for (let i = 0; i < 6; i++) pair.from.send('x'.repeat(16_000));
+    const wait = () => {
+      ok(pair.from.waiting > 0, 'one waits');
+      for (let i = 0; i < 6; i++) pair.from.beat();
+      ok(!pair.from.isBehind, 'behind');
+    };
+    wait();
+    pair.from.acknowledged(2);
+    equal(pair.from.waiting, 0, 'waiting');
+    pair.from.beat();
+    pair.from.send('x'.repeat(16_000));
+    wait();
+  },
+
   'what waits is kept as it was when it was sent': () => {
     const pair = new Pair();
     pair.useChannel();
