@@ -235,6 +235,7 @@ final class Player implements AutoCloseable {
                 + "[^,]*/ws-relay/spacewar.*]"
                 + "|\\[WebSocket connection to 'ws://[\\w.]+:\\d+/ws-relay/spacewar[^']*' failed: "
                 + "(Error in connection establishment: net::ERR_\\w+|"
+                + "Connection closed before receiving a handshake response|"
                 + "Error during WebSocket handshake: (net::ERR_\\w+|Unexpected response code: 404)).*"));
         assertEquals("[]", page.complaints.toString());
     }
