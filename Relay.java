@@ -390,7 +390,7 @@ public class Relay implements AutoCloseable {
     /** A set of connections with a maximum size. Guarded by its monitor. */
     private static final class Evictable {
         private final int most;
-        private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // the oldest comes first
+        private final LinkedHashSet<Connection> connections = new LinkedHashSet<>();   // least recently used first
 
         Evictable(int most) { this.most = most; }
 

@@ -23,8 +23,8 @@
 
 const LARGEST = 16_384;       // characters or bytes of a message for the channel: some channels take 64 KiB
 const KEPT_BYTES = 4_194_304; // bytes: the relay, too, closes a receiver that is that far behind
-const WINDOW_BYTES = 65_536;  // bytes on the channel, not acknowledged, after which the next message waits: browsers lose
-                              // part of a larger burst, and Chromium then sends nothing for seconds
+const WINDOW_BYTES = 65_536;  // bytes on the channel, not acknowledged, after which the next message waits: browsers
+                              // lose part of a larger burst, and Chromium then sends nothing for seconds
 const ACK_BYTES = WINDOW_BYTES / 4;   // bytes received after which to acknowledge: a full window waits for no beat
 const SLOW_BEATS = 10;        // in which a peer must acknowledge ACK_BYTES while messages wait
 const OVERHEAD_BYTES = 64;    // bytes that a message counts beside its characters or bytes

@@ -95,8 +95,8 @@ interface Browser extends AutoCloseable {
         }
 
         /**
-         * Returns whether an expression is true now or within so many ms. The page itself looks, since each call through
-         * a driver costs time in several processes.
+         * Returns whether an expression is true now or within so many ms. The page itself looks, since each call
+         * through a driver costs time in several processes.
          */
         private boolean becomesTrue(String expression, long atMost) {
             return Boolean.TRUE.equals(evaluate("""

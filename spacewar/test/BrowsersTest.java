@@ -87,9 +87,7 @@ class BrowsersTest {
                 SpacewarTest.shoot(cyd, ann, -800);
                 for (String name : List.of("Ann", "Cyd"))
                     SpacewarTest.allSee(name, "ship.score === 1", ann, bob, cyd);
-                SpacewarTest.Direct.playOn(ann, bob);
-                SpacewarTest.Direct.playOn(bob, cyd);
-                SpacewarTest.Direct.playOn(cyd, ann);
+                SpacewarTest.Direct.allPlayOn(ann, bob, cyd);
                 for (Player player : List.of(ann, bob, cyd)) expectSky(player.page.screenshot());
             }
         }

@@ -184,9 +184,7 @@ class DirectTest {
                     var cyd = Player.of(lan.chromium(), address, "Cyd")) {
                 SpacewarTest.meet(ann, bob, cyd);
                 SpacewarTest.Direct.areConnected("webrtc", ann, bob, cyd);
-                SpacewarTest.Direct.playOn(ann, bob);
-                SpacewarTest.Direct.playOn(bob, cyd);
-                SpacewarTest.Direct.playOn(cyd, ann);
+                SpacewarTest.Direct.allPlayOn(ann, bob, cyd);
                 SpacewarTest.shoot(ann, bob, 800);
                 SpacewarTest.shoot(cyd, ann, -800);
                 for (String name : List.of("Ann", "Cyd"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import org.junit.jupiter.api.extension.*;
 
-/** Lends the groups of tests that need it one Chromium, which starts with the first of them and ends after the last plan. */
+/** Lends all groups of tests that need it one Chromium, which starts with the first of them and ends with all tests. */
 final class InChromium implements BeforeAllCallback, BeforeEachCallback {
     static Chromium chromium;
 

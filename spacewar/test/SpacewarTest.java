@@ -471,10 +471,10 @@ class SpacewarTest {
         @Test
         @Timeout(150)
         void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
-            Consumer<Chromium.Page> manyFrames = page -> page.first("globalThis.counting = true;");   // clocks need them
+            Consumer<Chromium.Page> frames = page -> page.first("globalThis.counting = true;");   // clocks need many
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
-                    var ann = Player.of(relay.port(), "Ann", manyFrames);
-                    var bob = Player.of(proxy.port(), "Bob", manyFrames)) {
+                    var ann = Player.of(relay.port(), "Ann", frames);
+                    var bob = Player.of(proxy.port(), "Bob", frames)) {
                 areTogether(ann, bob, 80);
                 coast(3_000, 1.5, ann, bob);
                 ann.place(-600, -300, 0);
@@ -1264,6 +1264,11 @@ class SpacewarTest {
             witness.until("Math.hypot(seen(%s).x - %s, seen(%1$s).y - %s) < 50".formatted(Json.write(name), x, y));
         }
 
+        /** What each does, the next one sees. */
+        static void allPlayOn(Player... players) {
+            for (int i = 0; i < players.length; i++) playOn(players[i], players[(i + 1) % players.length]);
+        }
+
         /** The first message over a channel came soon after the join, also on a busy machine: servers may take 40 s. */
         private static void expectInTime(Player player, String name) {
             double first = player.number("times.heard - times.joined");
@@ -1521,9 +1526,7 @@ class SpacewarTest {
                 for (Player player : direct) player.until("game.inspect().link === 'offline'");
                 meet(ann, bob, cyd);
                 areConnected("webrtc", ann, bob, cyd);
-                playOn(ann, bob);
-                playOn(bob, cyd);
-                playOn(cyd, ann);
+                allPlayOn(ann, bob, cyd);
 
                 try (var next = lan.relay(first.url().getPort() + "")) {
                     meet(ann, bob, cyd, dan);

@@ -12,7 +12,7 @@ const PATIENCE = 15_000;  // ms for what a test waits for
 const LOOK = 15;          // ms between looks
 const FRAME = 50;         // ms between frames: nobody looks at them, and those of the browser cost the most ...
 const OWN_FRAME = 10;     // ... so that only every tenth is one of those
-const BELIEVED = 2 * ARMED;   // ms that a ship must stay somewhere until late witnesses, too, believe what it does there
+const BELIEVED = 2 * ARMED;   // ms that a ship must stay somewhere until late witnesses, too, believe what it does
 const GAME = new URL('..', import.meta.url);
 
 export const wait = ms => new Promise(done => setTimeout(done, ms));

@@ -46,6 +46,7 @@ function checkClean(samples, pitch, what) {
 /** A context that says that it runs, and notes what it is asked for. */
 class Running extends OfflineAudioContext {
   running = true;
+  made = 0;        // how often a sound has asked for it
   resumed = 0;
   suspended = 0;
 
@@ -67,9 +68,16 @@ class Running extends OfflineAudioContext {
   }
 }
 
+function soundOn(context) {
+  return new Sound(() => {
+    context.made++;
+    return context;
+  });
+}
+
 async function heard(play) {
   const context = new Running();
-  const sound = new Sound(() => context);
+  const sound = soundOn(context);
   sound.wake();
   play(sound, context);
   return peakOf((await context.startRendering()).getChannelData(0));
@@ -196,37 +204,29 @@ export default {
   },
 
   'there is no context before the person wakes it, and then one': () => {
-    let made = 0;
     const context = new Running();
-    const sound = new Sound(() => {
-      made++;
-      return context;
-    });
+    const sound = soundOn(context);
     sound.muted = true;
     sound.muted = false;
     sound.thrust(true);
     sound.play({ type: 'fired', ship: mine }, { near: 1 });
-    equal(made, 0, 'contexts before');
+    equal(context.made, 0, 'contexts before');
     sound.wake();
     sound.wake();
-    equal([made, context.resumed], [1, 0], 'contexts and resumes');
+    equal([context.made, context.resumed], [1, 0], 'contexts and resumes');
     context.running = false;
     sound.wake();
-    equal([made, context.resumed], [1, 1], 'contexts and resumes after an interruption');
+    equal([context.made, context.resumed], [1, 1], 'contexts and resumes after an interruption');
   },
 
   'no context runs while muted': async () => {
-    let made = 0;
     const context = new Running();
-    const sound = new Sound(() => {
-      made++;
-      return context;
-    });
+    const sound = soundOn(context);
     sound.muted = true;
     sound.wake();
-    equal(made, 0, 'contexts while muted');
+    equal(context.made, 0, 'contexts while muted');
     sound.muted = false;
-    equal([made, context.suspended], [1, 0], 'contexts and suspensions once unmuted');
+    equal([context.made, context.suspended], [1, 0], 'contexts and suspensions once unmuted');
     sound.muted = true;
     ok(SILENT_MS > 1_000 * Math.max(...Object.values(SOUNDS).map(lengthOf)), 'the longest sound ends before');
     await new Promise(done => setTimeout(done, SILENT_MS + 100));

@@ -277,7 +277,7 @@ export default {
           else if (acknowledges === 'a message each beat') pair.from.acknowledged(beats + 2);
           pair.from.beat();
         }
-        equal(beats, honest ? 20 : 10, `beats of one who is ${honest ? 'honest' : `not and acknowledges ${acknowledges}`}`);
+        equal(beats, honest ? 20 : 10, `beats of ${honest ? 'one who is honest' : `who acknowledges ${acknowledges}`}`);
       }
     }
   },
