@@ -281,16 +281,15 @@ public class Relay implements AutoCloseable {
     }
 
     /**
-     * Operation: lets a virtual thread wait for a socket, for 1 ms. At the first wait, the JDK opens the descriptors by
-     * which all virtual threads wait. If a flood of connections had used up all of them, none could ever wait.
+     * Operation: lets a virtual thread wait for a socket. At the first wait, the JDK opens the descriptors by which all
+     * virtual threads wait. If a flood of connections had used up all of them, none could ever wait.
      */
     private static void initializePoller() throws IOException {
         try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            socket.setSoTimeout(1);
             Thread waiting = Thread.startVirtualThread(() -> {
-                try { socket.accept().close(); } catch (IOException timeout) { /* as expected */ }
+                try { socket.accept().close(); } catch (IOException closed) { /* as expected */ }
             });
-            awaitUntil(() -> !waiting.isAlive(), 1_000);
+            awaitUntil(() -> waiting.getState() == Thread.State.WAITING, 5_000);
         }
     }
 
