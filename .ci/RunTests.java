@@ -29,7 +29,7 @@ final class RunTests implements TestExecutionListener {
     static final String IN_PAIRS = "pairs";   // the tag of what runs after most others, two tests at a time
     static final String ALONE = "alone";      // the tag of what runs after all else, one test at a time
     private static final String PARALLEL = "junit.jupiter.execution.parallel.";
-    private static final int THREADS = Fixtures.isThere("chromium") ? 4 : 8;   // browsers keep two processors busy
+    private static final int THREADS = Fixtures.isThere("chromium") ? 5 : 8;   // browsers keep two processors busy
     private static final Pattern PACKAGE = Pattern.compile("apt install (?:-t \\S+ )?(\\S+)");
     private static final Pattern FOREIGN = Pattern.compile(
             "\\s+at (org\\.(junit|opentest4j)|java\\.base/(java\\.lang\\.reflect|java\\.util|jdk\\.internal))\\b.*");

@@ -40,7 +40,7 @@ class BrowsersTest {
      * The tests of the game's modules, as in Chromium, but with fewer seeds, and without those that only compute, and
      * that for long, and without what happens between players, who meet here in GamesOverTheRelay.
      */
-    private static final String MODULES = "?without=game,play,pilots,netplay,standings,webrtc-relay&brief";
+    private static final String MODULES = "?without=game,play,pilots,qr,ships,netplay,standings,webrtc-relay&brief";
 
     @Nested
     @RelayTest.Waits
@@ -145,7 +145,7 @@ class BrowsersTest {
                         if (!(%s)) return;
                         clearInterval(timer);
                         done(Date.now());
-                      }, 20);
+                      }, 200);
                     }))""".formatted(expression));
         }
 

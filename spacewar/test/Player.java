@@ -13,11 +13,13 @@ import java.util.stream.*;
  */
 final class Player implements AutoCloseable {
     /**
-     * Lets a page have the browser's frames, and draw each. Otherwise it has twenty a second, or sixty while they are
-     * recorded or counted, nearly all of them by a timer, and it draws at most two a second: the browser's frames and
-     * drawing cost most.
+     * Lets a page have the browser's frames, and draw each. Otherwise it has twenty a second, nearly all of them by a
+     * timer, and it draws at most two a second: the browser's frames and drawing cost most.
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
+
+    /** Lets a page have sixty frames a second, as those have that people look at. */
+    static final String OFTEN = "globalThis.often = true;";
 
     private static final String SCRIPT = """
         // Windows of other tests take the focus when they open; the game would let go of all keys.
@@ -28,7 +30,7 @@ final class Player implements AutoCloseable {
           globalThis.requestAnimationFrame = callback =>
             globalThis.everyFrame || document.hidden || ++frames % 10 === 0   // a hidden page has none
               ? requestAnimationFrame(callback)
-              : setTimeout(() => callback(performance.now()), globalThis.counting ? 16 : 50);
+              : setTimeout(() => callback(performance.now()), globalThis.often ? 16 : 50);
         }
         addEventListener('load', async () => {
           const { game } = await import('/spacewar/spacewar.js');
@@ -49,14 +51,13 @@ final class Player implements AutoCloseable {
           const record = ms => new Promise(done => {
             const sights = {};
             const end = performance.now() + ms;
-            globalThis.counting = true;
             requestAnimationFrame(function note() {
               const { now, ships } = game.inspect();
               for (const { name, state, x, y, vx, vy } of ships) {
                 if (state === 'flying') (sights[name] ??= []).push([performance.timeOrigin + now, x, y, vx, vy]);
               }
               if (performance.now() < end && !record.over) requestAnimationFrame(note);
-              else done(sights, globalThis.counting = false);
+              else done(sights);
             });
           });
 

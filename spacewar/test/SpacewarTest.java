@@ -471,7 +471,7 @@ class SpacewarTest {
         @Test
         @Timeout(150)
         void with100MillisecondsGiveOrTake20BetweenThePlayers() throws Exception {
-            Consumer<Chromium.Page> frames = page -> page.first("globalThis.counting = true;");   // clocks need many
+            Consumer<Chromium.Page> frames = page -> page.first(Player.OFTEN);   // clocks need many
             try (var relay = withPages(0); var proxy = new DelayingProxy(relay.port());
                     var ann = Player.of(relay.port(), "Ann", frames);
                     var bob = Player.of(proxy.port(), "Bob", frames)) {
@@ -1201,7 +1201,6 @@ class SpacewarTest {
 
         /** Looks in each frame how many are there, and whether somebody is twice. */
         private static final String COUNT = """
-            globalThis.counting = true;
             globalThis.least = Infinity;
             globalThis.most = 0;
             globalThis.twice = [];
@@ -1695,6 +1694,7 @@ class SpacewarTest {
                 bob.place(600, 300, 0);
                 cyd.place(600, -300, 0);
                 Positions.allSeeAtRest("Ann", "ship.x < -550", ann, bob, cyd);
+                for (Player player : List.of(ann, bob, cyd)) player.ask(Player.OFTEN);
                 var annSees = ann.record(4_000);
                 var bobSees = bob.record(4_000);
                 var cydSees = cyd.record(4_000);

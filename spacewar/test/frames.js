@@ -292,6 +292,31 @@ export const players = (...namesAndTest) => async () => {
   }
 };
 
+/**
+ * Tests with a page of Ann's that is the same for all of them, as a page takes longer to open than to test: each leaves
+ * it as it was, but for her ship. One that fails leaves it to nobody.
+ */
+export function shared(tests) {
+  let ann = null;
+  let left = Object.keys(tests).length;
+  const sharing = test => async () => {
+    let passed = false;
+    try {
+      ann ??= await Player.named('Ann', newRoom());
+      await ann.until(({ me }) => me.state === 'flying', 'it flies');
+      ann.orbit(300);
+      await test(ann);
+      passed = true;
+    } finally {
+      if (--left === 0 || !passed) {
+        ann?.close();
+        ann = null;
+      }
+    }
+  };
+  return Object.fromEntries(Object.entries(tests).map(([name, test]) => [name, sharing(test)]));
+}
+
 /** A test with a page as somebody sees it who has never been here. */
 export const newcomer = test => async () => {
   const room = newRoom();

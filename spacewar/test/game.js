@@ -4,7 +4,7 @@
 // play.js.
 
 import { equal, ok } from './check.js';
-import { Player, Stranger, click, isAsking, newcomer, newRoom, players, until, where } from './frames.js';
+import { Player, Stranger, click, isAsking, newcomer, newRoom, shared, until, where } from './frames.js';
 
 const steering = ({ me: { turn, thrust, fire } }) => [turn, thrust, fire];
 
@@ -94,19 +94,6 @@ export default {
     ann.close();
   },
 
-  'the pads carry their words for ten seconds': players('Ann', async ann => {
-    ann.$('#pads').classList.add('touched');
-    const words = [...ann.document.querySelectorAll('#pads span')];
-    equal(words.map(({ textContent }) => textContent).join(), 'left,right,thrust,fire,jump');
-    for (const word of words) {
-      ok(word.checkVisibility({ opacityProperty: true }), word.textContent);
-      const [animation] = word.getAnimations();
-      equal(animation.effect.getComputedTiming().endTime, 10_000);
-      animation.finish();
-      ok(!word.checkVisibility({ opacityProperty: true, visibilityProperty: true }), `${word.textContent}, later`);
-    }
-  }),
-
   // ---- Around the sky ----
 
   'HTML in a name is text': async () => {
@@ -127,86 +114,129 @@ export default {
     bob.close();
   },
 
-  'keys count by their place, whatever is printed on them, and commands by theirs': players('Ann', async ann => {
-    for (const [codes, expected] of [['KeyA KeyH ArrowLeft', [-1, false, false]],
-      ['KeyD KeyJ ArrowRight', [1, false, false]], ['KeyW KeyK ArrowUp', [0, true, false]],
-      ['KeyF KeyL Space', [0, false, true]]]) {
-      for (const code of codes.split(' ')) await steers(ann, [code], expected);
-    }
-    ann.press('KeyN');
-    ok(!ann.sight.settings.names, 'no names');
-    ann.press('KeyM');
-    await ann.until(() => ann.sight.settings.muted && ann.$('[data-command=sound]').ariaPressed === 'false',
-      'no sound');
-    ann.press('KeyN', 'KeyM');
-    ok(ann.sight.settings.names && !ann.sight.settings.muted, 'both again');
-    ann.press('KeyT');
-    ok(!ann.$('#timing').hidden, 'timing');
-    ann.press('KeyT');
-    ok(ann.$('#timing').hidden, 'no timing');
-    ann.press('KeyP');
-    await ann.standsStill();
-    ann.press('KeyP');
-    await ann.fliesOn();
-    ann.press('ArrowDown');
-    await ann.until(({ me }) => me.state === 'hyperspace', 'a jump');
-  }),
+  // ---- One page after the first minute ----
 
-  'a dialog closes by the key that opened it, and then keys are for the ship': players('Ann', async ann => {
-    for (const [id, code] of [['help', 'Slash'], ['settings', 'KeyC'], ['invite', 'KeyI']]) {
-      ann.press(code);
-      ok(ann.$(`#${id}`).open, id);
+  ...shared({
+    'the view zooms by key and wheel and is reset, and a click follows a ship': async ann => {
+      const began = performance.now();
+      await ann.until(() => {
+        ann.place(150, -120);
+        return performance.now() > began + 1_000;
+      }, 'the view is at rest');
+      const usual = scale(ann);
+      const grows = (least, most) => ann.until(() => {
+        ann.place(150, -120);
+        return scale(ann) > least * usual && scale(ann) < most * usual;
+      }, `${least} to ${most} times as large`);
+      ann.press('KeyZ', 'KeyZ');
+      await grows(1.4, 2);
+      ann.press('KeyX', 'KeyX', 'KeyX', 'KeyX');
+      await grows(0.5, 0.7);
+      ann.press('KeyR');
+      await grows(0.95, 1.05);
+      const { WheelEvent, innerWidth, innerHeight } = ann.window;
+      ann.$('#sky').dispatchEvent(new WheelEvent('wheel', { clientX: 320, clientY: 180, deltaY: 400 }));
+      await grows(0.3, 0.8);
+      ann.press('KeyR');
+      await grows(0.95, 1.05);
+      click(ann, where(ann));
+      const off = () => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2);
+      await ann.until(() => {
+        ann.place(150, -120);   // on a slow machine it would fall into the sun meanwhile
+        return off() < 4;
+      }, 'the middle');
+    },
+
+    'keys count by their place, whatever is printed on them, and commands by theirs': async ann => {
+      for (const [codes, expected] of [['KeyA KeyH ArrowLeft', [-1, false, false]],
+        ['KeyD KeyJ ArrowRight', [1, false, false]], ['KeyW KeyK ArrowUp', [0, true, false]],
+        ['KeyF KeyL Space', [0, false, true]]]) {
+        for (const code of codes.split(' ')) await steers(ann, [code], expected);
+      }
+      ann.press('KeyN');
+      ok(!ann.sight.settings.names, 'no names');
+      ann.press('KeyM');
+      await ann.until(() => ann.sight.settings.muted && ann.$('[data-command=sound]').ariaPressed === 'false',
+        'no sound');
+      ann.press('KeyN', 'KeyM');
+      ok(ann.sight.settings.names && !ann.sight.settings.muted, 'both again');
+      ann.press('KeyT');
+      ok(!ann.$('#timing').hidden, 'timing');
+      ann.press('KeyT');
+      ok(ann.$('#timing').hidden, 'no timing');
+      ann.press('KeyP');
       await ann.standsStill();
-      ann.press('KeyW');
-      ann.press(code);
-      await ann.until(() => !ann.$(`#${id}`).open && ann.document.activeElement.id === 'sky', `${id} is closed`);
-    }
-    await steers(ann, ['KeyA'], [-1, false, false]);
-  }),
+      ann.press('KeyP');
+      await ann.fliesOn();
+      ann.press('ArrowDown');
+      await ann.until(({ me }) => me.state === 'hyperspace', 'a jump');
+    },
 
-  'no key stays held when the window loses the focus': players('Ann', async ann => {
-    ann.hold('KeyA', 'KeyW', 'KeyF');
-    await ann.until(() => String(steering(ann)) === '-1,true,true', 'all three');
-    ann.window.dispatchEvent(new ann.window.Event('blur'));
-    await ann.until(() => String(steering(ann)) === '0,false,false', 'none');
-  }),
+    'a dialog closes by the key that opened it, and then keys are for the ship': async ann => {
+      for (const [id, code] of [['help', 'Slash'], ['settings', 'KeyC'], ['invite', 'KeyI']]) {
+        ann.press(code);
+        ok(ann.$(`#${id}`).open, id);
+        await ann.standsStill();
+        ann.press('KeyW');
+        ann.press(code);
+        await ann.until(() => !ann.$(`#${id}`).open && ann.document.activeElement.id === 'sky', `${id} is closed`);
+      }
+      await steers(ann, ['KeyA'], [-1, false, false]);
+    },
 
-  'the view zooms by key and wheel and is reset, and a click follows a ship': players('Ann', async ann => {
-    const began = performance.now();
-    await ann.until(() => {
-      ann.place(150, -120);
-      return performance.now() > began + 1_000;
-    }, 'the view is at rest');
-    const usual = scale(ann);
-    const grows = (least, most) => ann.until(() => {
-      ann.place(150, -120);
-      return scale(ann) > least * usual && scale(ann) < most * usual;
-    }, `${least} to ${most} times as large`);
-    ann.press('KeyZ', 'KeyZ');
-    await grows(1.4, 2);
-    ann.press('KeyX', 'KeyX', 'KeyX', 'KeyX');
-    await grows(0.5, 0.7);
-    ann.press('KeyR');
-    await grows(0.95, 1.05);
-    const { WheelEvent, innerWidth, innerHeight } = ann.window;
-    ann.$('#sky').dispatchEvent(new WheelEvent('wheel', { clientX: 320, clientY: 180, deltaY: 400 }));
-    await grows(0.3, 0.8);
-    ann.press('KeyR');
-    await grows(0.95, 1.05);
-    click(ann, where(ann));
-    const off = () => Math.hypot(where(ann)[0] - innerWidth / 2, where(ann)[1] - innerHeight / 2);
-    await ann.until(() => {
-      ann.place(150, -120);   // on a slow machine it would fall into the sun meanwhile
-      return off() < 4;
-    }, 'the middle');
-  }),
+    'no key stays held when the window loses the focus': async ann => {
+      ann.hold('KeyA', 'KeyW', 'KeyF');
+      await ann.until(() => String(steering(ann)) === '-1,true,true', 'all three');
+      ann.window.dispatchEvent(new ann.window.Event('blur'));
+      await ann.until(() => String(steering(ann)) === '0,false,false', 'none');
+    },
 
-  'a private sky is a room of its own': players('Ann', async ann => {
-    ann.press('KeyI');
-    const invited = () => ann.$('#address').value.replace(/.*\?/, '?');
-    equal(invited(), ann.window.location.search);
-    ann.$('#private').dispatchEvent(new ann.window.MouseEvent('click', { bubbles: true, cancelable: true }));
-    await until(() => /^\?game=[a-z0-9]{16}$/.test(ann.window.location.search), 'its address');
+    'the pads carry their words for ten seconds': async ann => {
+      ann.$('#pads').classList.add('touched');
+      const words = [...ann.document.querySelectorAll('#pads span')];
+      equal(words.map(({ textContent }) => textContent).join(), 'left,right,thrust,fire,jump');
+      for (const word of words) {
+        ok(word.checkVisibility({ opacityProperty: true }), word.textContent);
+        const [animation] = word.getAnimations();
+        equal(animation.effect.getComputedTiming().endTime, 10_000);
+        animation.finish();
+        ok(!word.checkVisibility({ opacityProperty: true, visibilityProperty: true }), `${word.textContent}, later`);
+      }
+      ann.$('#pads').classList.remove('touched');
+    },
+
+    'full screen is asked for by its key, and left by it': async ann => {
+      const asked = [];
+      const { document } = ann;
+      let element = null;
+      Object.defineProperty(document, 'fullscreenElement', { get: () => element });
+      document.documentElement.requestFullscreen = async () => { asked.push('full'); };
+      document.exitFullscreen = () => asked.push('exit');
+      ann.press('KeyU');
+      element = document.documentElement;
+      ann.press('KeyU');
+      equal(asked, ['full', 'exit']);
+    },
+
+    'the volume of the settings is what is heard, at once, and kept': async ann => {
+      const volumes = [];
+      Object.defineProperty(ann.window.Sound.prototype, 'volume', { set: volume => volumes.push(volume) });
+      ann.press('KeyC');
+      const slider = ann.$('[name=volume]');
+      equal([slider.value, slider.min, slider.max], ['10', '1', '10']);
+      slider.value = 3;
+      slider.dispatchEvent(new ann.window.Event('change', { bubbles: true }));
+      equal([volumes.at(-1), ann.stored.volume], [0.3, 3]);
+      ann.press('KeyC');
+    },
+
+    'a private sky is a room of its own': async ann => {
+      ann.press('KeyI');
+      const invited = () => ann.$('#address').value.replace(/.*\?/, '?');
+      equal(invited(), ann.window.location.search);
+      ann.$('#private').dispatchEvent(new ann.window.MouseEvent('click', { bubbles: true, cancelable: true }));
+      await until(() => /^\?game=[a-z0-9]{16}$/.test(ann.window.location.search), 'its address');
+    },
   }),
 
   // ---- Around it ----
@@ -231,30 +261,6 @@ export default {
     await until(() => held().join() === '', 'not in a hidden tab');
     ann.close();
   },
-
-  'full screen is asked for by its key, and left by it': players('Ann', async ann => {
-    const asked = [];
-    const { document } = ann;
-    let element = null;
-    Object.defineProperty(document, 'fullscreenElement', { get: () => element });
-    document.documentElement.requestFullscreen = async () => { asked.push('full'); };
-    document.exitFullscreen = () => asked.push('exit');
-    ann.press('KeyU');
-    element = document.documentElement;
-    ann.press('KeyU');
-    equal(asked, ['full', 'exit']);
-  }),
-
-  'the volume of the settings is what is heard, at once, and kept': players('Ann', async ann => {
-    const volumes = [];
-    Object.defineProperty(ann.window.Sound.prototype, 'volume', { set: volume => volumes.push(volume) });
-    ann.press('KeyC');
-    const slider = ann.$('[name=volume]');
-    equal([slider.value, slider.min, slider.max], ['10', '1', '10']);
-    slider.value = 3;
-    slider.dispatchEvent(new ann.window.Event('change', { bubbles: true }));
-    equal([volumes.at(-1), ann.stored.volume], [0.3, 3]);
-  }),
 
   'a gamepad steers, and one that the browser does not know is told of': async () => {
     const none = { pressed: false };
