@@ -351,9 +351,11 @@ function pad(id) {
   return button;
 }
 
+const FINGERS_ONLY = matchMedia('(hover: none) and (pointer: coarse)');   // kept, as it is asked in each frame
+
 /** Whether there are neither keys nor a mouse, as far as the browser knows. */
 export function onlyFingers() {
-  return matchMedia('(hover: none) and (pointer: coarse)').matches;
+  return FINGERS_ONLY.matches;
 }
 
 /** The sign on a pad. */
