@@ -130,19 +130,23 @@ function glowOf(radius) {
   const context = canvas.getContext('2d');
   const image = context.createImageData(canvas.width, canvas.height);
   const { data } = image;
-  const noise = random(4);
+  const chance = random(4);
   let i = 0;
   for (let y = 0.5 - radius; y < radius; y++) {
     for (let x = 0.5 - radius; x < radius; x++) {
       const square = x * x + y * y;
-      const rim = Math.max(0, 1 - Math.sqrt(square) / radius);
-      const halo = 51 * rim * rim * rim;
-      const glow = 107.1 * Math.exp(-square / 1_600);
-      const heart = 204 * Math.exp(-square / 121);
-      data[i++] = 0.95 * halo + glow + heart + noise() - 0.5;              // red
-      data[i++] = 0.6 * halo + 0.55 * glow + 0.9 * heart + noise() - 0.5;  // green
-      data[i++] = 0.3 * halo + 0.16 * glow + 0.7 * heart + noise() - 0.5;  // blue
-      data[i++] = 255;
+      if (square < radius * radius) {
+        const rim = 1 - Math.sqrt(square) / radius;
+        const halo = 51 * rim * rim * rim;
+        const glow = 107.1 * Math.exp(-square / 1_600);
+        const heart = 204 * Math.exp(-square / 121);
+        const noise = chance() - 0.5;
+        data[i] = 0.95 * halo + glow + heart + noise;                  // red
+        data[i + 1] = 0.6 * halo + 0.55 * glow + 0.9 * heart + noise;  // green
+        data[i + 2] = 0.3 * halo + 0.16 * glow + 0.7 * heart + noise;  // blue
+        data[i + 3] = 255;
+      }
+      i += 4;
     }
   }
   context.putImageData(image, 0, 0);
