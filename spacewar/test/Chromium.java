@@ -42,15 +42,15 @@ final class Chromium implements Browser {
     Chromium(List<String> before, String... switches) throws IOException {
         var command = new ArrayList<>(before);
         // Without the features that it disables it costs a tenth less, and a page a fifth of what it would: each window
-        // loads two pages for its address bar otherwise. With few processes a page costs a fifth less, and with few
-        // threads another fifth: one wakes another for all that is compiled, collected or drawn.
+        // loads two pages for its address bar otherwise. With few processes a page costs a fifth less, and if its
+        // scripts are compiled by the thread that runs them, a twentieth.
         command.addAll(List.of("sh", "-c", "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh",
                 "--headless", "--remote-debugging-pipe", "--user-data-dir=" + folder, "--no-sandbox", "--disable-gpu",
                 "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
                 "--in-process-gpu", "--no-zygote", "--process-per-site", "--disable-site-isolation-trials",
                 "--js-flags=--single-threaded", "--disable-sync", "--no-startup-window",
-                "--disable-features=Translate,MediaRouter,OptimizationHints,PaintHolding,"
-                + "WebUIOmniboxPopup,WebUIOmniboxAimPopup,BackForwardCache"));
+                "--disable-features=Translate,MediaRouter,OptimizationHints,PaintHolding,WebUIOmniboxPopup,"
+                + "WebUIOmniboxAimPopup,BackForwardCache"));
         command.addAll(List.of(switches));
         process = RelayTest.launch(new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD));
         RelayTest.Program.reader(() -> {

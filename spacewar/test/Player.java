@@ -18,7 +18,7 @@ final class Player implements AutoCloseable {
      */
     static final String EVERY_FRAME = "globalThis.everyFrame = true;";
 
-    /** Lets a page have sixty frames a second, as those have that people look at. */
+    /** Lets a page have sixty frames a second, nearly all of them by a timer. */
     static final String OFTEN = "globalThis.often = true;";
 
     private static final String SCRIPT = """

@@ -293,8 +293,8 @@ export const players = (...namesAndTest) => async () => {
 };
 
 /**
- * Tests with a page of Ann's that is the same for all of them, as a page takes longer to open than to test: each leaves
- * it as it was, but for her ship. One that fails leaves it to nobody.
+ * Tests that share one page of Ann's, since a page takes longer to open than to test. Each test leaves the page as it
+ * found it, but for her ship. After a test that fails, the next one opens a new page.
  */
 export function shared(tests) {
   let ann = null;
